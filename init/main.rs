@@ -1,0 +1,3 @@
+//! cox: the init inside the container.
+
+fn main() {}

@@ -1,0 +1,225 @@
+//! The one error type of the library, and how it reads.
+//!
+//! An error is a cause (one of the leaf variants) wrapped in what was being done: `While` adds
+//! "mount /data", `Hint` adds the cure. It is rendered once, by the faces (`cli`, later `api`):
+//! the chain on one line, the hint on a second. Nothing logs an error and returns it too.
+
+use std::fmt;
+use std::io;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Debug)]
+pub enum Error {
+    /// A system call failed: `op` is the call or the attempt, `target` what it was done to.
+    Os {
+        op: &'static str,
+        target: String,
+        source: io::Error,
+    },
+    /// Input (a flag, a file, a frame from a peer) is outside its grammar or range.
+    Invalid(String),
+    /// The thing named does not exist.
+    NotFound(String),
+    /// The state of the thing, or another holder of it, forbids the act.
+    Conflict(String),
+    /// What lies on disk or came from a peer is not what it must be.
+    Damaged(String),
+    /// The program of a container could not be executed; 126 or 127 by `source`.
+    Exec { program: String, source: io::Error },
+    /// `doing` failed because of `cause`.
+    While { doing: String, cause: Box<Error> },
+    /// `cause`, and what the user can do about it.
+    Hint { cause: Box<Error>, hint: String },
+    /// Several independent failures, from an act that tries everything (teardown, many names).
+    List(Vec<Error>),
+}
+
+impl Error {
+    pub fn os(op: &'static str, target: impl Into<String>, source: io::Error) -> Error {
+        Error::Os {
+            op,
+            target: target.into(),
+            source,
+        }
+    }
+
+    pub fn invalid(problem: impl Into<String>) -> Error {
+        Error::Invalid(problem.into())
+    }
+
+    /// Adds the cure, shown on a line of its own.
+    pub fn hint(self, hint: impl Into<String>) -> Error {
+        Error::Hint {
+            cause: Box::new(self),
+            hint: hint.into(),
+        }
+    }
+
+    /// Adds what was being done.
+    pub fn doing(self, doing: impl Into<String>) -> Error {
+        Error::While {
+            doing: doing.into(),
+            cause: Box::new(self),
+        }
+    }
+
+    /// The hints along the chain, outermost first.
+    pub fn hints(&self) -> Vec<&str> {
+        match self {
+            Error::Hint { cause, hint } => {
+                let mut all = vec![hint.as_str()];
+                all.extend(cause.hints());
+                all
+            }
+            Error::While { cause, .. } => cause.hints(),
+            Error::List(errors) => errors.iter().flat_map(Error::hints).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The variant at the bottom of the chain.
+    pub fn root(&self) -> &Error {
+        match self {
+            Error::While { cause, .. } | Error::Hint { cause, .. } => cause.root(),
+            other => other,
+        }
+    }
+
+    /// The errno at the bottom of the chain, where a system call is to blame.
+    pub fn errno(&self) -> Option<i32> {
+        match self.root() {
+            Error::Os { source, .. } | Error::Exec { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.root(), Error::NotFound(_))
+    }
+
+    /// The exit code Docker documents for an engine's failure: 127 where the program is not
+    /// there, 126 where it cannot be executed, else 125.
+    pub fn exit_code(&self) -> u8 {
+        match self.root() {
+            Error::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Error::Exec { .. } => 126,
+            _ => 125,
+        }
+    }
+
+    /// `Ok(())` for an empty list, the error itself for one, a `List` for more.
+    pub fn collect(errors: Vec<Error>) -> Result<()> {
+        let mut errors = errors;
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Error::List(errors)),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Error::Os { op, target, source } if target.is_empty() => {
+                write!(f, "{op}: {}", reason(source))
+            }
+            Error::Os { op, target, source } => write!(f, "{op} {target}: {}", reason(source)),
+            Error::Invalid(text)
+            | Error::NotFound(text)
+            | Error::Conflict(text)
+            | Error::Damaged(text) => f.write_str(text),
+            Error::Exec { program, source } => {
+                write!(f, "cannot execute \"{program}\": {}", reason(source))
+            }
+            Error::While { doing, cause } => write!(f, "{doing}: {cause}"),
+            Error::Hint { cause, .. } => cause.fmt(f),
+            Error::List(errors) => {
+                for (i, error) in errors.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str("; ")?;
+                    }
+                    error.fmt(f)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The kernel's words for an I/O error, in the lower case of an error chain and without Rust's
+/// " (os error N)".
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+/// Wraps the error of a `Result` on its way up.
+pub trait Context<T> {
+    /// Says what was being done when it failed.
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T>;
+    /// Adds the cure.
+    fn hint(self, hint: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T> Context<T> for Result<T> {
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| e.doing(doing()))
+    }
+    fn hint(self, hint: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| e.hint(hint()))
+    }
+}
+
+/// Turns an `io::Result` into ours: `File::open(&path).on("open", &path)?`.
+pub trait OsContext<T> {
+    fn on(self, op: &'static str, target: impl AsRef<std::path::Path>) -> Result<T>;
+}
+
+impl<T> OsContext<T> for io::Result<T> {
+    fn on(self, op: &'static str, target: impl AsRef<std::path::Path>) -> Result<T> {
+        self.map_err(|e| Error::os(op, target.as_ref().display().to_string(), e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_reads_on_one_line_and_its_hint_apart() {
+        let e = Error::os("mount", "/data", io::Error::from_raw_os_error(2))
+            .hint("make the directory first")
+            .doing("start web");
+        assert_eq!(
+            e.to_string(),
+            "start web: mount /data: no such file or directory"
+        );
+        assert_eq!(e.hints(), ["make the directory first"]);
+        assert_eq!(e.errno(), Some(2));
+    }
+
+    #[test]
+    fn exit_codes_are_those_docker_documents() {
+        let exec = |errno| {
+            let source = io::Error::from_raw_os_error(errno);
+            Error::Exec {
+                program: "x".into(),
+                source,
+            }
+            .doing("start")
+            .exit_code()
+        };
+        assert_eq!(exec(2), 127);
+        assert_eq!(exec(13), 126);
+        assert_eq!(Error::invalid("no").exit_code(), 125);
+    }
+}

@@ -1,0 +1,27 @@
+//! The kernel: the only place with `unsafe`, `libc` and `nix`. Wrappers keep the kernel's names,
+//! take borrowed descriptors, give owned close-on-exec ones, and hold no policy.
+
+#![allow(unsafe_code)]
+
+pub mod child;
+pub mod step;
+
+use std::io;
+
+/// Turns the -1 convention into an `io::Result`.
+pub(crate) fn check(ret: libc::c_int) -> io::Result<libc::c_int> {
+    if ret < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ret)
+    }
+}
+
+/// As `check`, for calls by `libc::syscall`.
+pub(crate) fn check_long(ret: libc::c_long) -> io::Result<libc::c_long> {
+    if ret < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ret)
+    }
+}

@@ -1,0 +1,37 @@
+//! Values parsed once, at the edge: whoever holds one needs not check it again.
+
+mod digest;
+mod id;
+mod image_ref;
+mod pid;
+mod restart;
+mod signal;
+mod size;
+mod timestamp;
+
+pub use digest::Digest;
+pub use id::{ContainerId, ContainerName};
+pub use image_ref::ImageRef;
+pub use pid::Pid;
+pub use restart::RestartPolicy;
+pub use signal::Signal;
+pub use size::parse_size;
+pub use timestamp::Timestamp;
+
+/// Implements serde by way of `Display` and `FromStr`.
+macro_rules! serde_by_text {
+    ($type:ty) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_by_text;
