@@ -1,0 +1,163 @@
+//! The three files that tell all about a container.
+//!
+//! ```text
+//! containers/<id>/config.json    how it was created; never changes
+//! containers/<id>/settings.json  what may change while it exists (name, restart policy, limits)
+//! containers/<id>/state.json     what the user wants of it and what the kernel gave
+//! ```
+//!
+//! `running` is never believed from a file: `State::status` is what was last written, and the
+//! engine compares it with the kernel when it reads (`ProcessId`).
+
+use crate::types::{ContainerId, ContainerName, Digest, Pid, RestartPolicy, Signal, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How a container was created: the image's configuration with the options merged in.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct Config {
+    pub id: ContainerId,
+    pub created: Timestamp,
+    /// The image, and the name by which it was asked for.
+    pub image: Digest,
+    pub image_name: String,
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    /// `KEY=value`, without what the engine adds at start (HOSTNAME, HOME, TERM).
+    pub env: Vec<String>,
+    /// Absolute path; made where it is missing.
+    pub working_dir: String,
+    /// `user[:group]`, each a name or a number; empty for root.
+    pub user: String,
+    pub hostname: String,
+    /// The container's terminal (`-t`).
+    pub tty: Option<Terminal>,
+    /// Keep stdin open for attach (`-i`).
+    pub open_stdin: bool,
+    pub stop_signal: Signal,
+    /// Seconds between the stop signal and SIGKILL.
+    pub stop_timeout: u32,
+    pub mounts: Vec<Mount>,
+    /// `6379/tcp`
+    pub exposed_ports: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    pub network: Network,
+    /// Remove the container when it ends (`--rm`).
+    pub auto_remove: bool,
+    /// Every capability, device and path of the host (`--privileged`).
+    pub privileged: bool,
+}
+
+/// The size a new terminal starts with.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terminal {
+    pub rows: u16,
+    pub columns: u16,
+}
+
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Mount {
+    pub kind: MountKind,
+    /// A host path for a bind, a name for a volume.
+    pub source: String,
+    pub target: String,
+    pub read_only: bool,
+}
+
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum MountKind {
+    Bind,
+    Volume,
+}
+
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    Bridge,
+    None,
+    Host,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct Settings {
+    pub name: ContainerName,
+    pub restart: RestartPolicy,
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Relative weight; 1024 is one share.
+    pub cpu_shares: Option<u64>,
+    pub pids_limit: Option<u64>,
+}
+
+/// What the user asked for last.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Want {
+    Up,
+    Down,
+}
+
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Its files are being made. Swept away if its maker dies.
+    Creating,
+    Created,
+    /// The monitor is setting it up.
+    Starting,
+    Running,
+    /// It ended, and its restart policy will start it again.
+    Restarting,
+    Exited,
+    /// Its files are being removed. The removal is finished by whoever finds it.
+    Removing,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct State {
+    pub want: Want,
+    pub status: Status,
+    /// The container's PID 1, while it runs.
+    pub process: Option<ProcessId>,
+    pub exit_code: i32,
+    pub oom_killed: bool,
+    /// Why it could not be started.
+    pub error: String,
+    pub started: Timestamp,
+    pub finished: Timestamp,
+    /// Restarts by the policy since the user started it.
+    pub restarts: u32,
+    /// Its address on the bridge, while it runs.
+    pub address: Option<std::net::Ipv4Addr>,
+}
+
+impl State {
+    pub fn new(status: Status) -> State {
+        State {
+            want: Want::Down,
+            status,
+            process: None,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            started: Timestamp::default(),
+            finished: Timestamp::default(),
+            restarts: 0,
+            address: None,
+        }
+    }
+}
+
+/// A process that cannot be mistaken for a later one with its number: to be opened as a pidfd and
+/// *then* compared.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct ProcessId {
+    pub pid: Pid,
+    /// Clock ticks since boot (field 22 of /proc/PID/stat).
+    pub start_ticks: u64,
+    /// /proc/sys/kernel/random/boot_id
+    pub boot_id: String,
+    /// Inode of the pid namespace in which `pid` counts.
+    pub pid_namespace: u64,
+}
