@@ -12,11 +12,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug)]
 pub enum Error {
     /// A system call failed: `op` is the call or the attempt, `target` what it was done to.
-    Os {
-        op: &'static str,
-        target: String,
-        source: io::Error,
-    },
+    Os { op: &'static str, target: String, source: io::Error },
     /// Input (a flag, a file, a frame from a peer) is outside its grammar or range.
     Invalid(String),
     /// The thing named does not exist.
@@ -37,11 +33,7 @@ pub enum Error {
 
 impl Error {
     pub fn os(op: &'static str, target: impl Into<String>, source: io::Error) -> Error {
-        Error::Os {
-            op,
-            target: target.into(),
-            source,
-        }
+        Error::Os { op, target: target.into(), source }
     }
 
     pub fn invalid(problem: impl Into<String>) -> Error {
@@ -50,18 +42,12 @@ impl Error {
 
     /// Adds the cure, shown on a line of its own.
     pub fn hint(self, hint: impl Into<String>) -> Error {
-        Error::Hint {
-            cause: Box::new(self),
-            hint: hint.into(),
-        }
+        Error::Hint { cause: Box::new(self), hint: hint.into() }
     }
 
     /// Adds what was being done.
     pub fn doing(self, doing: impl Into<String>) -> Error {
-        Error::While {
-            doing: doing.into(),
-            cause: Box::new(self),
-        }
+        Error::While { doing: doing.into(), cause: Box::new(self) }
     }
 
     /// The hints along the chain, outermost first.
@@ -199,10 +185,7 @@ mod tests {
         let e = Error::os("mount", "/data", io::Error::from_raw_os_error(2))
             .hint("make the directory first")
             .doing("start web");
-        assert_eq!(
-            e.to_string(),
-            "start web: mount /data: no such file or directory"
-        );
+        assert_eq!(e.to_string(), "start web: mount /data: no such file or directory");
         assert_eq!(e.hints(), ["make the directory first"]);
         assert_eq!(e.errno(), Some(2));
     }
@@ -211,12 +194,7 @@ mod tests {
     fn exit_codes_are_those_docker_documents() {
         let exec = |errno| {
             let source = io::Error::from_raw_os_error(errno);
-            Error::Exec {
-                program: "x".into(),
-                source,
-            }
-            .doing("start")
-            .exit_code()
+            Error::Exec { program: "x".into(), source }.doing("start").exit_code()
         };
         assert_eq!(exec(2), 127);
         assert_eq!(exec(13), 126);

@@ -81,15 +81,9 @@ impl Frame {
         let step = u32::from_ne_bytes([i, j, k, l]);
         let kind = match step {
             u32::MAX => FrameKind::Ready,
-            _ => FrameKind::Failed {
-                step: step as usize,
-                errno: i32::from_ne_bytes([m, n, o, p]),
-            },
+            _ => FrameKind::Failed { step: step as usize, errno: i32::from_ne_bytes([m, n, o, p]) },
         };
-        Frame {
-            tag: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-            kind,
-        }
+        Frame { tag: u64::from_ne_bytes([a, b, c, d, e, f, g, h]), kind }
     }
 }
 
@@ -108,11 +102,7 @@ pub fn spawn(plan: &Plan, namespaces: i32, report: BorrowedFd, tag: u64) -> io::
     // of this address space and runs on a copy of this stack; being the copy of a
     // single-threaded process it finds no lock held by a thread it lacks, and takes none.
     let pid = check_long(unsafe {
-        libc::syscall(
-            libc::SYS_clone3,
-            &raw mut args,
-            size_of::<libc::clone_args>(),
-        )
+        libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())
     })?;
     if pid == 0 {
         run(plan, report.as_raw_fd(), tag);
@@ -129,18 +119,9 @@ fn run(plan: &Plan, report: i32, tag: u64) -> ! {
     for (index, step) in plan.steps.iter().enumerate() {
         match step.run(&mut walk) {
             Ok(Outcome::Next) => {}
-            Ok(Outcome::Report) => send(
-                walk.report,
-                Frame {
-                    tag,
-                    kind: FrameKind::Ready,
-                },
-            ),
+            Ok(Outcome::Report) => send(walk.report, Frame { tag, kind: FrameKind::Ready }),
             Err(errno) => {
-                let kind = FrameKind::Failed {
-                    step: index,
-                    errno: errno.0,
-                };
+                let kind = FrameKind::Failed { step: index, errno: errno.0 };
                 send(walk.report, Frame { tag, kind });
                 break;
             }

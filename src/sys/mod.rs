@@ -4,24 +4,20 @@
 #![allow(unsafe_code)]
 
 pub mod child;
+pub mod lock;
+pub mod mount;
+pub mod pidfd;
+pub mod poll;
 pub mod step;
 
 use std::io;
 
 /// Turns the -1 convention into an `io::Result`.
 pub(crate) fn check(ret: libc::c_int) -> io::Result<libc::c_int> {
-    if ret < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(ret)
-    }
+    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
 }
 
 /// As `check`, for calls by `libc::syscall`.
 pub(crate) fn check_long(ret: libc::c_long) -> io::Result<libc::c_long> {
-    if ret < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(ret)
-    }
+    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
 }

@@ -32,16 +32,13 @@ pub(super) struct Walk {
     tree: i32,
     /// The terminal made by `Terminal`.
     tty: i32,
+    /// What `Exec` executes instead of a path, from `Program` on.
+    program: i32,
 }
 
 impl Walk {
     pub fn new(report: i32) -> Walk {
-        Walk {
-            report,
-            root: -1,
-            tree: -1,
-            tty: -1,
-        }
+        Walk { report, root: -1, tree: -1, tty: -1, program: -1 }
     }
 }
 
@@ -75,10 +72,7 @@ impl Target {
             }
         }
         let prefixes = (1..=parts.len()).map(|n| CString::new(parts[..n].join(&b'/')));
-        Ok(Target {
-            prefixes: prefixes.collect::<Result<_, _>>()?,
-            missing,
-        })
+        Ok(Target { prefixes: prefixes.collect::<Result<_, _>>()?, missing })
     }
 
     fn path(&self) -> String {
@@ -153,11 +147,7 @@ impl Exec {
     /// `candidates` are tried in order, as execvp(3) does with PATH: the next one after ENOENT,
     /// ENOTDIR and EACCES; the error told is EACCES where that was seen.
     pub fn new(candidates: Vec<CString>, argv: Vec<CString>, env: Vec<CString>) -> Exec {
-        Exec {
-            candidates,
-            argv: PointerArray::new(argv),
-            envp: PointerArray::new(env),
-        }
+        Exec { candidates, argv: PointerArray::new(argv), envp: PointerArray::new(env) }
     }
 
     /// The candidates for `program` under `path` (the value of PATH): the program itself where
@@ -183,11 +173,7 @@ struct PointerArray {
 
 impl PointerArray {
     fn new(strings: Vec<CString>) -> PointerArray {
-        let pointers = strings
-            .iter()
-            .map(|s| s.as_ptr())
-            .chain([std::ptr::null()])
-            .collect();
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
         PointerArray { strings, pointers }
     }
 }
@@ -246,6 +232,8 @@ pub enum Step<'fd> {
     /// Reads one byte; end-of-file means that the parent gave up (ECANCELED).
     Await(BorrowedFd<'fd>),
     Report,
+    /// The coming `Exec` executes this open file, whatever its candidates.
+    Program(BorrowedFd<'fd>),
     /// Puts sources onto target numbers, whatever overlaps; all other descriptors get
     /// close-on-exec. Must come after every step that uses a descriptor.
     Descriptors(Vec<(FdSource<'fd>, i32)>),
@@ -331,6 +319,7 @@ impl Step<'_> {
             Step::Await(_) => "wait for the parent".into(),
             Step::Report => "report".into(),
             Step::Descriptors(_) => "place descriptors".into(),
+            Step::Program(_) => "choose the program".into(),
             Step::Exec(exec) => {
                 let program = exec.argv.strings.first();
                 format!("execute {}", program.map(text).unwrap_or_default())
@@ -382,11 +371,7 @@ impl Step<'_> {
                 unsafe { libc::umask(*mode) };
                 Ok(Outcome::Next)
             }
-            Step::ResourceLimit {
-                resource,
-                soft,
-                hard,
-            } => limit(*resource, *soft, *hard),
+            Step::ResourceLimit { resource, soft, hard } => limit(*resource, *soft, *hard),
             Step::Chdir(path) => {
                 // SAFETY: a C string.
                 done(unsafe { libc::chdir(path.as_ptr()) })
@@ -407,11 +392,9 @@ impl Step<'_> {
             }
             Step::KeepCapabilities => prctl(libc::PR_SET_KEEPCAPS, 1),
             Step::BoundingSet(keep) => bounding_set(*keep),
-            Step::Capabilities {
-                effective,
-                permitted,
-                inheritable,
-            } => capset(*effective, *permitted, *inheritable),
+            Step::Capabilities { effective, permitted, inheritable } => {
+                capset(*effective, *permitted, *inheritable)
+            }
             Step::AmbientSet(set) => ambient_set(*set),
             Step::NoNewPrivileges => prctl(libc::PR_SET_NO_NEW_PRIVS, 1),
             Step::Seccomp(program) => seccomp(program),
@@ -428,6 +411,18 @@ impl Step<'_> {
             Step::Await(fd) => await_byte(fd.as_raw_fd()),
             Step::Report => Ok(Outcome::Report),
             Step::Descriptors(moves) => walk.place(moves),
+            Step::Program(fd) => {
+                walk.program = fd.as_raw_fd();
+                Ok(Outcome::Next)
+            }
+            Step::Exec(exec) if walk.program >= 0 => {
+                let (argv, envp) = (exec.argv.pointers.as_ptr(), exec.envp.pointers.as_ptr());
+                let (fd, path) = (walk.program, c"".as_ptr());
+                // SAFETY: null-terminated arrays of C strings, alive in this copy of the parent.
+                done_long(unsafe {
+                    libc::syscall(libc::SYS_execveat, fd, path, argv, envp, libc::AT_EMPTY_PATH)
+                })
+            }
             Step::Exec(exec) => execute(exec),
             Step::Unshare(kinds) => {
                 // SAFETY: integers only.
@@ -490,11 +485,7 @@ impl Step<'_> {
                 Ok(Outcome::Next)
             }
             Step::Mask(target) => mask(walk.root, target),
-            Step::Terminal {
-                socket,
-                rows,
-                columns,
-            } => {
+            Step::Terminal { socket, rows, columns } => {
                 walk.tty = terminal(walk.root, socket.as_raw_fd(), *rows, *columns)?;
                 Ok(Outcome::Next)
             }
@@ -542,6 +533,9 @@ impl Walk {
         unsafe {
             let above = highest + 1;
             self.report = errno_of(libc::fcntl(self.report, libc::F_DUPFD_CLOEXEC, above))?;
+            if self.program >= 0 {
+                self.program = errno_of(libc::fcntl(self.program, libc::F_DUPFD_CLOEXEC, above))?;
+            }
             for ((from, _), copy) in moves.iter().zip(copies.iter_mut()) {
                 let from = self.source(*from);
                 *copy = errno_of(libc::fcntl(from, libc::F_DUPFD_CLOEXEC, above))?;
@@ -556,12 +550,7 @@ impl Walk {
                     libc::syscall(libc::SYS_close_range, fd, fd, cloexec);
                 }
             }
-            done_long(libc::syscall(
-                libc::SYS_close_range,
-                above,
-                u32::MAX,
-                cloexec,
-            ))
+            done_long(libc::syscall(libc::SYS_close_range, above, u32::MAX, cloexec))
         }
     }
 }
@@ -576,11 +565,7 @@ fn errno_of(ret: libc::c_int) -> Result<i32, Errno> {
 }
 
 fn errno_of_long(ret: libc::c_long) -> Result<i32, Errno> {
-    if ret < 0 {
-        Err(errno())
-    } else {
-        Ok(ret as i32)
-    }
+    if ret < 0 { Err(errno()) } else { Ok(ret as i32) }
 }
 
 fn done(ret: libc::c_int) -> Done {
@@ -607,11 +592,7 @@ fn prctl(option: i32, value: u64) -> Done {
 }
 
 fn base_name(path: &CStr) -> &CStr {
-    let start = path
-        .to_bytes()
-        .iter()
-        .rposition(|b| *b == b'/')
-        .map_or(0, |i| i + 1);
+    let start = path.to_bytes().iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1);
     CStr::from_bytes_until_nul(path.to_bytes_with_nul().get(start..).unwrap_or_default())
         .unwrap_or(path)
 }
@@ -624,13 +605,7 @@ fn open_in_root(root: i32, path: &CStr, flags: u64, mode: u64) -> Result<i32, Er
     how.resolve = libc::RESOLVE_IN_ROOT;
     // SAFETY: a C string, and a struct of the size passed.
     errno_of_long(unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            root,
-            path.as_ptr(),
-            &raw const how,
-            size_of_val(&how),
-        )
+        libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size_of_val(&how))
     })
 }
 
@@ -658,31 +633,19 @@ fn await_byte(fd: i32) -> Done {
 }
 
 fn limit(resource: i32, soft: u64, hard: u64) -> Done {
-    let mut new = libc::rlimit64 {
-        rlim_cur: soft,
-        rlim_max: hard,
-    };
+    let mut new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     let set = |new: &libc::rlimit64| {
         let old = std::ptr::null_mut::<libc::rlimit64>();
         // SAFETY: `new` is live, old may be null.
         errno_of_long(unsafe {
-            libc::syscall(
-                libc::SYS_prlimit64,
-                0,
-                resource,
-                std::ptr::from_ref(new),
-                old,
-            )
+            libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::from_ref(new), old)
         })
     };
     match set(&new) {
         Err(Errno(libc::EPERM)) => {}
         other => return other.map(|_| Outcome::Next),
     }
-    let mut now = libc::rlimit64 {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut now = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
     let none = std::ptr::null::<libc::rlimit64>();
     // SAFETY: `now` is live, new may be null.
     errno_of_long(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, none, &raw mut now) })?;
@@ -719,15 +682,7 @@ fn capset(effective: u64, permitted: u64, inheritable: u64) -> Done {
 
 fn ambient_set(set: u64) -> Done {
     // SAFETY: integers only, here and below.
-    done(unsafe {
-        libc::prctl(
-            libc::PR_CAP_AMBIENT,
-            libc::PR_CAP_AMBIENT_CLEAR_ALL,
-            0,
-            0,
-            0,
-        )
-    })?;
+    done(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) })?;
     for cap in (0..64u64).filter(|cap| set & (1 << cap) != 0) {
         // SAFETY: as above.
         done(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, cap, 0, 0) })?;
@@ -737,18 +692,10 @@ fn ambient_set(set: u64) -> Done {
 
 fn seccomp(program: &[libc::sock_filter]) -> Done {
     let len = u16::try_from(program.len()).map_err(|_| Errno(libc::EINVAL))?;
-    let prog = libc::sock_fprog {
-        len,
-        filter: program.as_ptr().cast_mut(),
-    };
+    let prog = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel copies `len` instructions from `filter`.
     done_long(unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &raw const prog,
-        )
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const prog)
     })
 }
 
@@ -823,24 +770,12 @@ fn open_tree(at: i32, path: &CStr, recursive: bool) -> Result<i32, Errno> {
 }
 
 fn mount_setattr(tree: i32, set: u64, recursive: bool) -> Done {
-    let attr = libc::mount_attr {
-        attr_set: set,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
+    let attr = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let (empty, size) = (c"".as_ptr(), size_of_val(&attr));
     // SAFETY: a C string, and a struct of the size passed.
     done_long(unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            tree,
-            empty,
-            flags,
-            &raw const attr,
-            size,
-        )
+        libc::syscall(libc::SYS_mount_setattr, tree, empty, flags, &raw const attr, size)
     })
 }
 
@@ -855,24 +790,13 @@ fn open_fs(kind: &CStr, options: &[(CString, Option<CString>)]) -> Result<i32, E
     let none = std::ptr::null::<libc::c_char>();
     // SAFETY: C strings or null where fsconfig(2) wants null.
     unsafe {
-        let fs = errno_of_long(libc::syscall(
-            libc::SYS_fsopen,
-            kind.as_ptr(),
-            FSOPEN_CLOEXEC,
-        ))?;
+        let fs = errno_of_long(libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC))?;
         for (key, value) in options {
             let (command, value) = match value {
                 Some(value) => (FSCONFIG_SET_STRING, value.as_ptr()),
                 None => (FSCONFIG_SET_FLAG, none),
             };
-            errno_of_long(libc::syscall(
-                libc::SYS_fsconfig,
-                fs,
-                command,
-                key.as_ptr(),
-                value,
-                0,
-            ))?;
+            errno_of_long(libc::syscall(libc::SYS_fsconfig, fs, command, key.as_ptr(), value, 0))?;
         }
         let create = FSCONFIG_CMD_CREATE;
         errno_of_long(libc::syscall(libc::SYS_fsconfig, fs, create, none, none, 0))?;
@@ -929,19 +853,10 @@ fn terminal(root: i32, socket: i32, rows: u16, columns: u16) -> Result<i32, Errn
     let flags = (libc::O_RDWR | libc::O_NOCTTY) as u64;
     let master = open_in_root(root, c"dev/pts/ptmx", flags, 0)?;
     let unlock: libc::c_int = 0;
-    let size = libc::winsize {
-        ws_row: rows,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the ioctls read the live values passed, or take an integer (ioctl_tty(2)).
     let tty = unsafe {
-        errno_of(libc::ioctl(
-            master,
-            libc::TIOCSPTLCK as _,
-            &raw const unlock,
-        ))?;
+        errno_of(libc::ioctl(master, libc::TIOCSPTLCK as _, &raw const unlock))?;
         errno_of(libc::ioctl(master, libc::TIOCSWINSZ as _, &raw const size))?;
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
         errno_of(libc::ioctl(master, libc::TIOCGPTPEER as _, flags))?
@@ -963,10 +878,7 @@ fn terminal(root: i32, socket: i32, rows: u16, columns: u16) -> Result<i32, Errn
 fn send_fd(socket: i32, fd: i32) -> Result<(), Errno> {
     let mut byte = 0u8;
     let mut control = [0u64; 3];
-    let mut iov = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
-    };
+    let mut iov = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     // SAFETY: all-zero is a valid msghdr; the buffers it points to outlive the call, and
     // `control` has room (and alignment) for one cmsghdr with one descriptor.
     unsafe {
@@ -1001,14 +913,7 @@ mod tests {
     #[test]
     fn a_program_without_a_slash_is_searched_for() {
         let found = Exec::search(c"sh", b"/bin::/usr/bin");
-        assert_eq!(
-            found,
-            [
-                c"/bin/sh".to_owned(),
-                c"./sh".to_owned(),
-                c"/usr/bin/sh".to_owned()
-            ]
-        );
+        assert_eq!(found, [c"/bin/sh".to_owned(), c"./sh".to_owned(), c"/usr/bin/sh".to_owned()]);
         assert_eq!(Exec::search(c"/x/sh", b"/bin"), [c"/x/sh".to_owned()]);
     }
 }

@@ -53,11 +53,7 @@ impl FromStr for Digest {
     /// Takes `sha256:<hex>` and bare `<hex>`.
     fn from_str(text: &str) -> Result<Digest, Error> {
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
-        let bad = || {
-            Error::invalid(format!(
-                "\"{text}\" is not a digest (sha256:<64 hex digits>)"
-            ))
-        };
+        let bad = || Error::invalid(format!("\"{text}\" is not a digest (sha256:<64 hex digits>)"));
         if hex.len() != 64 {
             return Err(bad());
         }

@@ -35,9 +35,7 @@ impl FromStr for ContainerId {
         if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             Ok(ContainerId(text.to_string()))
         } else {
-            Err(Error::invalid(format!(
-                "\"{text}\" is not a container id (64 hex digits)"
-            )))
+            Err(Error::invalid(format!("\"{text}\" is not a container id (64 hex digits)")))
         }
     }
 }
@@ -67,9 +65,7 @@ impl FromStr for ContainerName {
         let name = text.strip_prefix('/').unwrap_or(text);
         let fits = (2..=128).contains(&name.len())
             && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         if fits {
             return Ok(ContainerName(name.to_string()));
         }

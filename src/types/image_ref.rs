@@ -32,26 +32,20 @@ fn component_fits(part: &str) -> bool {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     part.starts_with(edge)
         && part.ends_with(edge)
-        && part
-            .chars()
-            .all(|c| edge(c) || matches!(c, '.' | '_' | '-'))
+        && part.chars().all(|c| edge(c) || matches!(c, '.' | '_' | '-'))
 }
 
 fn registry_fits(part: &str) -> bool {
     let (host, port) = part.split_once(':').unwrap_or((part, "0"));
     !host.is_empty()
-        && host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
         && port.parse::<u16>().is_ok()
 }
 
 fn tag_fits(tag: &str) -> bool {
     (1..=128).contains(&tag.len())
         && !tag.starts_with(['.', '-'])
-        && tag
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
 impl FromStr for ImageRef {
@@ -78,14 +72,9 @@ impl FromStr for ImageRef {
             parts.next();
         }
         if repository.len() > 255 || parts.peek().is_none() || !parts.all(component_fits) {
-            return Err(bad(
-                "a repository is lower-case letters, digits, '.', '_', '-' and '/'",
-            ));
+            return Err(bad("a repository is lower-case letters, digits, '.', '_', '-' and '/'"));
         }
-        Ok(ImageRef {
-            repository: repository.to_string(),
-            tag: tag.to_string(),
-        })
+        Ok(ImageRef { repository: repository.to_string(), tag: tag.to_string() })
     }
 }
 
@@ -107,18 +96,7 @@ mod tests {
             let r: ImageRef = text.parse().unwrap();
             assert_eq!((r.repository(), r.tag()), (repository, tag));
         }
-        for bad in [
-            "",
-            "Busy",
-            "a//b",
-            ":x",
-            "a:",
-            "a:b:c",
-            "-a",
-            "a/",
-            "h.x:99999/a",
-            "a b",
-        ] {
+        for bad in ["", "Busy", "a//b", ":x", "a:", "a:b:c", "-a", "a/", "h.x:99999/a", "a b"] {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
         }
     }

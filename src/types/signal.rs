@@ -73,17 +73,10 @@ impl FromStr for Signal {
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
         if let Some(i) = NAMES.iter().position(|n| *n == name) {
-            return i32::try_from(i + 1)
-                .ok()
-                .and_then(Signal::from_number)
-                .ok_or_else(bad);
+            return i32::try_from(i + 1).ok().and_then(Signal::from_number).ok_or_else(bad);
         }
         let offset = |rest: &str| {
-            if rest.is_empty() {
-                Some(0)
-            } else {
-                rest.parse::<i32>().ok()
-            }
+            if rest.is_empty() { Some(0) } else { rest.parse::<i32>().ok() }
         };
         let number = if let Some(rest) = name.strip_prefix("RTMIN") {
             offset(rest).map(|n| RTMIN + n)
@@ -97,10 +90,7 @@ impl FromStr for Signal {
                 _ => None,
             }
         };
-        number
-            .filter(|n| (1..=RTMAX).contains(n))
-            .map(Signal)
-            .ok_or_else(bad)
+        number.filter(|n| (1..=RTMAX).contains(n)).map(Signal).ok_or_else(bad)
     }
 }
 

@@ -11,10 +11,7 @@ pub fn parse_size(text: &str) -> Result<u64, Error> {
     };
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match lower[digits.len()..]
-        .trim_end_matches('b')
-        .trim_end_matches('i')
-    {
+    let shift = match lower[digits.len()..].trim_end_matches('b').trim_end_matches('i') {
         "" => 0,
         "k" => 10,
         "m" => 20,
@@ -23,10 +20,7 @@ pub fn parse_size(text: &str) -> Result<u64, Error> {
         _ => return Err(bad()),
     };
     let number: u64 = digits.parse().map_err(|_| bad())?;
-    number
-        .checked_mul(1 << shift)
-        .filter(|n| i64::try_from(*n).is_ok())
-        .ok_or_else(bad)
+    number.checked_mul(1 << shift).filter(|n| i64::try_from(*n).is_ok()).ok_or_else(bad)
 }
 
 #[cfg(test)]

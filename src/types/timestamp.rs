@@ -13,9 +13,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 
 impl Timestamp {
     pub fn now() -> Timestamp {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i128::try_from(since.as_nanos()).unwrap_or_default())
     }
 

@@ -1,0 +1,100 @@
+//! Locks that die with their holder: OFD byte-range locks (fcntl(2), F_OFD_SETLK) on a permanent
+//! file, and whole-file locks that can be handed to another process with their descriptor.
+//!
+//! A lock belongs to an open file description: each `lock` opens the file anew, so that two
+//! guards of one process exclude each other too, and a guard inherited by a child keeps the lock
+//! until both are gone.
+
+use super::check;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    Shared,
+    Exclusive,
+}
+
+/// Holds a lock until dropped.
+#[derive(Debug)]
+#[must_use = "the lock is held only as long as its guard"]
+pub struct Guard {
+    file: File,
+}
+
+impl Guard {
+    /// Takes over the lock behind an inherited descriptor.
+    pub fn from_fd(fd: OwnedFd) -> Guard {
+        Guard { file: File::from(fd) }
+    }
+}
+
+impl AsFd for Guard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Waits for the lock on the byte at `offset` of `path`, which is created where it is missing.
+pub fn lock(path: &Path, offset: u64, mode: Mode) -> io::Result<Guard> {
+    let file = open(path)?;
+    loop {
+        match set(&file, offset, mode, libc::F_OFD_SETLKW) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+            Ok(()) => return Ok(Guard { file }),
+        }
+    }
+}
+
+/// The lock, or `None` where somebody holds it.
+pub fn try_lock(path: &Path, offset: u64, mode: Mode) -> io::Result<Option<Guard>> {
+    try_lock_file(open(path)?, offset, mode)
+}
+
+/// As `try_lock`, on an open file.
+pub fn try_lock_file(file: File, offset: u64, mode: Mode) -> io::Result<Option<Guard>> {
+    match set(&file, offset, mode, libc::F_OFD_SETLK) {
+        Ok(()) => Ok(Some(Guard { file })),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+fn set(file: &File, offset: u64, mode: Mode, command: i32) -> io::Result<()> {
+    // SAFETY: all-zero is a valid flock (l_pid must be 0 for OFD locks).
+    let mut range: libc::flock = unsafe { std::mem::zeroed() };
+    range.l_type = match mode {
+        Mode::Shared => libc::F_RDLCK,
+        Mode::Exclusive => libc::F_WRLCK,
+    } as _;
+    range.l_whence = libc::SEEK_SET as _;
+    range.l_start = offset as _;
+    range.l_len = 1;
+    // SAFETY: fcntl reads the live struct.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut range) })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_excludes_until_its_guard_is_dropped() {
+        let path = std::env::temp_dir().join(format!("coracle-lock-{}", std::process::id()));
+        let held = lock(&path, 7, Mode::Exclusive).unwrap();
+        assert!(try_lock(&path, 7, Mode::Exclusive).unwrap().is_none());
+        assert!(try_lock(&path, 7, Mode::Shared).unwrap().is_none());
+        assert!(try_lock(&path, 8, Mode::Exclusive).unwrap().is_some());
+        drop(held);
+        assert!(try_lock(&path, 7, Mode::Shared).unwrap().is_some());
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,165 @@
+//! Mounts that exist only as a descriptor until somebody attaches them (fsmount(2),
+//! open_tree(2)): nothing appears in any mount table meanwhile, and closing undoes.
+
+use super::check_long;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+// linux/mount.h
+const FSOPEN_CLOEXEC: u32 = 1;
+const FSMOUNT_CLOEXEC: u32 = 1;
+const FSCONFIG_SET_FLAG: u32 = 0;
+const FSCONFIG_SET_STRING: u32 = 1;
+const FSCONFIG_CMD_CREATE: u32 = 6;
+
+/// The directories of an overlay, and how it is mounted.
+#[derive(Debug)]
+pub struct Overlay<'a> {
+    /// Bottom first.
+    pub lower: &'a [&'a Path],
+    /// `upper` and `work`; read-only without.
+    pub upper: Option<(&'a Path, &'a Path)>,
+    /// Never sync: for what is thrown away at its end.
+    pub volatile: bool,
+}
+
+impl Overlay<'_> {
+    /// Mounts it, detached. The options that change what a layer means on another machine
+    /// (index, metacopy, redirect_dir, nfs_export) are off.
+    ///
+    /// Layers are named `lowerdir+` one by one where the kernel can (6.5), so that their number
+    /// and the length of their paths do not matter; else in one string of at most 255 bytes of
+    /// names relative to /proc/self/fd.
+    pub fn mount(&self) -> io::Result<OwnedFd> {
+        let fs = FsContext::open(c"overlay")?;
+        let top_first: Vec<&Path> = self.lower.iter().rev().copied().collect();
+        let mut keep = Vec::new();
+        let one_by_one = top_first.iter().try_for_each(|dir| fs.set_path(c"lowerdir+", dir));
+        let fs = match one_by_one {
+            Ok(()) => fs,
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                let fs = FsContext::open(c"overlay")?;
+                let mut names = Vec::new();
+                for dir in &top_first {
+                    let dir = std::fs::File::open(dir)?;
+                    names.push(dir.as_raw_fd().to_string());
+                    keep.push(dir);
+                }
+                fs.set(c"lowerdir", &CString::new(names.join(":"))?)?;
+                fs
+            }
+            Err(e) => return Err(e),
+        };
+        if let Some((upper, work)) = self.upper {
+            fs.set_path(c"upperdir", upper)?;
+            fs.set_path(c"workdir", work)?;
+            if self.volatile {
+                fs.set_flag(c"volatile")?;
+            }
+        }
+        for off in [c"index", c"metacopy", c"redirect_dir", c"nfs_export"] {
+            fs.set(off, c"off")?;
+        }
+        // Old kernels look the names up only now.
+        let _back = if keep.is_empty() { None } else { Some(WorkingDir::enter(c"/proc/self/fd")?) };
+        fs.mount()
+    }
+}
+
+/// The working directory of this process, put back when dropped.
+struct WorkingDir(OwnedFd);
+
+impl WorkingDir {
+    fn enter(path: &CStr) -> io::Result<WorkingDir> {
+        let before = std::fs::File::open(".")?;
+        // SAFETY: a C string.
+        super::check(unsafe { libc::chdir(path.as_ptr()) })?;
+        Ok(WorkingDir(before.into()))
+    }
+}
+
+impl Drop for WorkingDir {
+    fn drop(&mut self) {
+        // SAFETY: integers only. The directory was ours a moment ago; there is no cure if not.
+        unsafe { libc::fchdir(self.0.as_raw_fd()) };
+    }
+}
+
+struct FsContext(OwnedFd);
+
+impl FsContext {
+    fn open(kind: &CStr) -> io::Result<FsContext> {
+        // SAFETY: a C string; on success the descriptor is new and ours.
+        unsafe {
+            let fd = check_long(libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC))?;
+            Ok(FsContext(OwnedFd::from_raw_fd(fd as i32)))
+        }
+    }
+
+    fn config(
+        &self,
+        command: u32,
+        key: *const libc::c_char,
+        value: *const libc::c_char,
+    ) -> io::Result<()> {
+        let fd = self.0.as_raw_fd();
+        // SAFETY: C strings or null as fsconfig(2) wants for the command.
+        check_long(unsafe { libc::syscall(libc::SYS_fsconfig, fd, command, key, value, 0) })?;
+        Ok(())
+    }
+
+    fn set(&self, key: &CStr, value: &CStr) -> io::Result<()> {
+        self.config(FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr())
+    }
+
+    fn set_path(&self, key: &CStr, path: &Path) -> io::Result<()> {
+        self.set(key, &CString::new(path.as_os_str().as_encoded_bytes())?)
+    }
+
+    fn set_flag(&self, key: &CStr) -> io::Result<()> {
+        self.config(FSCONFIG_SET_FLAG, key.as_ptr(), std::ptr::null())
+    }
+
+    fn mount(self) -> io::Result<OwnedFd> {
+        self.config(FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
+        let fd = self.0.as_raw_fd();
+        // SAFETY: integers only; on success the descriptor is new and ours.
+        unsafe {
+            let tree = check_long(libc::syscall(libc::SYS_fsmount, fd, FSMOUNT_CLOEXEC, 0))?;
+            Ok(OwnedFd::from_raw_fd(tree as i32))
+        }
+    }
+}
+
+/// A detached clone of the mount at `path`, with everything mounted below it.
+pub fn clone_tree(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: a C string; on success the descriptor is new and ours.
+    unsafe {
+        let at = libc::AT_FDCWD;
+        let tree = check_long(libc::syscall(libc::SYS_open_tree, at, path.as_ptr(), flags))?;
+        Ok(OwnedFd::from_raw_fd(tree as i32))
+    }
+}
+
+/// Sets `MOUNT_ATTR_*` on a detached tree.
+pub fn set_attributes(tree: BorrowedFd, set: u64) -> io::Result<()> {
+    let attr = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let (fd, empty, size) = (tree.as_raw_fd(), c"".as_ptr(), size_of_val(&attr));
+    let flags = libc::AT_EMPTY_PATH;
+    // SAFETY: a C string, and a struct of the size passed.
+    check_long(unsafe {
+        libc::syscall(libc::SYS_mount_setattr, fd, empty, flags, &raw const attr, size)
+    })?;
+    Ok(())
+}
+
+/// Our own binary as a read-only mount of its own: what is executed through it cannot be opened
+/// for writing by way of /proc/PID/exe, whoever looks (CVE-2019-5736).
+pub fn sealed_self() -> io::Result<OwnedFd> {
+    let tree = clone_tree(c"/proc/self/exe")?;
+    set_attributes(tree.as_fd(), libc::MOUNT_ATTR_RDONLY)?;
+    Ok(tree)
+}
