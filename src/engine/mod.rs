@@ -1,1 +1,3 @@
-//! (being laid)
+//! One file per verb: ordering, locks and rollback. Returns data; never prints.
+
+pub mod options;

@@ -1,0 +1,222 @@
+//! What a container is asked to be: the options of `create` and `run`, parsed and checked, before
+//! any image was looked at. Faces fill it in; `create` merges it with the image's configuration.
+
+use crate::error::{Error, Result};
+use crate::types::{ContainerName, RestartPolicy, Signal};
+use std::collections::{BTreeMap, HashSet};
+
+pub use crate::container::{Network, Terminal};
+pub use crate::volume::{MountSpec, Source};
+
+/// An empty option is "as the image has it", or the engine's default.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A reference, an id or the start of one, as the user wrote it.
+    pub image: String,
+    /// Replaces the image's command.
+    pub command: Vec<String>,
+    /// Replaces the image's entrypoint *and* drops its command; an empty list means none at all.
+    pub entrypoint: Option<Vec<String>>,
+    /// Else a name is invented.
+    pub name: Option<ContainerName>,
+    pub hostname: Option<String>,
+    /// `user[:group]`, each a name or a number.
+    pub user: Option<String>,
+    /// Absolute.
+    pub working_dir: Option<String>,
+    /// In the order given; applied to the image's environment by `merge_env`.
+    pub env: Vec<EnvChange>,
+    pub labels: BTreeMap<String, String>,
+    pub mounts: Vec<MountSpec>,
+    pub network: Network,
+    pub tty: Option<Terminal>,
+    pub open_stdin: bool,
+    pub auto_remove: bool,
+    pub privileged: bool,
+    pub stop_signal: Option<Signal>,
+    /// Seconds between the stop signal and SIGKILL.
+    pub stop_timeout: Option<u32>,
+    pub restart: RestartPolicy,
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub cpu_shares: Option<u64>,
+    pub pids_limit: Option<u64>,
+}
+
+/// One change to the environment that the image gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EnvChange {
+    Set { key: String, value: String },
+    Unset { key: String },
+}
+
+/// The least memory a container can be given (Docker's bound).
+pub const MIN_MEMORY: u64 = 6 << 20;
+/// cpu.shares' own bounds.
+pub const CPU_SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
+
+impl Options {
+    /// A container of `image` with every default.
+    pub fn new(image: impl Into<String>) -> Options {
+        Options {
+            image: image.into(),
+            command: Vec::new(),
+            entrypoint: None,
+            name: None,
+            hostname: None,
+            user: None,
+            working_dir: None,
+            env: Vec::new(),
+            labels: BTreeMap::new(),
+            mounts: Vec::new(),
+            network: Network::Bridge,
+            tty: None,
+            open_stdin: false,
+            auto_remove: false,
+            privileged: false,
+            stop_signal: None,
+            stop_timeout: None,
+            restart: RestartPolicy::No,
+            memory: None,
+            cpu_shares: None,
+            pids_limit: None,
+        }
+    }
+
+    /// Checks what no single option shows: bounds and combinations.
+    pub fn check(&self) -> Result<()> {
+        if self.auto_remove && self.restart != RestartPolicy::No {
+            return Err(Error::invalid(format!(
+                "--rm and --restart {} exclude each other",
+                self.restart
+            )));
+        }
+        if let Some(dir) = &self.working_dir
+            && !dir.starts_with('/')
+        {
+            return Err(Error::invalid(format!(
+                "the working directory \"{dir}\" is not an absolute path"
+            )));
+        }
+        if let Some(hostname) = &self.hostname {
+            check_hostname(hostname)?;
+        }
+        if let Some(memory) = self.memory
+            && memory < MIN_MEMORY
+        {
+            return Err(
+                Error::invalid(format!("a memory limit of {memory} bytes is too small"))
+                    .hint("the least is 6m"),
+            );
+        }
+        if let Some(shares) = self.cpu_shares
+            && !CPU_SHARES.contains(&shares)
+        {
+            return Err(
+                Error::invalid(format!("cpu shares of {shares} are out of range"))
+                    .hint("use 2 to 262144; 1024 is one share"),
+            );
+        }
+        let mut targets = HashSet::new();
+        for mount in &self.mounts {
+            if !targets.insert(&mount.target) {
+                return Err(Error::invalid(format!(
+                    "two volumes are to be mounted on {}",
+                    mount.target
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The kernel takes 64 bytes; the rest keeps /etc/hosts and /etc/hostname well-formed.
+fn check_hostname(name: &str) -> Result<()> {
+    let fits = (1..=64).contains(&name.len())
+        && !name.starts_with(['-', '.'])
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if fits {
+        return Ok(());
+    }
+    Err(
+        Error::invalid(format!("invalid host name \"{name}\"")).hint(
+            "a host name is 1 to 64 letters, digits, '-', '.' or '_', and starts with a letter or digit",
+        ),
+    )
+}
+
+/// The image's environment with the changes made in order. A changed variable keeps its place;
+/// a variable set twice has its last value.
+pub fn merge_env(image: &[String], changes: &[EnvChange]) -> Vec<String> {
+    let mut env = image.to_vec();
+    let key_of = |entry: &String| entry.split('=').next().unwrap_or_default().to_string();
+    for change in changes {
+        match change {
+            EnvChange::Set { key, value } => {
+                let entry = format!("{key}={value}");
+                match env.iter_mut().find(|e| key_of(e) == *key) {
+                    Some(existing) => *existing = entry,
+                    None => env.push(entry),
+                }
+            }
+            EnvChange::Unset { key } => env.retain(|e| key_of(e) != *key),
+        }
+    }
+    env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_keeps_its_order_and_its_last_word() {
+        let set = |key: &str, value: &str| EnvChange::Set {
+            key: key.into(),
+            value: value.into(),
+        };
+        let image = [
+            "PATH=/bin".to_string(),
+            "A=1".to_string(),
+            "B=2".to_string(),
+        ];
+        let changes = [
+            set("C", "x=y"),
+            set("A", "9"),
+            EnvChange::Unset { key: "B".into() },
+            set("A", ""),
+        ];
+        assert_eq!(merge_env(&image, &changes), ["PATH=/bin", "A=", "C=x=y"]);
+    }
+
+    #[test]
+    fn combinations_that_cannot_be_are_refused() {
+        assert!(Options::new("busybox").check().is_ok());
+        let refused = |change: fn(&mut Options)| {
+            let mut options = Options::new("busybox");
+            change(&mut options);
+            options.check().unwrap_err().to_string()
+        };
+        let text = refused(|o| {
+            o.auto_remove = true;
+            o.restart = RestartPolicy::Always;
+        });
+        assert_eq!(text, "--rm and --restart always exclude each other");
+        assert!(refused(|o| o.working_dir = Some("srv".into())).contains("\"srv\""));
+        assert!(refused(|o| o.hostname = Some("a b".into())).contains("\"a b\""));
+        assert!(refused(|o| o.hostname = Some("x".repeat(65))).contains("host name"));
+        assert!(refused(|o| o.memory = Some(4096)).contains("4096"));
+        assert!(refused(|o| o.cpu_shares = Some(1)).contains("cpu shares"));
+        let twice = refused(|o| {
+            let mount = MountSpec {
+                source: Source::Anonymous,
+                target: "/data".into(),
+                read_only: false,
+            };
+            o.mounts = vec![mount.clone(), mount];
+        });
+        assert_eq!(twice, "two volumes are to be mounted on /data");
+    }
+}
