@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod atomic;
 pub mod child;
 pub mod lock;
 pub mod mount;
