@@ -104,18 +104,14 @@ impl Options {
         if let Some(memory) = self.memory
             && memory < MIN_MEMORY
         {
-            return Err(
-                Error::invalid(format!("a memory limit of {memory} bytes is too small"))
-                    .hint("the least is 6m"),
-            );
+            return Err(Error::invalid(format!("a memory limit of {memory} bytes is too small"))
+                .hint("the least is 6m"));
         }
         if let Some(shares) = self.cpu_shares
             && !CPU_SHARES.contains(&shares)
         {
-            return Err(
-                Error::invalid(format!("cpu shares of {shares} are out of range"))
-                    .hint("use 2 to 262144; 1024 is one share"),
-            );
+            return Err(Error::invalid(format!("cpu shares of {shares} are out of range"))
+                .hint("use 2 to 262144; 1024 is one share"));
         }
         let mut targets = HashSet::new();
         for mount in &self.mounts {
@@ -134,9 +130,7 @@ impl Options {
 fn check_hostname(name: &str) -> Result<()> {
     let fits = (1..=64).contains(&name.len())
         && !name.starts_with(['-', '.'])
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
     if fits {
         return Ok(());
     }
@@ -173,21 +167,10 @@ mod tests {
 
     #[test]
     fn the_environment_keeps_its_order_and_its_last_word() {
-        let set = |key: &str, value: &str| EnvChange::Set {
-            key: key.into(),
-            value: value.into(),
-        };
-        let image = [
-            "PATH=/bin".to_string(),
-            "A=1".to_string(),
-            "B=2".to_string(),
-        ];
-        let changes = [
-            set("C", "x=y"),
-            set("A", "9"),
-            EnvChange::Unset { key: "B".into() },
-            set("A", ""),
-        ];
+        let set = |key: &str, value: &str| EnvChange::Set { key: key.into(), value: value.into() };
+        let image = ["PATH=/bin".to_string(), "A=1".to_string(), "B=2".to_string()];
+        let changes =
+            [set("C", "x=y"), set("A", "9"), EnvChange::Unset { key: "B".into() }, set("A", "")];
         assert_eq!(merge_env(&image, &changes), ["PATH=/bin", "A=", "C=x=y"]);
     }
 
@@ -210,11 +193,8 @@ mod tests {
         assert!(refused(|o| o.memory = Some(4096)).contains("4096"));
         assert!(refused(|o| o.cpu_shares = Some(1)).contains("cpu shares"));
         let twice = refused(|o| {
-            let mount = MountSpec {
-                source: Source::Anonymous,
-                target: "/data".into(),
-                read_only: false,
-            };
+            let mount =
+                MountSpec { source: Source::Anonymous, target: "/data".into(), read_only: false };
             o.mounts = vec![mount.clone(), mount];
         });
         assert_eq!(twice, "two volumes are to be mounted on /data");

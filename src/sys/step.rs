@@ -221,6 +221,8 @@ pub enum Step<'fd> {
     DefaultSignals {
         mask: u64,
     },
+    /// These signals (bit n-1 for signal n) are ignored, over the exec too.
+    IgnoreSignals(u64),
     WriteFile {
         path: CString,
         data: Vec<u8>,
@@ -314,6 +316,7 @@ impl Step<'_> {
             Step::NoNewPrivileges => "set no_new_privs".into(),
             Step::Seccomp(_) => "install the seccomp filter".into(),
             Step::DefaultSignals { .. } => "reset signals".into(),
+            Step::IgnoreSignals(_) => "ignore signals".into(),
             Step::WriteFile { path, .. } => format!("write {}", text(path)),
             Step::WriteFd { .. } => "join the cgroup".into(),
             Step::Await(_) => "wait for the parent".into(),
@@ -399,6 +402,7 @@ impl Step<'_> {
             Step::NoNewPrivileges => prctl(libc::PR_SET_NO_NEW_PRIVS, 1),
             Step::Seccomp(program) => seccomp(program),
             Step::DefaultSignals { mask } => default_signals(*mask),
+            Step::IgnoreSignals(set) => ignore_signals(*set),
             Step::WriteFile { path, data } => {
                 let flags = libc::O_WRONLY | libc::O_CLOEXEC;
                 // SAFETY: a C string.
@@ -711,6 +715,17 @@ fn default_signals(mask: u64) -> Done {
     let set = &raw const mask;
     // SAFETY: a live mask of eight bytes.
     done_long(unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, set, old, 8) })
+}
+
+fn ignore_signals(set: u64) -> Done {
+    // The kernel's struct sigaction, as above; SIG_IGN is 1.
+    let ignore = [1u64, 0, 0, 0];
+    let old = std::ptr::null_mut::<u64>();
+    for signal in (1..=64i64).filter(|n| set & (1 << (n - 1)) != 0) {
+        // SAFETY: a live struct of the kernel's layout.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, ignore.as_ptr(), old, 8) };
+    }
+    Ok(Outcome::Next)
 }
 
 fn execute(exec: &Exec) -> Done {

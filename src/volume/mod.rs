@@ -52,9 +52,7 @@ pub fn parse(text: &str, cwd: &Path) -> Result<MountSpec> {
         Some(other) => return Err(bad(&format!("mode \"{other}\" is neither ro nor rw"))),
     };
     if !target.starts_with('/') {
-        return Err(bad(&format!(
-            "the path in the container, \"{target}\", is not absolute"
-        )));
+        return Err(bad(&format!("the path in the container, \"{target}\", is not absolute")));
     }
     let target = clean(target);
     if target == "/" {
@@ -65,9 +63,7 @@ pub fn parse(text: &str, cwd: &Path) -> Result<MountSpec> {
         Some("") => return Err(bad("the source is empty")),
         Some(path) if path.starts_with('/') => Source::Host(clean(path)),
         Some(path) if is_relative(path) => {
-            let cwd = cwd
-                .to_str()
-                .ok_or_else(|| bad("the working directory is not UTF-8"))?;
+            let cwd = cwd.to_str().ok_or_else(|| bad("the working directory is not UTF-8"))?;
             Source::Host(clean(&format!("{cwd}/{path}")))
         }
         Some(name) if name_fits(name) => Source::Volume(name.to_string()),
@@ -82,11 +78,7 @@ pub fn parse(text: &str, cwd: &Path) -> Result<MountSpec> {
             )));
         }
     };
-    Ok(MountSpec {
-        source,
-        target,
-        read_only,
-    })
+    Ok(MountSpec { source, target, read_only })
 }
 
 fn is_relative(path: &str) -> bool {
@@ -96,9 +88,7 @@ fn is_relative(path: &str) -> bool {
 fn name_fits(name: &str) -> bool {
     name.len() >= 2
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
 /// An absolute path without `.`, `..` and doubled slashes, by words alone (Go's `path.Clean`).
@@ -137,11 +127,7 @@ mod tests {
             (".:/b", host("/home/me"), "/b", false),
             ("/:/host:ro", host("/"), "/host", true),
         ] {
-            let expected = MountSpec {
-                source,
-                target: target.to_string(),
-                read_only,
-            };
+            let expected = MountSpec { source, target: target.to_string(), read_only };
             assert_eq!(spec(text).unwrap(), expected, "{text}");
         }
     }

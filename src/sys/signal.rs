@@ -1,0 +1,179 @@
+//! Signals by raw calls: masks of 64 bits (bit n-1 for signal n), signalfd(2), kill(2).
+//!
+//! libc's own functions hide two real-time signals from their callers; an init must see all.
+
+use super::{check, check_long};
+use crate::types::{Pid, Signal};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+/// Every signal.
+pub const ALL: u64 = u64::MAX;
+/// The size of the kernel's signal set.
+const SET: usize = size_of::<u64>();
+
+/// The bit of `signal` in a mask.
+pub fn bit(signal: Signal) -> u64 {
+    1 << (signal.number() - 1)
+}
+
+/// Sets this thread's mask and gives the one it had.
+pub fn set_mask(mask: u64) -> io::Result<u64> {
+    let mut old = 0u64;
+    // SAFETY: two live masks of the size passed.
+    check_long(unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            &raw mut old,
+            SET,
+        )
+    })?;
+    Ok(old)
+}
+
+/// The signals whose disposition is "ignore", as a mask.
+pub fn ignored() -> u64 {
+    Signal::all()
+        .filter(|signal| {
+            // The kernel's struct sigaction: handler, flags, restorer, mask.
+            let mut action = [0u64; 4];
+            let none = ptr::null::<u64>();
+            // SAFETY: a live struct of the kernel's layout, and no new action.
+            let asked = check_long(unsafe {
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal.number(),
+                    none,
+                    action.as_mut_ptr(),
+                    SET,
+                )
+            });
+            asked.is_ok() && action[0] == libc::SIG_IGN as u64
+        })
+        .fold(0, |mask, signal| mask | bit(signal))
+}
+
+/// Gives `signal` its default disposition.
+pub fn set_default(signal: Signal) -> io::Result<()> {
+    let default = [0u64; 4];
+    let none = ptr::null_mut::<u64>();
+    // SAFETY: a live struct of the kernel's layout.
+    check_long(unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal.number(),
+            default.as_ptr(),
+            none,
+            SET,
+        )
+    })?;
+    Ok(())
+}
+
+/// A signal as signalfd(2) tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Received {
+    pub signal: Signal,
+    /// Who sent it: 0 where the kernel or a process outside our pid namespace did.
+    pub sender: u32,
+}
+
+/// A non-blocking signalfd(2). Only blocked signals arrive there.
+#[derive(Debug)]
+pub struct SignalFd(OwnedFd);
+
+impl SignalFd {
+    pub fn new(mask: u64) -> io::Result<SignalFd> {
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: a live mask of the size passed.
+        let fd = check_long(unsafe {
+            libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, SET, flags)
+        })?;
+        // SAFETY: the kernel just gave us this descriptor.
+        Ok(SignalFd(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    }
+
+    /// The next pending signal, if there is one.
+    pub fn read(&self) -> io::Result<Option<Received>> {
+        loop {
+            // SAFETY: all-zero is a valid signalfd_siginfo.
+            let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+            let size = size_of_val(&info);
+            // SAFETY: reads into a live struct of the size passed.
+            let got = check_long(unsafe {
+                libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size) as libc::c_long
+            });
+            return match got {
+                Ok(_) => match Signal::from_number(info.ssi_signo as i32) {
+                    Some(signal) => Ok(Some(Received {
+                        signal,
+                        sender: info.ssi_pid,
+                    })),
+                    None => continue,
+                },
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => Err(e),
+            };
+        }
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+pub fn kill(pid: Pid, signal: Signal) -> io::Result<()> {
+    // SAFETY: integers only.
+    check(unsafe { libc::kill(pid.raw(), signal.number()) }).map(drop)
+}
+
+/// Signals the process group of this number.
+pub fn kill_group(group: Pid, signal: Signal) -> io::Result<()> {
+    // SAFETY: integers only.
+    check(unsafe { libc::kill(-group.raw(), signal.number()) }).map(drop)
+}
+
+/// Signals every process that the caller may signal, but itself and PID 1 of its namespace. Only
+/// for PID 1 of a namespace of its own: elsewhere this is every process of the machine.
+pub fn kill_namespace(signal: Signal) -> io::Result<()> {
+    if std::process::id() != 1 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    // SAFETY: integers only.
+    check(unsafe { libc::kill(-1, signal.number()) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_signal_arrives_by_descriptor_with_its_sender() {
+        let old = set_mask(ALL).unwrap();
+        let fd = SignalFd::new(bit(Signal::USR1)).unwrap();
+        assert_eq!(fd.read().unwrap(), None);
+        let me = Pid::from_raw(std::process::id() as i32).unwrap();
+        // To the thread, not the process: other threads of the test have other masks.
+        // SAFETY: integers only.
+        unsafe {
+            let thread = libc::syscall(libc::SYS_gettid);
+            libc::syscall(libc::SYS_tgkill, me.raw(), thread, libc::SIGUSR1);
+        }
+        let received = fd.read().unwrap().unwrap();
+        assert_eq!(received.signal, Signal::USR1);
+        assert_eq!(received.sender, std::process::id());
+        assert_eq!(fd.read().unwrap(), None);
+        set_mask(old).unwrap();
+    }
+
+    #[test]
+    fn nobody_but_pid_1_may_signal_everything() {
+        assert!(kill_namespace(Signal::CONT).is_err());
+    }
+}

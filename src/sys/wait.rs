@@ -1,0 +1,96 @@
+//! waitid(2): looking at a dead child before reaping it.
+//!
+//! A child that was looked at (WNOWAIT) but not reaped keeps its pid, so its process group can
+//! still be signalled without hitting a stranger that was given the same number.
+
+use super::check;
+use crate::types::{Pid, Signal};
+use std::io;
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    Code(u8),
+    Signal(Signal),
+}
+
+impl Exit {
+    /// As a shell tells it: the code, or 128 and the number of the signal.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal(signal) => 128u8.saturating_add(signal.number() as u8),
+        }
+    }
+}
+
+/// What became of one's children.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Children {
+    /// There are none.
+    None,
+    /// There are, and all of them live.
+    Alive,
+    /// This one has ended and waits to be reaped.
+    Ended(Pid, Exit),
+}
+
+/// Looks for a dead child, whichever; does not wait, does not reap.
+pub fn peek() -> io::Result<Children> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    match waitid(libc::P_ALL, 0, flags) {
+        Ok(Some((pid, exit))) => Ok(Children::Ended(pid, exit)),
+        Ok(None) => Ok(Children::Alive),
+        Err(e) if e.raw_os_error() == Some(libc::ECHILD) => Ok(Children::None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Reaps this child; waits until it has ended.
+pub fn reap(pid: Pid) -> io::Result<Exit> {
+    match waitid(libc::P_PID, pid.raw() as libc::id_t, libc::WEXITED)? {
+        Some((_, exit)) => Ok(exit),
+        None => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+fn waitid(kind: libc::idtype_t, id: libc::id_t, flags: i32) -> io::Result<Option<(Pid, Exit)>> {
+    // SAFETY: all-zero is a valid siginfo_t; waitid fills it, or leaves si_pid at 0.
+    let (pid, code, status) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        loop {
+            match check(libc::waitid(kind, id, &raw mut info, flags)) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => break other?,
+            };
+        }
+        (info.si_pid(), info.si_code, info.si_status())
+    };
+    let exit = match code {
+        libc::CLD_EXITED => Exit::Code(status as u8),
+        _ => Exit::Signal(Signal::from_number(status).unwrap_or(Signal::KILL)),
+    };
+    Ok(Pid::from_raw(pid).map(|pid| (pid, exit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_a_shell() {
+        assert_eq!(Exit::Code(255).code(), 255);
+        assert_eq!(Exit::Signal(Signal::KILL).code(), 137);
+        assert_eq!(Exit::Signal(Signal::from_number(64).unwrap()).code(), 192);
+    }
+
+    #[test]
+    fn a_child_is_reaped_with_its_exit() {
+        let run = |script: &str| {
+            let child = std::process::Command::new("sh").args(["-c", script]).spawn();
+            reap(Pid::from_raw(child.unwrap().id() as i32).unwrap()).unwrap()
+        };
+        assert_eq!(run("exit 200"), Exit::Code(200));
+        assert_eq!(run("kill -9 $$"), Exit::Signal(Signal::KILL));
+    }
+}
