@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod atomic;
+pub mod bpf;
 pub mod child;
 pub mod lock;
 pub mod mount;
