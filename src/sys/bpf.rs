@@ -23,11 +23,7 @@ pub const DATA_ARCH: u32 = 4;
 
 /// The offset of the low (`half` 0) or high (`half` 1) word of argument `index`.
 pub const fn data_arg(index: u32, half: u32) -> u32 {
-    let half = if cfg!(target_endian = "big") {
-        1 - half
-    } else {
-        half
-    };
+    let half = if cfg!(target_endian = "big") { 1 - half } else { half };
     16 + 8 * index + 4 * half
 }
 
@@ -60,12 +56,7 @@ pub fn ret(value: u32) -> Insn {
 }
 
 fn insn(code: u32, jt: u8, jf: u8, k: u32) -> Insn {
-    Insn {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    }
+    Insn { code: code as u16, jt, jf, k }
 }
 
 /// What a seccomp filter returns: SECCOMP_RET_*, to be joined with 16 bits of data.

@@ -94,10 +94,9 @@ impl Compiler {
         let native = [Arch::X86_64];
         let wanted = if wanted.is_empty() { &native } else { wanted };
         let arches = [Arch::X86_64, Arch::X86, Arch::X32].map(|arch| {
-            wanted.contains(&arch).then(|| Calls {
-                verdicts: Vec::with_capacity(600),
-                chains: Vec::new(),
-            })
+            wanted
+                .contains(&arch)
+                .then(|| Calls { verdicts: Vec::with_capacity(600), chains: Vec::new() })
         });
         Compiler { default, arches }
     }
@@ -162,11 +161,8 @@ impl Calls {
     /// Emits the search tree; its entry expects the call's number in the accumulator. `base` is
     /// added to every number; `wide` says that arguments have 64 bits.
     fn emit(&self, code: &mut Code, default: u32, base: u32, wide: bool) -> Label {
-        let chains: Vec<Label> = self
-            .chains
-            .iter()
-            .map(|chain| code.chain(chain, default, wide))
-            .collect();
+        let chains: Vec<Label> =
+            self.chains.iter().map(|chain| code.chain(chain, default, wide)).collect();
         let newer = match default & verdict::ALLOW {
             verdict::ALLOW | verdict::LOG | verdict::TRACE => default,
             _ => verdict::ERRNO | verdict::ENOSYS,
@@ -174,9 +170,7 @@ impl Calls {
         let leaves = self.verdicts.iter().map(|verdict| match *verdict {
             Verdict::Unlisted => Leaf::Return(default),
             Verdict::Return(value) => Leaf::Return(value),
-            Verdict::ByArgs(i) => chains
-                .get(i)
-                .map_or(Leaf::Return(default), |l| Leaf::At(*l)),
+            Verdict::ByArgs(i) => chains.get(i).map_or(Leaf::Return(default), |l| Leaf::At(*l)),
         });
         let intervals = intervals((base..).zip(leaves.chain([Leaf::Return(newer)])));
         code.tree(&intervals)
@@ -218,11 +212,7 @@ fn intervals(numbers: impl Iterator<Item = (u32, Leaf)>) -> Vec<Interval> {
                 before.except = Some((last.first, last.leaf));
                 intervals.pop();
             }
-            _ => intervals.push(Interval {
-                first: number,
-                leaf,
-                except: None,
-            }),
+            _ => intervals.push(Interval { first: number, leaf, except: None }),
         }
     }
     intervals
@@ -555,12 +545,7 @@ mod tests {
             (LessOrEqual, big, 0, [true, true, true, false, false]),
             (Greater, big, 0, [false, false, false, true, true]),
             (GreaterOrEqual, big, 0, [false, false, true, true, true]),
-            (
-                MaskedEqual,
-                4 << 32 | 1,
-                big & (4 << 32 | 1),
-                [false, false, true, false, false],
-            ),
+            (MaskedEqual, 4 << 32 | 1, big & (4 << 32 | 1), [false, false, true, false, false]),
         ];
         let values = [7, 5 << 32 | 6, big, 5 << 32 | 8, 6 << 32 | 2];
         for (op, value, two, answers) in cases {
@@ -647,19 +632,12 @@ mod tests {
         let mut plan = Plan::new();
         plan.push(Step::Seccomp(default_filter(CAPS)))
             .push(Step::Descriptors(vec![(out, 1), (out, 2)]))
-            .push(Step::Exec(Exec::new(
-                vec![c"/bin/sh".to_owned()],
-                argv,
-                Vec::new(),
-            )));
+            .push(Step::Exec(Exec::new(vec![c"/bin/sh".to_owned()], argv, Vec::new())));
         spawn(&plan, 0, writer.as_fd(), 0).unwrap();
         drop(plan);
         drop(writer);
         let mut said = String::new();
         reader.read_to_string(&mut said).unwrap();
-        assert_eq!(
-            said,
-            "unshare: unshare failed: Operation not permitted\n1\n0\n"
-        );
+        assert_eq!(said, "unshare: unshare failed: Operation not permitted\n1\n0\n");
     }
 }

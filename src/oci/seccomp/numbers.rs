@@ -9,10 +9,7 @@ pub(super) const NO: u16 = u16::MAX;
 /// The numbers of `name` on x86_64, i386 and x32 (there without its bit), `NO` where it has none.
 pub(super) fn numbers(name: &str) -> Option<&'static [u16; 3]> {
     let found = NUMBERS.binary_search_by(|(known, _)| (*known).cmp(name));
-    found
-        .ok()
-        .and_then(|i| NUMBERS.get(i))
-        .map(|(_, numbers)| numbers)
+    found.ok().and_then(|i| NUMBERS.get(i)).map(|(_, numbers)| numbers)
 }
 
 /// Sorted by name.

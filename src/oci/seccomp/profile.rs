@@ -107,21 +107,11 @@ const CAP_PERFMON: u8 = 38;
 const CAP_BPF: u8 = 39;
 
 const fn arg(index: u32, op: Operator, value: u64, value_two: u64) -> Arg {
-    Arg {
-        index,
-        value,
-        value_two,
-        op,
-    }
+    Arg { index, value, value_two, op }
 }
 
 const fn allow(when: When, names: &'static str, args: &'static [Arg]) -> Conditional {
-    Conditional {
-        when,
-        names,
-        answer: Answer::Allow,
-        args,
-    }
+    Conditional { when, names, answer: Answer::Allow, args }
 }
 
 const fn with(cap: u8, names: &'static str) -> Conditional {
@@ -137,31 +127,11 @@ static CONDITIONAL: [Conditional; 24] = [
     allow(When::Always, "socket", &[arg(0, Operator::Equal, 39, 0)]),
     allow(When::Always, "socket", &[arg(0, Operator::Greater, 40, 0)]),
     // PER_LINUX, PER_LINUX32, UNAME26, both, and the question.
-    allow(
-        When::Always,
-        "personality",
-        &[arg(0, Operator::Equal, 0, 0)],
-    ),
-    allow(
-        When::Always,
-        "personality",
-        &[arg(0, Operator::Equal, 8, 0)],
-    ),
-    allow(
-        When::Always,
-        "personality",
-        &[arg(0, Operator::Equal, 0x2_0000, 0)],
-    ),
-    allow(
-        When::Always,
-        "personality",
-        &[arg(0, Operator::Equal, 0x2_0008, 0)],
-    ),
-    allow(
-        When::Always,
-        "personality",
-        &[arg(0, Operator::Equal, 0xffff_ffff, 0)],
-    ),
+    allow(When::Always, "personality", &[arg(0, Operator::Equal, 0, 0)]),
+    allow(When::Always, "personality", &[arg(0, Operator::Equal, 8, 0)]),
+    allow(When::Always, "personality", &[arg(0, Operator::Equal, 0x2_0000, 0)]),
+    allow(When::Always, "personality", &[arg(0, Operator::Equal, 0x2_0008, 0)]),
+    allow(When::Always, "personality", &[arg(0, Operator::Equal, 0xffff_ffff, 0)]),
     allow(
         When::Lacks(CAP_SYS_ADMIN),
         "clone",
@@ -188,15 +158,9 @@ static CONDITIONAL: [Conditional; 24] = [
     with(CAP_SYS_PACCT, "acct"),
     with(CAP_SYS_PTRACE, "kcmp pidfd_getfd process_madvise"),
     with(CAP_SYS_RAWIO, "iopl ioperm"),
-    with(
-        CAP_SYS_TIME,
-        "settimeofday stime clock_settime clock_settime64",
-    ),
+    with(CAP_SYS_TIME, "settimeofday stime clock_settime clock_settime64"),
     with(CAP_SYS_TTY_CONFIG, "vhangup"),
-    with(
-        CAP_SYS_NICE,
-        "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
-    ),
+    with(CAP_SYS_NICE, "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
     with(CAP_SYSLOG, "syslog"),
     with(CAP_BPF, "bpf"),
     with(CAP_PERFMON, "perf_event_open"),
