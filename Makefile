@@ -1,0 +1,44 @@
+# Everything a newcomer types. `make` alone lists it.
+
+# Cargo's own directory, where rustup puts it, also when it is not in PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+dist := $(CURDIR)/dist
+e2e := CORACLE_BIN=$(dist)/coracle COX_BIN=$(dist)/cox
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint test-unit test-e2e test-vm dist bench fmt
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: dist ## install what is missing, build, start the demo container and show it alive
+	@scripts/need /bin/busybox=busybox-static
+	@$(e2e) examples/demo/run.sh
+
+test: lint test-unit dist test-e2e test-vm ## everything CI runs (as root)
+
+lint: ## formatting and clippy, warnings denied
+	@scripts/need cc=gcc
+	scripts/cargo fmt --check
+	scripts/cargo clippy --locked --all-targets -- -D warnings
+
+test-unit: ## the tests inside the source, and the architecture's
+	scripts/cargo test --locked --lib --bins --test architecture
+
+test-e2e: dist ## the end-to-end tests, against the static binaries (as root)
+	@scripts/need /bin/busybox=busybox-static nft=nftables ip=iproute2 python3=python3
+	$(e2e) scripts/sandbox scripts/cargo test --locked $(E2E)
+
+test-vm: dist ## end-to-end scenarios under Debian's kernel with cgroup v2 only, in qemu
+	@scripts/need /bin/busybox=busybox-static qemu-system-x86_64=qemu-system-x86 cpio=cpio
+	tests/vm/run
+
+dist: ## static binaries in dist/, with their sizes
+	@scripts/dist
+
+bench: dist ## side by side with crun, runc, podman and docker
+	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3
+	@$(e2e) benches/run
+
+fmt: ## format the source
+	scripts/cargo fmt
