@@ -32,7 +32,7 @@ const PURE: &[&str] = &["init/machine.rs", "init/graph.rs", "init/policy.rs", "i
 /// Lines a file may have without its test module: a file holds one concept.
 const MAX_LINES: usize = 700;
 /// Files known to be longer, each with its own limit.
-const LONG: &[(&str, usize)] = &[("src/sys/step.rs", 900)];
+const LONG: &[(&str, usize)] = &[("src/sys/step.rs", 1000)];
 
 pub fn check(file: &str, text: &str) -> Vec<Violation> {
     let tokens = tokens(text);
