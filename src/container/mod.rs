@@ -1,5 +1,6 @@
 //! Containers: what is written about them, their log, and the monitor that stands beside each.
 
+pub mod log;
 pub mod record;
 
 pub use record::{

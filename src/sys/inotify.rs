@@ -1,4 +1,4 @@
-//! inotify(7): being told when directories change.
+//! inotify(7): being told when directories and files change.
 
 use super::{check, check_long};
 use std::ffi::CString;
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A watched directory, by the kernel's number.
+/// A watched directory or file, by the kernel's number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Watch(i32);
 
@@ -35,8 +35,16 @@ impl Inotify {
 
     /// Watches a directory for `events`. Watching it again gives the same `Watch`.
     pub fn watch(&self, directory: &Path, events: u32) -> io::Result<Watch> {
-        let path = CString::new(directory.as_os_str().as_bytes())?;
-        let events = events | libc::IN_ONLYDIR;
+        self.add(directory, events | libc::IN_ONLYDIR)
+    }
+
+    /// Watches one file for writes to it.
+    pub fn watch_writes(&self, file: &Path) -> io::Result<Watch> {
+        self.add(file, libc::IN_MODIFY)
+    }
+
+    fn add(&self, path: &Path, events: u32) -> io::Result<Watch> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
         // SAFETY: a C string.
         let watch =
             check(unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), events) })?;

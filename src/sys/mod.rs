@@ -6,6 +6,7 @@
 pub mod atomic;
 pub mod bpf;
 pub mod child;
+pub mod inotify;
 pub mod lock;
 pub mod mount;
 pub mod pidfd;
