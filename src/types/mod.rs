@@ -1,8 +1,10 @@
 //! Values parsed once, at the edge: whoever holds one needs not check it again.
 
 mod digest;
+mod human;
 mod id;
 mod image_ref;
+mod moment;
 mod pid;
 mod restart;
 mod signal;
@@ -10,8 +12,10 @@ mod size;
 mod timestamp;
 
 pub use digest::Digest;
+pub use human::{human_duration, human_memory, human_size};
 pub use id::{ContainerId, ContainerName};
 pub use image_ref::ImageRef;
+pub use moment::parse_moment;
 pub use pid::Pid;
 pub use restart::RestartPolicy;
 pub use signal::Signal;
