@@ -1,3 +1,4 @@
 //! One file per verb: ordering, locks and rollback. Returns data; never prints.
 
 pub mod options;
+pub mod report;

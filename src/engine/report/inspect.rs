@@ -1,0 +1,351 @@
+//! The JSON of `inspect`: Docker's keys, types and order (API 1.50's ContainerInspectResponse and
+//! ImageInspect), for what this engine has. A key we have no truth for is left out.
+
+use super::{Container, Image};
+use crate::container::{MountKind, Network};
+use crate::types::{RestartPolicy, Timestamp};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A set, as Go's `map[string]struct{}` comes out.
+type Set = BTreeMap<String, Empty>;
+
+#[derive(Serialize, Debug, Default)]
+pub struct Empty {}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectContainer {
+    id: String,
+    created: Timestamp,
+    path: String,
+    args: Vec<String>,
+    state: State,
+    image: String,
+    resolv_conf_path: String,
+    hostname_path: String,
+    hosts_path: String,
+    log_path: String,
+    name: String,
+    restart_count: u32,
+    driver: &'static str,
+    platform: &'static str,
+    host_config: HostConfig,
+    mounts: Vec<Mount>,
+    config: Config,
+    network_settings: NetworkSettings,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    status: &'static str,
+    running: bool,
+    paused: bool,
+    restarting: bool,
+    #[serde(rename = "OOMKilled")]
+    oom_killed: bool,
+    dead: bool,
+    pid: i32,
+    exit_code: i32,
+    error: String,
+    started_at: Timestamp,
+    finished_at: Timestamp,
+    /// Ours: whether a monitor stands beside it.
+    monitored: bool,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig {
+    binds: Option<Vec<String>>,
+    log_config: LogConfig,
+    network_mode: &'static str,
+    restart_policy: Restart,
+    auto_remove: bool,
+    privileged: bool,
+    readonly_rootfs: bool,
+    cpu_shares: u64,
+    memory: u64,
+    pids_limit: Option<u64>,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct LogConfig {
+    r#type: &'static str,
+    config: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Restart {
+    name: &'static str,
+    maximum_retry_count: u32,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Mount {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    source: String,
+    destination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver: Option<&'static str>,
+    mode: &'static str,
+    #[serde(rename = "RW")]
+    writable: bool,
+    propagation: &'static str,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    hostname: String,
+    domainname: &'static str,
+    user: String,
+    #[serde(skip_serializing_if = "Set::is_empty")]
+    exposed_ports: Set,
+    tty: bool,
+    open_stdin: bool,
+    env: Vec<String>,
+    cmd: Option<Vec<String>>,
+    image: String,
+    volumes: Option<Set>,
+    working_dir: String,
+    entrypoint: Option<Vec<String>>,
+    labels: BTreeMap<String, String>,
+    stop_signal: String,
+    stop_timeout: u32,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSettings {
+    bridge: String,
+    ports: BTreeMap<String, Option<Vec<String>>>,
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    ip_prefix_len: u8,
+    gateway: String,
+    mac_address: String,
+    networks: BTreeMap<&'static str, Endpoint>,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Endpoint {
+    gateway: String,
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    ip_prefix_len: u8,
+    mac_address: String,
+}
+
+impl From<&Container> for InspectContainer {
+    fn from(container: &Container) -> InspectContainer {
+        let config = &container.config;
+        let state = &container.state;
+        let mut argv = container.argv().map(str::to_string);
+        let in_directory = |name: &str| container.directory.join(name).display().to_string();
+        InspectContainer {
+            id: config.id.to_string(),
+            created: config.created,
+            path: argv.next().unwrap_or_default(),
+            args: argv.collect(),
+            state: State {
+                status: container.status(),
+                running: container.is_running(),
+                paused: false,
+                restarting: container.status() == "restarting",
+                oom_killed: state.oom_killed,
+                dead: false,
+                pid: match &state.process {
+                    Some(process) if container.is_running() => process.pid.raw(),
+                    _ => 0,
+                },
+                exit_code: state.exit_code,
+                error: state.error.clone(),
+                started_at: state.started,
+                finished_at: state.finished,
+                monitored: container.monitored,
+            },
+            image: config.image.to_string(),
+            resolv_conf_path: in_directory("resolv.conf"),
+            hostname_path: in_directory("hostname"),
+            hosts_path: in_directory("hosts"),
+            log_path: in_directory("log"),
+            name: format!("/{}", container.settings.name),
+            restart_count: state.restarts,
+            driver: "overlay",
+            platform: "linux",
+            host_config: host_config(container),
+            mounts: mounts(container),
+            config: run_config(container),
+            network_settings: network_settings(container),
+        }
+    }
+}
+
+fn host_config(container: &Container) -> HostConfig {
+    let config = &container.config;
+    let settings = &container.settings;
+    let binds = config.mounts.iter().map(|mount| {
+        let mode = if mount.read_only { ":ro" } else { "" };
+        format!("{}:{}{mode}", mount.source, mount.target)
+    });
+    let binds: Vec<String> = binds.collect();
+    let (name, maximum_retry_count) = match settings.restart {
+        RestartPolicy::No => ("no", 0),
+        RestartPolicy::Always => ("always", 0),
+        RestartPolicy::UnlessStopped => ("unless-stopped", 0),
+        RestartPolicy::OnFailure { max } => ("on-failure", max.unwrap_or_default()),
+    };
+    HostConfig {
+        binds: (!binds.is_empty()).then_some(binds),
+        log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
+        network_mode: network_name(config.network),
+        restart_policy: Restart { name, maximum_retry_count },
+        auto_remove: config.auto_remove,
+        privileged: config.privileged,
+        readonly_rootfs: false,
+        cpu_shares: settings.cpu_shares.unwrap_or_default(),
+        memory: settings.memory.unwrap_or_default(),
+        pids_limit: settings.pids_limit,
+    }
+}
+
+fn network_name(network: Network) -> &'static str {
+    match network {
+        Network::Bridge => "bridge",
+        Network::None => "none",
+        Network::Host => "host",
+    }
+}
+
+fn mounts(container: &Container) -> Vec<Mount> {
+    let mount = |mount: &crate::container::Mount| {
+        let is_volume = mount.kind == MountKind::Volume;
+        let data = || container.volumes.join(&mount.source).join("data").display().to_string();
+        Mount {
+            r#type: if is_volume { "volume" } else { "bind" },
+            name: is_volume.then(|| mount.source.clone()),
+            source: if is_volume { data() } else { mount.source.clone() },
+            destination: mount.target.clone(),
+            driver: is_volume.then_some("local"),
+            mode: if mount.read_only { "ro" } else { "" },
+            writable: !mount.read_only,
+            propagation: if is_volume { "" } else { "rprivate" },
+        }
+    };
+    container.config.mounts.iter().map(mount).collect()
+}
+
+fn run_config(container: &Container) -> Config {
+    let config = &container.config;
+    let filled = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let volumes = config.mounts.iter().filter(|m| m.kind == MountKind::Volume);
+    let volumes: Set = volumes.map(|m| (m.target.clone(), Empty {})).collect();
+    Config {
+        hostname: config.hostname.clone(),
+        domainname: "",
+        user: config.user.clone(),
+        exposed_ports: config.exposed_ports.iter().map(|p| (p.clone(), Empty {})).collect(),
+        tty: config.tty.is_some(),
+        open_stdin: config.open_stdin,
+        env: config.env.clone(),
+        cmd: filled(&config.command),
+        image: config.image_name.clone(),
+        volumes: (!volumes.is_empty()).then_some(volumes),
+        working_dir: config.working_dir.clone(),
+        entrypoint: filled(&config.entrypoint),
+        labels: config.labels.clone(),
+        stop_signal: config.stop_signal.to_string(),
+        stop_timeout: config.stop_timeout,
+    }
+}
+
+fn network_settings(container: &Container) -> NetworkSettings {
+    let endpoint = container.endpoint.as_ref();
+    let shown = match endpoint {
+        Some(endpoint) => Endpoint {
+            gateway: endpoint.gateway.to_string(),
+            ip_address: endpoint.address.to_string(),
+            ip_prefix_len: endpoint.prefix_len,
+            mac_address: endpoint.mac_address.clone(),
+        },
+        None => Endpoint {
+            gateway: String::new(),
+            ip_address: String::new(),
+            ip_prefix_len: 0,
+            mac_address: String::new(),
+        },
+    };
+    NetworkSettings {
+        bridge: endpoint.map(|e| e.bridge.clone()).unwrap_or_default(),
+        ports: match container.is_running() {
+            true => container.config.exposed_ports.iter().map(|p| (p.clone(), None)).collect(),
+            false => BTreeMap::new(),
+        },
+        ip_address: shown.ip_address.clone(),
+        ip_prefix_len: shown.ip_prefix_len,
+        gateway: shown.gateway.clone(),
+        mac_address: shown.mac_address.clone(),
+        networks: [(network_name(container.config.network), shown)].into(),
+    }
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectImage {
+    id: String,
+    repo_tags: Vec<String>,
+    repo_digests: Vec<String>,
+    parent: &'static str,
+    comment: String,
+    created: Timestamp,
+    author: serde_json::Value,
+    config: serde_json::Value,
+    architecture: serde_json::Value,
+    os: serde_json::Value,
+    size: u64,
+    #[serde(rename = "RootFS")]
+    root_fs: RootFs,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct RootFs {
+    r#type: &'static str,
+    layers: Vec<String>,
+}
+
+impl From<&Image> for InspectImage {
+    fn from(image: &Image) -> InspectImage {
+        // The stored config is shown as it is, unknown fields included.
+        let text = |key: &str| image.config.get(key).cloned().unwrap_or_else(|| "".into());
+        let comment = image.config.pointer("/history").and_then(|h| h.as_array()?.last());
+        let comment = comment.and_then(|entry| entry.get("comment")?.as_str());
+        InspectImage {
+            id: image.id.to_string(),
+            repo_tags: image.names.iter().map(ToString::to_string).collect(),
+            repo_digests: Vec::new(),
+            parent: "",
+            comment: comment.unwrap_or_default().to_string(),
+            created: image.created,
+            author: text("author"),
+            config: image.config.get("config").cloned().unwrap_or_default(),
+            architecture: text("architecture"),
+            os: text("os"),
+            size: image.size,
+            root_fs: RootFs {
+                r#type: "layers",
+                layers: image.layers.iter().map(ToString::to_string).collect(),
+            },
+        }
+    }
+}
