@@ -1,3 +1,4 @@
 //! (being laid)
 
+pub mod cgroup;
 pub mod seccomp;

@@ -1,0 +1,184 @@
+//! What cgroup hierarchies this process sees, from `/proc/self/mountinfo` and
+//! `/proc/self/cgroup` (cgroups(7)).
+
+use crate::error::{Error, OsContext, Result};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The hierarchies of the host: v1, v2, or both (hybrid).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroups {
+    pub(super) v1: Vec<Hierarchy>,
+    /// Where cgroup2 is mounted, and our own cgroup there.
+    pub(super) unified: Option<Hierarchy>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hierarchy {
+    pub mount: PathBuf,
+    /// v1: as in the mount's options, `name=systemd` among them. v2: not filled.
+    pub controllers: Vec<String>,
+    /// The directory of our own cgroup.
+    pub own: PathBuf,
+}
+
+impl Cgroups {
+    /// Looks at the running system.
+    ///
+    /// Errors: no cgroup file system is mounted.
+    pub fn detect() -> Result<Cgroups> {
+        let read = |path: &str| fs::read(path).on("read", path);
+        let cgroups = Cgroups::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
+        if cgroups.v1.is_empty() && cgroups.unified.is_none() {
+            return Err(Error::NotFound("no cgroup file system is mounted".into())
+                .hint("mount -t cgroup2 cgroup2 /sys/fs/cgroup"));
+        }
+        Ok(cgroups)
+    }
+
+    pub(super) fn parse(mountinfo: &[u8], own: &[u8]) -> Cgroups {
+        let mut cgroups = Cgroups { v1: Vec::new(), unified: None };
+        for line in mountinfo.split(|b| *b == b'\n') {
+            let Some(mount) = Mount::parse(line) else {
+                continue;
+            };
+            let own = own_path(own, &mount);
+            let hierarchy = Hierarchy {
+                own: mount.point.join(own.strip_prefix(&mount.root).unwrap_or(Path::new(""))),
+                mount: mount.point,
+                controllers: mount.controllers,
+            };
+            if mount.unified {
+                cgroups.unified.get_or_insert(hierarchy);
+            } else if !cgroups.v1.iter().any(|h| h.controllers == hierarchy.controllers) {
+                cgroups.v1.push(hierarchy);
+            }
+        }
+        cgroups
+    }
+}
+
+impl Hierarchy {
+    pub fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|c| c == controller)
+    }
+}
+
+/// A line of mountinfo (proc_pid_mountinfo(5)) that is about cgroups.
+struct Mount {
+    unified: bool,
+    /// What of the hierarchy is mounted: `/`, or a cgroup's path.
+    root: PathBuf,
+    point: PathBuf,
+    controllers: Vec<String>,
+}
+
+impl Mount {
+    fn parse(line: &[u8]) -> Option<Mount> {
+        let mut fields = line.split(|b| *b == b' ');
+        let root = fields.nth(3)?;
+        let point = fields.next()?;
+        let mut fields = fields.skip_while(|f| *f != b"-");
+        let kind = fields.nth(1)?;
+        let options = String::from_utf8_lossy(fields.nth(1)?).into_owned();
+        let unified = match kind {
+            b"cgroup" => false,
+            b"cgroup2" => true,
+            _ => return None,
+        };
+        let of_mount = ["rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode"];
+        let controller = |o: &&str| !of_mount.contains(o) && !o.starts_with("release_agent");
+        Some(Mount {
+            unified,
+            root: unescape(root),
+            point: unescape(point),
+            controllers: match unified {
+                true => Vec::new(),
+                false => options.split(',').filter(controller).map(str::to_string).collect(),
+            },
+        })
+    }
+}
+
+/// Our path in the hierarchy of `mount`, from the lines `id:controllers:path`.
+fn own_path(own: &[u8], mount: &Mount) -> PathBuf {
+    for line in own.split(|b| *b == b'\n') {
+        let mut fields = line.splitn(3, |b| *b == b':');
+        let (_, Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let controllers = String::from_utf8_lossy(controllers);
+        let ours = match mount.unified {
+            true => controllers.is_empty(),
+            false => controllers.split(',').any(|c| mount.controllers.iter().any(|m| m == c)),
+        };
+        if ours {
+            return PathBuf::from(OsString::from_vec(path.to_vec()));
+        }
+    }
+    PathBuf::from("/")
+}
+
+/// Undoes mountinfo's `\040` for a space.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 8).ok()
+        });
+        match octal {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(3..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mounts(h: &[Hierarchy]) -> Vec<(&str, &str)> {
+        h.iter().map(|h| (h.mount.to_str().unwrap(), h.own.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_hybrid_host_is_recognised() {
+        let mountinfo = b"\
+22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/mem\\040ory rw - cgroup cgroup rw,memory
+40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/x,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate
+";
+        let own = b"4:memory:/user.slice\n2:cpu,cpuacct:/\n1:name=systemd:/s/c-1.scope\n0::/u\n";
+        let c = Cgroups::parse(mountinfo, own);
+        let v1 = [
+            ("/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/"),
+            ("/sys/fs/cgroup/mem ory", "/sys/fs/cgroup/mem ory/user.slice"),
+            ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/systemd/s/c-1.scope"),
+        ];
+        assert_eq!(mounts(&c.v1), v1);
+        assert!(c.v1[0].has("cpuacct") && c.v1[2].controllers == ["name=systemd"]);
+        assert_eq!(c.unified.unwrap().own, Path::new("/sys/fs/cgroup/unified/u"));
+    }
+
+    #[test]
+    fn a_mount_of_a_part_makes_paths_relative_to_it() {
+        let mountinfo = b"30 2 0:26 /docker/ab /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
+        let c = Cgroups::parse(mountinfo, b"0::/docker/ab/inner\n");
+        assert_eq!(c.unified.unwrap().own, Path::new("/sys/fs/cgroup/inner"));
+    }
+}
