@@ -6,12 +6,16 @@
 pub mod atomic;
 pub mod bpf;
 pub mod child;
+pub mod fifo;
 pub mod inotify;
 pub mod lock;
 pub mod mount;
 pub mod pidfd;
 pub mod poll;
+pub mod process;
+pub mod signal;
 pub mod step;
+pub mod wait;
 
 use std::io;
 

@@ -23,11 +23,7 @@ pub fn is_controlling_terminal(fd: BorrowedFd) -> bool {
 
 /// Whether a write of at most PIPE_BUF (4096) bytes would go through at once.
 pub fn is_writable(fd: BorrowedFd) -> bool {
-    let mut poll = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLOUT,
-        revents: 0,
-    };
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: one live struct, and no waiting.
     let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
     ready == 1 && poll.revents & libc::POLLOUT != 0
@@ -45,40 +41,19 @@ pub const OPEN_FILES: i32 = libc::RLIMIT_NOFILE as i32;
 
 /// The limit in force; set to `new` first where that is given.
 pub fn limit(resource: i32, new: Option<Limit>) -> io::Result<Limit> {
-    let new = new.map(|limit| libc::rlimit64 {
-        rlim_cur: limit.soft,
-        rlim_max: limit.hard,
-    });
+    let new = new.map(|limit| libc::rlimit64 { rlim_cur: limit.soft, rlim_max: limit.hard });
     let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    let mut now = libc::rlimit64 {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut now = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
     let none = std::ptr::null_mut::<libc::rlimit64>();
     // SAFETY: live structs, or null where prlimit(2) allows it.
     unsafe {
         if !new.is_null() {
-            check_long(libc::syscall(
-                libc::SYS_prlimit64,
-                0,
-                resource,
-                new,
-                none,
-            ))?;
+            check_long(libc::syscall(libc::SYS_prlimit64, 0, resource, new, none))?;
         }
         let unchanged = std::ptr::null::<libc::rlimit64>();
-        check_long(libc::syscall(
-            libc::SYS_prlimit64,
-            0,
-            resource,
-            unchanged,
-            &raw mut now,
-        ))?;
+        check_long(libc::syscall(libc::SYS_prlimit64, 0, resource, unchanged, &raw mut now))?;
     }
-    Ok(Limit {
-        soft: now.rlim_cur,
-        hard: now.rlim_max,
-    })
+    Ok(Limit { soft: now.rlim_cur, hard: now.rlim_max })
 }
 
 #[cfg(test)]

@@ -62,13 +62,7 @@ pub fn set_default(signal: Signal) -> io::Result<()> {
     let none = ptr::null_mut::<u64>();
     // SAFETY: a live struct of the kernel's layout.
     check_long(unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigaction,
-            signal.number(),
-            default.as_ptr(),
-            none,
-            SET,
-        )
+        libc::syscall(libc::SYS_rt_sigaction, signal.number(), default.as_ptr(), none, SET)
     })?;
     Ok(())
 }
@@ -108,10 +102,7 @@ impl SignalFd {
             });
             return match got {
                 Ok(_) => match Signal::from_number(info.ssi_signo as i32) {
-                    Some(signal) => Ok(Some(Received {
-                        signal,
-                        sender: info.ssi_pid,
-                    })),
+                    Some(signal) => Ok(Some(Received { signal, sender: info.ssi_pid })),
                     None => continue,
                 },
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),

@@ -1,0 +1,291 @@
+//! The names that this binary answers to, by argv[0] or as its first argument.
+//!
+//! Wrong usage exits 100, and what the system refused 111, as daemontools does.
+
+use crate::control;
+use crate::message::with_hints;
+use crate::service::{Exec, OnEnd, Place, Restart, Service, Stop};
+use crate::spawn::{Inherited, Spawner};
+use crate::supervisor::{Options, Supervisor};
+use coracle::error::{Error, OsContext, Result};
+use coracle::sys::{process, signal};
+use coracle::types::Signal;
+use std::ffi::{CString, OsStr, OsString};
+use std::io::{Write, stderr, stdout};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Exit code: wrong usage.
+pub const USAGE: u8 = 100;
+/// Exit code: the system refused.
+pub const FAILED: u8 = 111;
+
+/// Where PID 1 looks for services if it is told nothing.
+const SCANS: [&str; 3] = ["/etc/services", "/service", "/etc/service"];
+/// Engines kill after 10 seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+
+struct Applet {
+    name: &'static str,
+    usage: &'static str,
+    help: &'static str,
+    /// Whether it wants all signals blocked.
+    supervises: bool,
+    entry: fn(&Call) -> u8,
+}
+
+const APPLETS: [Applet; 5] = [
+    Applet {
+        name: "cox",
+        usage: "cox [--stop-timeout SECONDS] [DIRECTORY...] | cox [--stop-timeout SECONDS] -- COMMAND [ARGUMENT...]",
+        help: "Supervises the service directories in each DIRECTORY, or runs one COMMAND; reaps orphans,\n\
+               stops all in order. As PID 1 without arguments: the first of /etc/services, /service\n\
+               and /etc/service.\n\n\
+               --stop-timeout SECONDS  how long a stop may take before what is left is killed (8)\n\
+               --help, --version\n\n\
+               Also: cox svscan|svc|svstat|svok ..., or by these names.\n",
+        supervises: true,
+        entry: cox,
+    },
+    Applet {
+        name: "svscan",
+        usage: "svscan [--stop-timeout SECONDS] [DIRECTORY...]",
+        help: "Supervises the service directories in each DIRECTORY (default: the current one).\n",
+        supervises: true,
+        entry: svscan,
+    },
+    Applet {
+        name: "svc",
+        usage: "svc -udopchaiqtk12x DIRECTORY...",
+        help: "Commands the services in these directories.\n\n\
+               -u up   -d down (TERM, CONT)   -o once   -x down and forgotten\n\
+               -p STOP -c CONT -h HUP -a ALRM -i INT -q QUIT -t TERM -k KILL -1 USR1 -2 USR2\n",
+        supervises: false,
+        entry: control::svc,
+    },
+    Applet {
+        name: "svstat",
+        usage: "svstat DIRECTORY...",
+        help: "Tells the status of the services in these directories.\n",
+        supervises: false,
+        entry: control::svstat,
+    },
+    Applet {
+        name: "svok",
+        usage: "svok DIRECTORY",
+        help: "Exits 0 if the service in this directory is supervised, else 100.\n",
+        supervises: false,
+        entry: control::svok,
+    },
+];
+
+/// How an applet was called.
+pub struct Call {
+    applet: &'static Applet,
+    pub args: Vec<OsString>,
+    /// The signal mask that was in force.
+    mask: u64,
+}
+
+impl Call {
+    /// Says what was wrong and what is right; the exit code.
+    pub fn usage(&self, problem: &str) -> u8 {
+        let Applet { name, usage, .. } = self.applet;
+        complain(&format!("{name}: {problem}; usage: {usage}"));
+        USAGE
+    }
+
+    /// Says what went wrong; the exit code.
+    pub fn fail(&self, error: &Error) -> u8 {
+        complain(&format!("{}: {}", self.applet.name, with_hints(error)));
+        FAILED
+    }
+}
+
+fn complain(line: &str) {
+    let _ = stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Finds the applet and runs it. All signals are blocked; `mask` is what was in force.
+pub fn run(args: Vec<OsString>, mask: u64) -> u8 {
+    let [cox, ..] = &APPLETS;
+    let named = |word: &OsString| {
+        let name = Path::new(word).file_name().unwrap_or_default();
+        APPLETS.iter().find(|applet| OsStr::new(applet.name) == name)
+    };
+    let mut args = args.into_iter().peekable();
+    let own = args.next().and_then(|word| named(&word)).unwrap_or(cox);
+    // `cox svc`, but a path with such a name is a path.
+    let second = args.peek().filter(|word| !word.as_encoded_bytes().contains(&b'/'));
+    let applet = match second.and_then(named) {
+        Some(applet) if own.name == cox.name => {
+            args.next();
+            applet
+        }
+        _ => own,
+    };
+    if !applet.supervises {
+        // Refused only by a kernel without signal masks.
+        let _ = signal::set_mask(mask);
+    }
+    let call = Call { applet, args: args.collect(), mask };
+    let answer = match call.args.first().and_then(|word| word.to_str()) {
+        Some("--help") => format!("usage: {}\n\n{}", applet.usage, applet.help),
+        Some("--version") => format!("{} {}\n", applet.name, env!("CARGO_PKG_VERSION")),
+        _ => return (applet.entry)(&call),
+    };
+    match stdout().write_all(answer.as_bytes()) {
+        Ok(()) => 0,
+        Err(e) => call.fail(&Error::os("write", "the answer", e)),
+    }
+}
+
+/// What `cox` and `svscan` were told.
+struct Told {
+    stop_timeout: Duration,
+    scans: Vec<PathBuf>,
+    command: Option<Vec<OsString>>,
+}
+
+fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
+    let mut told = Told { stop_timeout: STOP_TIMEOUT, scans: Vec::new(), command: None };
+    let mut args = args.iter();
+    while let Some(word) = args.next() {
+        let text = word.to_str().unwrap_or_default();
+        if text == "--" {
+            told.command = Some(args.cloned().collect());
+            break;
+        }
+        let timeout = match text.strip_prefix("--stop-timeout") {
+            Some("") => Some(args.next().and_then(|word| word.to_str()).unwrap_or_default()),
+            Some(rest) => rest.strip_prefix('='),
+            None => None,
+        };
+        if let Some(value) = timeout {
+            let problem = || format!("\"{value}\" is not a number of seconds, such as 8 or 0.5");
+            told.stop_timeout = seconds(value).ok_or_else(problem)?;
+        } else if text.starts_with('-') {
+            return Err(format!("unknown option {text}"));
+        } else {
+            told.scans.push(PathBuf::from(word));
+        }
+    }
+    Ok(told)
+}
+
+/// Seconds with up to three decimals.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 3 {
+        return None;
+    }
+    let milliseconds: u64 = format!("{fraction:0<3}").parse().ok()?;
+    let whole: u64 = whole.parse().ok()?;
+    Some(Duration::from_millis(whole.checked_mul(1000)?.checked_add(milliseconds)?))
+}
+
+fn cox(call: &Call) -> u8 {
+    let mut told = match parse(&call.args) {
+        Ok(told) => told,
+        Err(problem) => return call.usage(&problem),
+    };
+    if let Some(command) = &told.command {
+        if !told.scans.is_empty() {
+            return call.usage("a directory and a command exclude each other");
+        }
+        if command.is_empty() {
+            return call.usage("no command after --");
+        }
+    } else if told.scans.is_empty() {
+        if std::process::id() != 1 {
+            return call.usage("no directory and no command");
+        }
+        let Some(scan) = SCANS.iter().find(|scan| Path::new(scan).is_dir()) else {
+            let none = format!("no services: none of {} exists", SCANS.join(", "));
+            let error = Error::NotFound(none).hint("make one of them, or use: cox -- COMMAND");
+            return call.fail(&error);
+        };
+        told.scans.push(PathBuf::from(scan));
+    }
+    supervise(call, told).unwrap_or_else(|error| call.fail(&error))
+}
+
+fn svscan(call: &Call) -> u8 {
+    let mut told = match parse(&call.args) {
+        Ok(told) => told,
+        Err(problem) => return call.usage(&problem),
+    };
+    if told.command.is_some() {
+        return call.usage("no command is taken");
+    }
+    if told.scans.is_empty() {
+        told.scans.push(PathBuf::from("."));
+    }
+    supervise(call, told).unwrap_or_else(|error| call.fail(&error))
+}
+
+fn supervise(call: &Call, told: Told) -> Result<u8> {
+    let first = std::process::id() == 1;
+    if !first && let Err(e) = process::become_subreaper() {
+        let error = Error::os("become", "a subreaper", e);
+        call.fail(&error.hint("orphans will not be seen here: run cox as PID 1"));
+    }
+    for scan in &told.scans {
+        std::fs::read_dir(scan).on("read", scan)?;
+    }
+    let options = Options { stop_timeout: told.stop_timeout, first };
+    let spawner = Spawner::new(Inherited::take(call.mask)?)?;
+    let supervisor = Supervisor::new(options, spawner, told.scans)?;
+    Ok(match told.command {
+        Some(command) => supervisor.run_main(main_service(command)?),
+        None => supervisor.run_services(),
+    })
+}
+
+/// The one service of `cox -- COMMAND`.
+fn main_service(command: Vec<OsString>) -> Result<Service> {
+    let words = command.into_iter().map(|word| CString::new(word.into_vec()));
+    let argv: std::result::Result<Vec<CString>, _> = words.collect();
+    let argv = argv.map_err(|_| Error::invalid("a NUL byte in the command"))?;
+    let name = argv.first().map(|name| name.to_string_lossy().into_owned());
+    Ok(Service {
+        name: name.unwrap_or_default(),
+        run: Exec { argv, cwd: None, place: Place::Foreground },
+        finish: None,
+        auto: true,
+        stop: Stop { signal: Signal::TERM, limit: None },
+        restart: Restart::Never,
+        on_end: OnEnd::StopContainer,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_have_up_to_three_decimals() {
+        let ms = |text| seconds(text).map(|time| time.as_millis());
+        assert_eq!(ms("8"), Some(8000));
+        assert_eq!(ms("0.5"), Some(500));
+        assert_eq!(ms("1.025"), Some(1025));
+        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1.2345", "99999999999999999999"] {
+            assert_eq!(ms(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn options_stop_at_the_command() {
+        let words = |text: &str| -> Vec<OsString> { text.split(' ').map(OsString::from).collect() };
+        let told = parse(&words("--stop-timeout=2 -- echo --stop-timeout 3")).unwrap();
+        assert_eq!(told.stop_timeout, Duration::from_secs(2));
+        assert_eq!(told.command.unwrap(), words("echo --stop-timeout 3"));
+        let told = parse(&words("a --stop-timeout 3 b")).unwrap();
+        assert_eq!(told.scans, ["a", "b"].map(PathBuf::from));
+        assert!(parse(&words("--stop-timeout")).is_err());
+        assert!(parse(&words("--stop-timeouts=3")).is_err());
+        assert!(parse(&words("-x")).is_err());
+    }
+}

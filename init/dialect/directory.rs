@@ -1,0 +1,228 @@
+//! Service directories, as daemontools, runit and s6 have them.
+//!
+//! ```text
+//! web/run              executable: the service; started in web/
+//! web/finish           executable: runs after each end of run
+//! web/down             exists: not started until asked for
+//! web/log/run          executable: reads what run writes on stdout; a service of its own
+//! web/timeout-finish   milliseconds until finish is killed; 0 is never; 5000 without this file
+//! web/timeout-kill     milliseconds from "down" until run is killed; 0, or without: never
+//! web/supervise/       cox's own (`face::fifo`)
+//! ```
+//!
+//! A directory is read again before each start of `run`, so what changes counts from then on.
+//! Sources: supervise and svscan (cr.yp.to/daemontools.html), runsv(8), s6's servicedir page.
+
+use crate::service::{Exec, Finish, FinishArguments, OnEnd, Place, Restart, Service, Stop};
+use coracle::error::{Error, OsContext, Result};
+use coracle::types::Signal;
+use std::ffi::CString;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const FINISH_LIMIT: Duration = Duration::from_millis(5000);
+
+/// Files that only s6 knows: their presence makes a directory one of s6's.
+const S6_FILES: [&str; 10] = [
+    "type",
+    "notification-fd",
+    "timeout-kill",
+    "timeout-finish",
+    "max-death-tally",
+    "down-signal",
+    "lock-fd",
+    "data",
+    "instance",
+    "flag-newpidns",
+];
+
+/// The entries of a scan directory that may be services: directories, and links to such, whose
+/// names do not begin with a dot. In order of their names.
+pub fn entries(scan: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(scan).on("read", scan)? {
+        let entry = entry.on("read", scan)?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.path().is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Whether there is a service in `dir`.
+pub fn is_service(dir: &Path) -> bool {
+    is_executable(&dir.join("run"))
+}
+
+/// Reads the service in `dir`; `name` is how messages call it.
+pub fn read(dir: &Path, name: &str) -> Result<Service> {
+    let run = dir.join("run");
+    if !run.exists() {
+        return Err(Error::NotFound(format!("{}: no such file", run.display())));
+    }
+    let finish = dir.join("finish");
+    let finish = if is_executable(&finish) {
+        Some(Finish {
+            exec: exec(dir, c"./finish"),
+            arguments: arguments(dir),
+            limit: milliseconds(&dir.join("timeout-finish"))?.unwrap_or(Some(FINISH_LIMIT)),
+        })
+    } else {
+        None
+    };
+    Ok(Service {
+        name: name.to_string(),
+        run: exec(dir, c"./run"),
+        finish,
+        auto: !dir.join("down").exists(),
+        stop: Stop {
+            signal: Signal::TERM,
+            limit: milliseconds(&dir.join("timeout-kill"))?.flatten(),
+        },
+        restart: Restart::Always,
+        on_end: OnEnd::Ignore,
+    })
+}
+
+fn exec(dir: &Path, program: &std::ffi::CStr) -> Exec {
+    Exec { argv: vec![CString::from(program)], cwd: Some(dir.to_path_buf()), place: Place::Session }
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// The family that `finish` was written for: s6's if the directory holds a file that only s6
+/// knows, or the first line of `finish` names one of its interpreters; else runit's.
+fn arguments(dir: &Path) -> FinishArguments {
+    let mut first = Vec::new();
+    if let Ok(file) = fs::File::open(dir.join("finish")) {
+        let _ = BufReader::new(file.take(256)).read_until(b'\n', &mut first);
+    }
+    let first = String::from_utf8_lossy(&first);
+    let by_line =
+        ["execlineb", "with-contenv", "/command/"].iter().any(|word| first.contains(word));
+    if by_line || S6_FILES.iter().any(|name| dir.join(name).exists()) {
+        FinishArguments::S6
+    } else {
+        FinishArguments::Runit
+    }
+}
+
+/// The number in a file: `None` without the file, `Some(None)` for 0, which is "never".
+fn milliseconds(path: &Path) -> Result<Option<Option<Duration>>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::os("read", path.display().to_string(), e)),
+    };
+    match text.trim().parse() {
+        Ok(0) => Ok(Some(None)),
+        Ok(number) => Ok(Some(Some(Duration::from_millis(number)))),
+        Err(_) => Err(Error::invalid(format!(
+            "{}:1: \"{}\" is not a number of milliseconds",
+            path.display(),
+            text.trim()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(test: &str) -> Dir {
+            let name = format!("cox-directory-{test}-{}", std::process::id());
+            let dir = std::env::temp_dir().join(name);
+            fs::create_dir(&dir).unwrap();
+            Dir(dir)
+        }
+
+        fn script(&self, name: &str, text: &str) {
+            let path = self.0.join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_directory_with_run_alone_is_a_service_with_the_defaults() {
+        let dir = Dir::new("plain");
+        assert!(!is_service(&dir.0));
+        assert!(read(&dir.0, "web").unwrap_err().is_not_found());
+        dir.script("run", "#!/bin/sh\n");
+        assert!(is_service(&dir.0));
+        let service = read(&dir.0, "web").unwrap();
+        assert!(service.auto);
+        assert_eq!(service.finish, None);
+        assert_eq!(service.stop.signal, Signal::TERM);
+        assert_eq!(service.stop.limit, None);
+        fs::write(dir.0.join("down"), "").unwrap();
+        fs::write(dir.0.join("finish"), "not executable").unwrap();
+        let service = read(&dir.0, "web").unwrap();
+        assert!(!service.auto);
+        assert_eq!(service.finish, None);
+    }
+
+    #[test]
+    fn finish_gets_the_arguments_of_its_family() {
+        let dir = Dir::new("finish");
+        dir.script("run", "#!/bin/sh\n");
+        let arguments = || read(&dir.0, "x").unwrap().finish.unwrap().arguments;
+        dir.script("finish", "#!/bin/sh\n# execlineb in a comment is nothing\n");
+        assert_eq!(arguments(), FinishArguments::Runit);
+        dir.script("finish", "#!/command/with-contenv sh\n");
+        assert_eq!(arguments(), FinishArguments::S6);
+        dir.script("finish", "#!/bin/sh\n");
+        fs::write(dir.0.join("notification-fd"), "3").unwrap();
+        assert_eq!(arguments(), FinishArguments::S6);
+    }
+
+    #[test]
+    fn limits_are_milliseconds_and_zero_is_never() {
+        let dir = Dir::new("limits");
+        dir.script("run", "#!/bin/sh\n");
+        dir.script("finish", "#!/bin/sh\n");
+        let limits = || {
+            let service = read(&dir.0, "x").unwrap();
+            (service.stop.limit, service.finish.unwrap().limit)
+        };
+        assert_eq!(limits(), (None, Some(FINISH_LIMIT)));
+        fs::write(dir.0.join("timeout-kill"), "250\n").unwrap();
+        fs::write(dir.0.join("timeout-finish"), "0").unwrap();
+        assert_eq!(limits(), (Some(Duration::from_millis(250)), None));
+        fs::write(dir.0.join("timeout-kill"), "soon\n").unwrap();
+        let error = read(&dir.0, "x").unwrap_err().to_string();
+        assert!(
+            error.ends_with("timeout-kill:1: \"soon\" is not a number of milliseconds"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn hidden_entries_and_files_are_no_services() {
+        let dir = Dir::new("entries");
+        for name in [".hidden", "b", "a"] {
+            fs::create_dir(dir.0.join(name)).unwrap();
+        }
+        fs::write(dir.0.join("file"), "").unwrap();
+        std::os::unix::fs::symlink("b", dir.0.join("c")).unwrap();
+        let names = entries(&dir.0).unwrap();
+        assert_eq!(names, ["a", "b", "c"].map(|name| dir.0.join(name)));
+        assert!(entries(&dir.0.join("nope")).is_err());
+    }
+}

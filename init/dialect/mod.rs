@@ -1,0 +1,3 @@
+//! What people write, made into `service::Service` values.
+
+pub mod directory;

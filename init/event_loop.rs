@@ -1,0 +1,120 @@
+//! Waiting: descriptors by mio, deadlines by a sorted set, nothing else. With no deadline set it
+//! waits without limit, so an idle cox never wakes.
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Instant;
+
+/// Descriptors that become readable. mio tells each change once: whoever is told reads until
+/// nothing is left.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Source {
+    /// Frames of children that could not be executed. First, as their exits follow by signal.
+    Reports,
+    Signals,
+    /// Scan directories have changed.
+    Directories,
+    /// The control FIFO of this service.
+    Control(u32),
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Timer {
+    Service(u32),
+    /// The scan directories have been quiet for long enough.
+    Quiet,
+    Shutdown,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Wake {
+    Readable(Source),
+    Due(Timer),
+}
+
+pub struct EventLoop {
+    poll: Poll,
+    events: Events,
+    deadlines: BTreeSet<(Instant, Timer)>,
+}
+
+impl EventLoop {
+    pub fn new() -> io::Result<EventLoop> {
+        Ok(EventLoop {
+            poll: Poll::new()?,
+            events: Events::with_capacity(64),
+            deadlines: BTreeSet::new(),
+        })
+    }
+
+    pub fn watch(&self, fd: BorrowedFd, source: Source) -> io::Result<()> {
+        let fd = fd.as_raw_fd();
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&fd), token(source), Interest::READABLE)
+    }
+
+    pub fn unwatch(&self, fd: BorrowedFd) {
+        // Fails only where the descriptor was not watched.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()));
+    }
+
+    /// Moves the deadline of `timer` from `old` to `new`.
+    pub fn arm(&mut self, timer: Timer, old: Option<Instant>, new: Option<Instant>) {
+        if old != new {
+            if let Some(old) = old {
+                self.deadlines.remove(&(old, timer));
+            }
+            self.deadlines.extend(new.map(|new| (new, timer)));
+        }
+    }
+
+    /// Waits for something to happen, and says what, in the order it is to be dealt with.
+    pub fn wait(&mut self) -> Vec<Wake> {
+        let next = self.deadlines.first().map(|(at, _)| *at);
+        // mio rounds up to whole milliseconds, so that we do not wake early and spin.
+        let limit = next.map(|at| at.saturating_duration_since(Instant::now()));
+        let mut wakes = Vec::new();
+        match self.poll.poll(&mut self.events, limit) {
+            Ok(()) => {
+                wakes.extend(self.events.iter().map(|event| Wake::Readable(source(event.token()))))
+            }
+            // Interrupted by a stop and a continuation: look at the clock and wait again.
+            Err(_) => return wakes,
+        }
+        let now = Instant::now();
+        while let Some((at, timer)) = self.deadlines.pop_first() {
+            if at > now {
+                self.deadlines.insert((at, timer));
+                break;
+            }
+            wakes.push(Wake::Due(timer));
+        }
+        wakes.sort_unstable();
+        wakes
+    }
+}
+
+/// The first tokens are the fixed sources; a service's follow.
+const CONTROL: usize = 3;
+
+fn token(source: Source) -> Token {
+    Token(match source {
+        Source::Reports => 0,
+        Source::Signals => 1,
+        Source::Directories => 2,
+        Source::Control(id) => CONTROL.saturating_add(id as usize),
+    })
+}
+
+fn source(token: Token) -> Source {
+    match token.0 {
+        0 => Source::Reports,
+        1 => Source::Signals,
+        2 => Source::Directories,
+        n => Source::Control(n.saturating_sub(CONTROL) as u32),
+    }
+}

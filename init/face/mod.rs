@@ -1,0 +1,3 @@
+//! How services are shown and commanded.
+
+pub mod fifo;

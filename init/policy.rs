@@ -1,0 +1,96 @@
+//! Rules with numbers in them: when to restart, which exit code. Pure.
+
+use coracle::sys::pidfd::Exit;
+use std::time::{Duration, Instant};
+
+/// A run of at least this length was a healthy one: its end is no crash loop.
+pub const HEALTHY: Duration = Duration::from_secs(1);
+/// The first wait in a crash loop, ...
+const FIRST: Duration = Duration::from_millis(100);
+/// ... and the longest.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How long to wait before start number `tries` (from 1) of a crash loop: 0.1 s, doubled each
+/// time, at most 10 s, less up to a quarter by `jitter` (any number, a fresh one each time), so that
+/// services that crashed together do not start together for ever.
+pub fn backoff(tries: u32, jitter: u32) -> Duration {
+    let doubled = 1u32
+        .checked_shl(tries.saturating_sub(1))
+        .filter(|factor| *factor != 0)
+        .and_then(|factor| FIRST.checked_mul(factor))
+        .unwrap_or(LONGEST)
+        .min(LONGEST);
+    let thousandth = doubled.checked_div(1000).unwrap_or_default();
+    let less = thousandth.saturating_mul(jitter.checked_rem(251).unwrap_or_default());
+    doubled.saturating_sub(less)
+}
+
+/// Numbers for jitter (xorshift32, Marsaglia 2003). Not for secrets.
+#[derive(Debug)]
+pub struct Jitter(u32);
+
+impl Jitter {
+    pub fn new(seed: u32) -> Jitter {
+        Jitter(seed.max(1))
+    }
+
+    pub fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0
+    }
+}
+
+/// The exit code of a process, as a shell tells it.
+pub fn exit_code(exit: Exit) -> u8 {
+    u8::try_from(exit.code()).unwrap_or(u8::MAX)
+}
+
+/// The exit code for a program that could not be executed: 127 where it is not there, else 126.
+pub fn exec_failure_code(error: &std::io::Error) -> u8 {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => 127,
+        _ => 126,
+    }
+}
+
+/// `duration` after `now`.
+pub fn after(now: Instant, duration: Duration) -> Instant {
+    now.checked_add(duration).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_ten_seconds() {
+        let waits: Vec<_> = (1..=9).map(|n| backoff(n, 0).as_millis()).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000]);
+        for tries in [0, 31, 32, 33, 1000, u32::MAX] {
+            assert!(backoff(tries, 0) <= LONGEST);
+            assert!(backoff(tries, 0) >= FIRST);
+        }
+    }
+
+    #[test]
+    fn jitter_takes_away_at_most_a_quarter() {
+        for jitter in [0, 1, 250, 251, 12345, u32::MAX] {
+            let wait = backoff(3, jitter);
+            assert!(wait <= backoff(3, 0));
+            assert!(wait >= backoff(3, 0) * 3 / 4, "{wait:?}");
+        }
+        assert_ne!(backoff(3, 1), backoff(3, 2));
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_a_shell() {
+        assert_eq!(exit_code(Exit::Code(0)), 0);
+        assert_eq!(exit_code(Exit::Code(255)), 255);
+        assert_eq!(exit_code(Exit::Signal(9)), 137);
+        assert_eq!(exit_code(Exit::Signal(64)), 192);
+        let code = |errno| exec_failure_code(&std::io::Error::from_raw_os_error(errno));
+        assert_eq!((code(2), code(13), code(8)), (127, 126, 126));
+    }
+}

@@ -1,0 +1,131 @@
+//! The scan directories: which services are there, and being told when that changes.
+//!
+//! Watched are the scan directories, and those of their entries that lack an executable `run`.
+//! A change is acted on once all has been quiet for 50 ms (a copy of a directory is many changes),
+//! but at most a second after it was noticed. Where inotify does not work, that is said once, and
+//! HUP or ALRM make cox look again.
+
+use crate::dialect::directory;
+use crate::message::say_error;
+use crate::policy;
+use coracle::error::{Context, Error, OsContext, Result};
+use coracle::sys::inotify::{ENTRIES, Inotify, Watch};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const QUIET: Duration = Duration::from_millis(50);
+const AT_MOST: Duration = Duration::from_secs(1);
+
+/// Which directory it is, whatever its path: device and inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity(u64, u64);
+
+impl Identity {
+    pub fn of(dir: &Path) -> Result<Identity> {
+        let meta = fs::metadata(dir).on("look at", dir)?;
+        Ok(Identity(meta.dev(), meta.ino()))
+    }
+}
+
+pub struct Sources {
+    scans: Vec<PathBuf>,
+    inotify: Option<Inotify>,
+    /// The watches on entries without `run`.
+    incomplete: BTreeMap<PathBuf, Watch>,
+    /// When the changes that were not acted on yet began.
+    changed: Option<Instant>,
+}
+
+impl Sources {
+    pub fn new(scans: Vec<PathBuf>) -> Sources {
+        let inotify = match Inotify::new() {
+            Ok(inotify) => Some(inotify),
+            Err(_) if scans.is_empty() => None,
+            Err(e) => {
+                tell(Error::os("start", "inotify", e));
+                None
+            }
+        };
+        Sources { scans, inotify, incomplete: BTreeMap::new(), changed: None }
+    }
+
+    /// Becomes readable when something changes.
+    pub fn changes(&self) -> Option<BorrowedFd<'_>> {
+        self.inotify.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads what is pending; the time at which to look, if there was anything.
+    pub fn noticed(&mut self, now: Instant) -> Option<Instant> {
+        let any = self.inotify.as_ref().is_some_and(|inotify| inotify.drain().unwrap_or(false));
+        if !any {
+            return None;
+        }
+        let latest = policy::after(*self.changed.get_or_insert(now), AT_MOST);
+        Some(policy::after(now, QUIET).min(latest))
+    }
+
+    /// The directories that hold a service now. `None` if a scan directory cannot be read, but
+    /// may still be there: nothing is to be concluded from that.
+    pub fn look(&mut self) -> Result<BTreeMap<PathBuf, Identity>> {
+        self.changed = None;
+        let mut services = BTreeMap::new();
+        let mut incomplete = BTreeSet::new();
+        let mut failed = None;
+        for scan in &self.scans {
+            // The watch comes first, so that nothing falls between it and the look.
+            if let Some(inotify) = &self.inotify
+                && let Err(e) = inotify.watch(scan, ENTRIES)
+                && scan.exists()
+            {
+                tell(Error::os("watch", scan.display().to_string(), e));
+                self.inotify = None;
+            }
+            let entries = match directory::entries(scan) {
+                Ok(entries) => entries,
+                Err(_) if !scan.exists() => continue,
+                Err(e) => {
+                    failed = Some(e);
+                    continue;
+                }
+            };
+            for entry in entries {
+                let watched = self.incomplete.contains_key(&entry);
+                if !watched
+                    && !directory::is_service(&entry)
+                    && let Some(inotify) = &self.inotify
+                    && let Ok(watch) = inotify.watch(&entry, ENTRIES)
+                {
+                    self.incomplete.insert(entry.clone(), watch);
+                }
+                if !directory::is_service(&entry) {
+                    incomplete.insert(entry);
+                } else if let Ok(identity) = Identity::of(&entry) {
+                    services.insert(entry, identity);
+                }
+            }
+        }
+        let inotify = &self.inotify;
+        self.incomplete.retain(|entry, watch| {
+            let keep = incomplete.contains(entry);
+            if let (Some(inotify), false) = (inotify, keep) {
+                inotify.unwatch(*watch);
+            }
+            keep
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(services),
+        }
+    }
+}
+
+fn tell(error: Error) {
+    let told: Result<()> = Err(error);
+    if let Err(error) = told.hint(|| "send HUP to have new directories noticed".into()) {
+        say_error(&error);
+    }
+}

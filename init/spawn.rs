@@ -1,0 +1,194 @@
+//! Starting programs. Signals, resource limits and (for services) descriptors are given back as
+//! cox found them; what fails between clone and exec arrives later as a frame on one pipe shared
+//! by all children, marked with the service and the number of the spawn.
+
+use crate::service::{Exec, Place};
+use coracle::error::{Context, Error, OsContext, Result};
+use coracle::sys::child::{self, Frame, FrameKind, Plan};
+use coracle::sys::poll;
+use coracle::sys::process::{self, Limit, OPEN_FILES};
+use coracle::sys::signal;
+use coracle::sys::step::{self, FdSource, Step};
+use coracle::types::{Pid, Signal};
+use std::ffi::{CString, OsStr};
+use std::io::{self, PipeReader, PipeWriter, Read, Stdin};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+/// Where a program without a slash is looked for if PATH is not set.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The file is of no format that the kernel executes (errno(3)).
+const ENOEXEC: i32 = 8;
+
+/// What cox found when it was started, and its children shall find too.
+#[derive(Debug)]
+pub struct Inherited {
+    mask: u64,
+    ignored: u64,
+    open_files: Limit,
+}
+
+impl Inherited {
+    /// `mask` is the signal mask that was in force. Prepares this process for supervising: it
+    /// may hold as many descriptors as the hard limit allows, and its children are not reaped
+    /// behind its back.
+    pub fn take(mask: u64) -> Result<Inherited> {
+        // Rust's own runtime ignores SIGPIPE before main; nobody else is known to.
+        let ignored = signal::ignored() & !signal::bit(Signal::PIPE);
+        signal::set_default(Signal::CHLD).on("reset", "SIGCHLD")?;
+        let open_files = process::limit(OPEN_FILES, None).on("get limit of", "open files")?;
+        let most = Limit { soft: open_files.hard, hard: open_files.hard };
+        process::limit(OPEN_FILES, Some(most)).on("raise limit of", "open files")?;
+        Ok(Inherited { mask, ignored, open_files })
+    }
+}
+
+/// A program's descriptors 0 and 1, where they are not cox's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Streams<'fd> {
+    pub stdin: Option<BorrowedFd<'fd>>,
+    pub stdout: Option<BorrowedFd<'fd>>,
+}
+
+/// What a child of this service and spawn could not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    pub id: u32,
+    pub run: u32,
+    pub step: usize,
+    pub errno: i32,
+}
+
+pub struct Spawner {
+    inherited: Inherited,
+    reports: PipeReader,
+    reporter: PipeWriter,
+    stdin: Stdin,
+}
+
+impl Spawner {
+    pub fn new(inherited: Inherited) -> Result<Spawner> {
+        let (reports, reporter) = io::pipe().on("make", "the report pipe")?;
+        Ok(Spawner { inherited, reports, reporter, stdin: io::stdin() })
+    }
+
+    /// Becomes readable when there are failures.
+    pub fn reports(&self) -> BorrowedFd<'_> {
+        self.reports.as_fd()
+    }
+
+    /// Starts spawn number `run` of service `id`.
+    pub fn spawn(&self, exec: &Exec, streams: Streams, id: u32, run: u32) -> Result<Pid> {
+        let plan = self.plan(exec, streams)?;
+        let tag = u64::from(id).wrapping_shl(32) | u64::from(run);
+        let child = child::spawn(&plan, 0, self.reporter.as_fd(), tag).on("start", "a process")?;
+        Ok(child.pid)
+    }
+
+    /// The failures that have arrived.
+    pub fn failures(&self) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        while let Ok(true) = poll::readable(self.reports.as_fd(), Some(Duration::ZERO)) {
+            let mut frame = [0; Frame::LEN];
+            if (&self.reports).read_exact(&mut frame).is_err() {
+                break;
+            }
+            let frame = Frame::decode(&frame);
+            if let FrameKind::Failed { step, errno } = frame.kind {
+                failures.push(Failure {
+                    id: frame.tag.wrapping_shr(32) as u32,
+                    run: frame.tag as u32,
+                    step,
+                    errno,
+                });
+            }
+        }
+        failures
+    }
+
+    /// The failure of `exec` in words.
+    pub fn describe(&self, exec: &Exec, failure: &Failure) -> Error {
+        let source = io::Error::from_raw_os_error(failure.errno);
+        // The plan of a service has the same steps each time, so it need not be kept.
+        let plan = match self.plan(exec, Streams::default()) {
+            Ok(plan) => plan,
+            Err(error) => return error,
+        };
+        let program = exec.argv.first().map(|name| name.to_string_lossy().into_owned());
+        match plan.steps().get(failure.step) {
+            Some(Step::Exec(_)) | None => {
+                let missing = source.kind() == io::ErrorKind::NotFound;
+                let program = program.unwrap_or_default();
+                let path = exec.cwd.as_deref().unwrap_or("".as_ref()).join(&program);
+                let there = program.contains('/') && path.exists();
+                let error = Error::Exec { program, source };
+                match failure.errno {
+                    _ if missing && there => {
+                        error.hint("the interpreter in its first line is missing")
+                    }
+                    ENOEXEC => error.hint("a script must begin with #! and an interpreter"),
+                    _ => error,
+                }
+            }
+            Some(step) => Error::os("cannot", step.describe(), source),
+        }
+    }
+
+    fn plan<'a>(&'a self, exec: &Exec, streams: Streams<'a>) -> Result<Plan<'a>> {
+        let mut plan = Plan::new();
+        match exec.place {
+            Place::Session => {
+                plan.push(Step::NewSession);
+            }
+            Place::Foreground => {
+                plan.push(Step::NewProcessGroup);
+                if process::is_controlling_terminal(self.stdin.as_fd()) {
+                    plan.push(Step::ForegroundGroup(self.stdin.as_fd()));
+                }
+            }
+        }
+        plan.push(Step::ResourceLimit {
+            resource: OPEN_FILES,
+            soft: self.inherited.open_files.soft,
+            hard: self.inherited.open_files.hard,
+        });
+        if let Some(cwd) = &exec.cwd {
+            let cwd = CString::new(cwd.as_os_str().as_bytes());
+            plan.push(Step::Chdir(cwd.map_err(nul).doing(|| "change directory".into())?));
+        }
+        if exec.place == Place::Session {
+            let streams = [(streams.stdin, 0), (streams.stdout, 1)];
+            let moves = streams.into_iter();
+            let moves = moves.filter_map(|(fd, to)| fd.map(|fd| (FdSource::Fd(fd), to)));
+            plan.push(Step::Descriptors(moves.collect()));
+        }
+        plan.push(Step::DefaultSignals { mask: self.inherited.mask });
+        if self.inherited.ignored != 0 {
+            plan.push(Step::IgnoreSignals(self.inherited.ignored));
+        }
+        let program = exec.argv.first().cloned().unwrap_or_default();
+        let path = std::env::var_os("PATH");
+        let path = path.as_deref().unwrap_or(OsStr::new(DEFAULT_PATH));
+        let candidates = step::Exec::search(&program, path.as_bytes());
+        plan.push(Step::Exec(step::Exec::new(candidates, exec.argv.clone(), environment())));
+        Ok(plan)
+    }
+}
+
+fn nul(_: std::ffi::NulError) -> Error {
+    Error::invalid("a NUL byte in a name")
+}
+
+/// Our environment, as `execve` takes it.
+fn environment() -> Vec<CString> {
+    let variables = std::env::vars_os();
+    let joined = variables.map(|(name, value)| {
+        let mut text = name.into_vec();
+        text.push(b'=');
+        text.extend(value.into_vec());
+        CString::new(text)
+    });
+    joined.flatten().collect()
+}

@@ -1,0 +1,144 @@
+//! The ordered stop: the hands of `shutdown`.
+
+use super::Supervisor;
+use crate::event_loop::Timer;
+use crate::machine::{Event, Want};
+use crate::process_table::ProcessTable;
+use crate::shutdown::{Phase, Shutdown};
+use coracle::sys::signal;
+use coracle::types::{Pid, Signal};
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+impl Supervisor {
+    /// Begins the stop; asked again, hurries it.
+    pub(super) fn ask_to_stop(&mut self) {
+        let now = Instant::now();
+        let old = self.shutdown.as_ref().map(Shutdown::until);
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.hurry(now);
+            return self.arm_shutdown(old);
+        }
+        let loggers = self.slots.values().any(|slot| slot.pipe.is_some());
+        self.shutdown = Some(Shutdown::begin(now, self.options.stop_timeout, loggers));
+        self.arm_shutdown(None);
+        self.each(false, Event::Want(Want::Down));
+        let services: BTreeSet<Pid> = self.pids.keys().copied().collect();
+        self.tell_strangers(&services);
+        if self.options.first
+            && let (Some(table), Some(me)) = (ProcessTable::read(), own_pid())
+        {
+            // They are told, but not waited for: they are not ours.
+            table.guests(me).into_iter().for_each(|pid| send(pid, Signal::TERM));
+        }
+    }
+
+    /// Goes on as far as the stop has come; whether it is over.
+    pub(super) fn advance_shutdown(&mut self) -> bool {
+        loop {
+            let Some(shutdown) = &self.shutdown else { return false };
+            let phase = shutdown.phase();
+            if phase == Phase::Over {
+                self.kill_the_rest();
+                return true;
+            }
+            let loggers = phase >= Phase::Loggers;
+            let busy = self
+                .slots
+                .values()
+                .any(|slot| slot.pipe.is_some() == loggers && slot.machine.is_active());
+            if busy || !loggers && self.tell_strangers(&self.loggers()) {
+                return false;
+            }
+            self.enter(Shutdown::complete);
+        }
+    }
+
+    /// The time of the present phase is up.
+    pub(super) fn expire_shutdown(&mut self) {
+        self.enter(Shutdown::expire);
+    }
+
+    fn enter(&mut self, next: fn(&mut Shutdown, Instant) -> Phase) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        let old = Some(shutdown.until());
+        let phase = next(shutdown, Instant::now());
+        self.arm_shutdown(old);
+        match phase {
+            Phase::WritersKilled => {
+                self.each(false, Event::Kill);
+                for pid in self.strangers(&self.loggers()) {
+                    send(pid, Signal::KILL);
+                }
+            }
+            Phase::Loggers => {
+                self.each(false, Event::Kill);
+                let loggers = self.ids(true);
+                loggers.into_iter().for_each(|id| self.drain(id));
+            }
+            Phase::LoggersTold => self.each(true, Event::Want(Want::Down)),
+            Phase::LoggersKilled => self.each(true, Event::Kill),
+            Phase::Writers | Phase::Over => {}
+        }
+    }
+
+    fn arm_shutdown(&mut self, old: Option<Instant>) {
+        let new = self.shutdown.as_ref().map(Shutdown::until);
+        self.event_loop.arm(Timer::Shutdown, old, new);
+    }
+
+    fn ids(&self, loggers: bool) -> Vec<u32> {
+        let chosen = self.slots.iter().filter(|(_, slot)| slot.pipe.is_some() == loggers);
+        chosen.map(|(id, _)| *id).collect()
+    }
+
+    fn each(&mut self, loggers: bool, event: Event) {
+        for id in self.ids(loggers) {
+            self.dispatch(id, None, event);
+        }
+    }
+
+    fn loggers(&self) -> BTreeSet<Pid> {
+        let loggers = self.slots.values().filter(|slot| slot.pipe.is_some());
+        loggers.filter_map(|slot| slot.machine.pid).collect()
+    }
+
+    /// Our descendants, but those in `spared` and theirs. None where /proc cannot tell.
+    fn strangers(&self, spared: &BTreeSet<Pid>) -> Vec<Pid> {
+        let table = ProcessTable::read().unwrap_or_default();
+        own_pid().map(|me| table.descendants(me, spared)).unwrap_or_default()
+    }
+
+    /// Sends TERM to each stranger that has not had it yet; whether there are strangers.
+    fn tell_strangers(&mut self, spared: &BTreeSet<Pid>) -> bool {
+        let strangers = self.strangers(spared);
+        if let Some(shutdown) = &mut self.shutdown {
+            for pid in &strangers {
+                if shutdown.told.insert(*pid) {
+                    send(*pid, Signal::TERM);
+                    send(*pid, Signal::CONT);
+                }
+            }
+        }
+        !strangers.is_empty()
+    }
+
+    fn kill_the_rest(&self) {
+        for pid in self.strangers(&BTreeSet::new()) {
+            send(pid, Signal::KILL);
+        }
+        // Whom /proc did not show. Refused where we are not PID 1.
+        if self.options.first && ProcessTable::read().is_none() {
+            let _ = signal::kill_namespace(Signal::KILL);
+        }
+    }
+}
+
+/// One that has ended meanwhile cannot be signalled, and need not be.
+fn send(pid: Pid, signal: Signal) {
+    let _ = signal::kill(pid, signal);
+}
+
+fn own_pid() -> Option<Pid> {
+    i32::try_from(std::process::id()).ok().and_then(Pid::from_raw)
+}
