@@ -1,0 +1,93 @@
+//! Bad input: one clear line, a hint where there is a cure, exit 125, nothing left behind.
+
+use crate::common::Test;
+use crate::test;
+
+/// Runs `coracle run ARGS`, which must be refused in one line that holds `word`, before anything
+/// was made.
+#[track_caller]
+fn refused(t: &Test, args: &[&str], word: &str) {
+    let output = t.coracle(["run"].iter().chain(args)).code(125).stdout("").stderr_has(word).ok();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines: Vec<_> = text.lines().filter(|l| !l.starts_with("hint:")).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert!(t.containers().is_empty(), "{args:?} left a container");
+}
+
+#[test]
+fn an_unknown_flag_is_named_with_the_nearest_one() {
+    let t = test!(busybox);
+    refused(&t, &["--nmae", "x", "busybox", "true"], "--nmae");
+    refused(&t, &["--nmae", "x", "busybox", "true"], "--name");
+}
+
+#[test]
+fn an_unknown_command_is_named_with_the_nearest_one() {
+    let t = test!();
+    t.coracle(["strat", "x"]).code(125).stderr_has("strat").stderr_has("start").ok();
+}
+
+#[test]
+fn a_missing_image_is_named() {
+    let t = test!();
+    refused(&t, &["nowhere/none:1", "true"], "nowhere/none:1");
+    refused(&t, &[], "image");
+}
+
+#[test]
+fn values_outside_of_their_grammar_are_named() {
+    let t = test!(busybox);
+    for (args, word) in [
+        (&["--name", "a b"][..], "a b"),
+        (&["--name", "-x"], "-x"),
+        (&["-m", "4k"], "memory"),
+        (&["-m", "lots"], "lots"),
+        (&["-c", "many"], "many"),
+        (&["-v", "relative:/x"], "relative"),
+        (&["-v", "/:relative"], "relative"),
+        (&["-v", "/tmp:/x:rx"], "rx"),
+        (&["-w", "relative"], "relative"),
+        (&["-h", "a/b"], "a/b"),
+        (&["--restart", "sometimes"], "sometimes"),
+        (&["--restart", "on-failure:x"], "on-failure:x"),
+        (&["--net", "wire"], "wire"),
+        (&["-u", "a:b:c"], "a:b:c"),
+    ] {
+        let args: Vec<_> = args.iter().copied().chain(["busybox", "true"]).collect();
+        refused(&t, &args, word);
+    }
+    refused(&t, &["UPPER/case", "true"], "UPPER/case");
+}
+
+#[test]
+fn a_root_that_cannot_be_written_is_named() {
+    let t = test!(busybox);
+    let bad = "/proc/coracle-root";
+    t.coracle(["--root", bad, "run", "busybox", "true"]).code(125).stderr_has(bad).ok();
+}
+
+#[test]
+fn a_user_without_privileges_is_told_what_is_needed() {
+    let t = test!(busybox);
+    let program = std::env::var("CORACLE_BIN").unwrap_or(env!("CARGO_BIN_EXE_coracle").into());
+    let output = std::process::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", &program, "--root"])
+        .arg(t.root())
+        .args(["run", "busybox", "true"])
+        .output()
+        .expect("run setpriv");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{text}");
+    assert!(text.contains("root"), "{text}");
+}
+
+#[test]
+fn verbs_say_which_container_they_do_not_find() {
+    let t = test!(busybox);
+    for verb in
+        ["start", "stop", "restart", "kill", "rm", "wait", "logs", "top", "attach", "inspect"]
+    {
+        t.coracle([verb, "ghost"]).code(1).any_stderr().stderr_has("ghost").ok();
+    }
+    t.coracle(["exec", "ghost", "true"]).code(1).stderr_has("ghost").ok();
+}

@@ -1,0 +1,139 @@
+//! Killed at any moment, nothing leaks and nothing is lost.
+//!
+//! `coracle`, the monitor or the container's PID 1 is killed with -9 at random moments of create,
+//! start, stop and rm. Then one mutating command runs, and after it no trace of a dead container
+//! is left, while every container that was not asked to stop runs and logs.
+
+use crate::common::{Test, kill};
+use crate::test;
+use coracle::sys::pidfd;
+use coracle::types::{Pid, Signal};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+const KILLS: u32 = 200;
+
+/// xorshift32: the same moments in every run of the test, if not the same interleavings.
+struct Random(u32);
+
+impl Random {
+    fn below(&mut self, limit: u32) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0 % limit
+    }
+}
+
+#[test]
+fn random_kills_leak_nothing_and_lose_nothing() {
+    let t = test!(busybox);
+    let mut random = Random(0x5eed_c0de);
+    let keep = "trap 'echo still here' USR1; echo ready; while :; do sleep 1 & wait $!; done";
+    t.coracle(["run", "-d", "--name", "keep", "busybox", "sh", "-c", keep]).ok();
+    t.wait_for_log("keep", "ready");
+    let kept = t.pid("keep");
+
+    for round in 0..KILLS {
+        // A container that the verb under fire can act upon.
+        let name = format!("c{round}");
+        let verb = random.below(4);
+        if verb != 0 {
+            t.coracle(["run", "-d", "--name", &name, "busybox", "sleep", "1000"]).any_stderr().ok();
+        }
+        if verb == 1 {
+            t.coracle(["stop", "-t", "0", &name]).any_stderr().ok();
+        }
+        let victims: Vec<Pid> = match verb {
+            2 | 3 => [t.pid(&name), t.monitor(&name)].into(),
+            _ => Vec::new(),
+        };
+        let command = match verb {
+            0 => vec!["run", "-d", "--name", &name, "busybox", "sleep", "1000"],
+            1 => vec!["start", &name],
+            2 => vec!["stop", "-t", "0", &name],
+            _ => vec!["rm", "-f", &name],
+        };
+        let running = t.coracle(command).spawn();
+        let delay = Duration::from_micros(u64::from(random.below(12_000)));
+        running.ends_within(delay);
+        let victim = match random.below(3) as usize {
+            0 => Some(running.pid()),
+            n => victims.get(n - 1).copied(),
+        };
+        if let Some(victim) = victim
+            && let Ok(fd) = pidfd::open(victim)
+        {
+            // It may have ended by itself, at its own moment.
+            let _ = pidfd::send_signal(fd.as_fd(), Signal::KILL);
+        }
+        drop(running);
+    }
+
+    // One mutating command repairs.
+    t.coracle(["run", "--rm", "busybox", "true"]).any_stderr().ok();
+    still_alive(&t, kept);
+    for id in t.containers() {
+        let state = t.inspect(&id)["State"].clone();
+        let status = state["Status"].as_str().unwrap_or_default().to_string();
+        assert!(matches!(&status[..], "running" | "exited" | "created"), "{id}: {status}");
+        if status == "running" {
+            t.coracle(["exec", &id, "true"]).ok();
+        }
+    }
+    // The guard does the rest when the test ends: every process, mount, link, group and file.
+}
+
+#[track_caller]
+fn still_alive(t: &Test, kept: Pid) {
+    assert_eq!(t.pid("keep"), kept, "the bystander was restarted");
+    t.coracle(["kill", "-s", "USR1", "keep"]).ok();
+    t.wait_for_log("keep", "still here");
+}
+
+#[test]
+fn a_removal_that_was_killed_is_finished_by_the_next_command() {
+    let t = test!(busybox);
+    for micros in [200, 1000, 3000, 6000, 12_000] {
+        t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+        let rm = t.coracle(["rm", "-f", "c"]).spawn();
+        rm.ends_within(Duration::from_micros(micros));
+        drop(rm); // killed
+        t.coracle(["run", "--rm", "busybox", "true"]).any_stderr().ok();
+        // Either it was not begun, or it is done; and the name is free either way afterwards.
+        if !t.containers().is_empty() {
+            t.coracle(["rm", "-f", "c"]).ok();
+        }
+        assert!(t.containers().is_empty());
+    }
+}
+
+#[test]
+fn a_creation_that_was_killed_leaves_no_trace() {
+    let t = test!(busybox);
+    for micros in (0..20).map(|n| n * 400) {
+        let run = t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).spawn();
+        run.ends_within(Duration::from_micros(micros));
+        drop(run); // killed
+        t.coracle(["run", "--rm", "busybox", "true"]).any_stderr().ok();
+        // It either came to be, whole, or not at all.
+        match t.containers().first() {
+            None => {}
+            Some(id) => {
+                t.coracle(["rm", "-f", id]).ok();
+            }
+        }
+        t.coracle(["run", "--name", "c", "busybox", "true"]).ok();
+        t.coracle(["rm", "c"]).ok();
+    }
+}
+
+#[test]
+fn a_killed_pid_1_is_an_exit_like_any_other() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    let mut wait = t.coracle(["wait", "c"]).spawn();
+    kill(t.pid("c"));
+    assert_eq!(wait.line_with("137"), "137");
+    assert_eq!(t.status("c"), "exited");
+}

@@ -1,0 +1,178 @@
+//! Images: import, images, tag, rmi, inspect, save and load, and tars that mean harm.
+
+use crate::common::image::Root;
+use crate::test;
+use std::fs;
+
+#[test]
+fn import_prints_the_id_and_images_lists_it() {
+    let t = test!();
+    let id = t.coracle(["import", "-", "base:1"]).stdin(crate::common::image::busybox()).ok();
+    let id = id.stdout_text();
+    assert!(id.starts_with("sha256:") && id.trim_end().len() == 71, "{id}");
+    let list = t.says(["images"]);
+    let lines: Vec<_> = list.lines().collect();
+    for title in ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"] {
+        assert!(lines[0].contains(title), "{list}");
+    }
+    assert!(lines[1].starts_with("base") && lines[1].contains(&id[7..19]), "{list}");
+    assert_eq!(t.says(["images", "-q"]), id[7..19]);
+}
+
+#[test]
+fn a_gzipped_tar_in_a_file_is_imported_as_well() {
+    let t = test!();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, &crate::common::image::busybox()).expect("compress");
+    fs::write(t.path("root.tar.gz"), gz.finish().expect("compress")).expect("write a file");
+    let path = t.path("root.tar.gz");
+    t.coracle(["import", path.to_str().expect("a plain path"), "base"]).ok();
+    t.coracle(["run", "--rm", "base", "echo", "hi"]).stdout("hi\n").ok();
+}
+
+#[test]
+fn a_tag_is_another_name_and_rmi_takes_names_before_the_image() {
+    let t = test!(busybox);
+    t.coracle(["tag", "busybox", "example.org/boat:2"]).ok();
+    t.coracle(["run", "--rm", "example.org/boat:2", "echo", "hi"]).stdout("hi\n").ok();
+    t.coracle(["rmi", "busybox"]).stdout_has("Untagged: busybox:latest").ok();
+    t.coracle(["run", "--rm", "example.org/boat:2", "true"]).ok();
+    t.coracle(["rmi", "example.org/boat:2"]).stdout_has("Deleted: sha256:").ok();
+    assert_eq!(t.says(["images", "-q"]), "");
+    let layers = fs::read_dir(t.root().join("images/layers")).into_iter().flatten().count();
+    assert_eq!(layers, 0, "layers are left");
+}
+
+#[test]
+fn an_image_in_use_is_not_removed() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    t.coracle(["rmi", "busybox"]).code(1).stderr_has("c").ok();
+    t.coracle(["exec", "c", "true"]).ok();
+}
+
+#[test]
+fn a_saved_image_is_loaded_again_bit_for_bit() {
+    let t = test!(busybox);
+    let saved = t.coracle(["save", "busybox"]).ok().stdout;
+    let id = t.says(["inspect", "busybox"]);
+    t.coracle(["rmi", "busybox"]).ok();
+    t.coracle(["load"]).stdin(saved.clone()).stdout_has("busybox:latest").ok();
+    assert_eq!(t.says(["inspect", "busybox"]), id);
+    assert_eq!(t.coracle(["save", "busybox"]).ok().stdout, saved);
+    t.coracle(["run", "--rm", "busybox", "echo", "hi"]).stdout("hi\n").ok();
+}
+
+#[test]
+fn the_layer_in_a_saved_image_is_the_tar_that_was_imported() {
+    let t = test!();
+    let tar = crate::common::image::busybox();
+    t.coracle(["import", "-", "busybox"]).stdin(tar.clone()).ok();
+    let saved = t.coracle(["save", "busybox"]).ok().stdout;
+    let mut archive = tar::Archive::new(&saved[..]);
+    let same = archive.entries().expect("a tar").any(|entry| {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry.expect("an entry"), &mut bytes).expect("read");
+        bytes == tar
+    });
+    assert!(same, "no entry of the saved tar equals the imported one");
+}
+
+#[test]
+fn whiteouts_of_an_upper_layer_hide_and_never_show() {
+    let t = test!(busybox);
+    // A second layer over busybox, as `docker save` would write it.
+    let mut layer = Root::new();
+    layer.dir("etc", 0o755);
+    layer.file("etc/.wh.passwd", 0o644, b"");
+    layer.dir("home", 0o755);
+    layer.file("home/.wh..wh..opq", 0o644, b"");
+    layer.file("home/new", 0o644, b"new\n");
+    t.coracle(["load"])
+        .stdin(two_layers(&crate::common::image::busybox(), &layer.tar()))
+        .any_stderr()
+        .ok();
+    let script = "test ! -e /etc/passwd && test -e /etc/group && ls -A /home && ls -A /etc";
+    t.coracle(["run", "--rm", "two", "sh", "-c", script])
+        .stdout_has("new\n")
+        .stdout_has("group\n")
+        .ok();
+}
+
+/// A `docker save` tar of an image `two:latest` with those two layers.
+fn two_layers(lower: &[u8], upper: &[u8]) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let hex =
+        |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]},
+        "rootfs": {"type": "layers", "diff_ids":
+            [format!("sha256:{}", hex(lower)), format!("sha256:{}", hex(upper))]},
+    })
+    .to_string();
+    let manifest = serde_json::json!([{
+        "Config": format!("{}.json", hex(config.as_bytes())), "RepoTags": ["two:latest"],
+        "Layers": ["1/layer.tar", "2/layer.tar"],
+    }])
+    .to_string();
+    let mut tar = Root::new();
+    tar.file(&format!("{}.json", hex(config.as_bytes())), 0o644, config.as_bytes());
+    tar.dir("1", 0o755);
+    tar.file("1/layer.tar", 0o644, lower);
+    tar.dir("2", 0o755);
+    tar.file("2/layer.tar", 0o644, upper);
+    tar.file("manifest.json", 0o644, manifest.as_bytes());
+    tar.tar()
+}
+
+#[test]
+fn a_tar_that_reaches_outside_is_refused_and_writes_nothing() {
+    let t = test!();
+    let outside = t.dir("outside");
+    let target = outside.join("victim");
+    let target = target.to_str().expect("a plain path");
+    let mut dots = raw_tar("../../../../../../../../../../../../victim", b'0', b"");
+    dots.extend([0; 1024]);
+    t.coracle(["import", "-", "bad"]).stdin(dots).code(1).stderr_has("..").ok();
+
+    // A link out of the root, then a file through it.
+    let mut through = raw_tar("way", b'2', outside.to_str().expect("a plain path").as_bytes());
+    through.extend(raw_tar("way/victim", b'0', b""));
+    through.extend([0; 1024]);
+    t.coracle(["import", "-", "bad"]).stdin(through).any_stderr().code(1).ok();
+
+    assert!(!std::path::Path::new(target).exists());
+    assert_eq!(fs::read_dir(&outside).expect("read").count(), 0);
+    assert_eq!(t.says(["images", "-q"]), "");
+}
+
+/// One ustar header, which the tar crate would refuse to write.
+fn raw_tar(name: &str, kind: u8, link: &[u8]) -> Vec<u8> {
+    let mut block = vec![0; 512];
+    block[..name.len()].copy_from_slice(name.as_bytes());
+    block[100..107].copy_from_slice(b"0000644");
+    block[108..115].copy_from_slice(b"0000000");
+    block[116..123].copy_from_slice(b"0000000");
+    block[124..135].copy_from_slice(b"00000000000");
+    block[136..147].copy_from_slice(b"00000000000");
+    block[148..156].copy_from_slice(b"        ");
+    block[156] = kind;
+    block[157..157 + link.len()].copy_from_slice(link);
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
+    block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    block
+}
+
+#[test]
+fn a_tar_that_breaks_off_leaves_nothing() {
+    let t = test!();
+    let tar = crate::common::image::busybox();
+    t.coracle(["import", "-", "bad"]).stdin(&tar[..tar.len() / 2]).code(1).any_stderr().ok();
+    t.coracle(["import", "-", "bad"]).stdin("this is no tar").code(1).any_stderr().ok();
+    assert_eq!(t.says(["images", "-q"]), "");
+    for place in ["layers", "blobs/sha256"] {
+        let left = fs::read_dir(t.root().join("images").join(place)).into_iter().flatten().count();
+        assert_eq!(left, 0, "{place} is not empty");
+    }
+}

@@ -1,0 +1,20 @@
+//! End-to-end tests: one scenario a test, each as root against the real binary, with the leak
+//! guard after it. See `common` for what they stand on.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod cox;
+mod crash;
+mod exec;
+mod images;
+mod inside;
+mod lifecycle;
+mod limits;
+mod logs;
+mod monitor;
+mod network;
+mod restart;
+mod run;
+mod terminal;

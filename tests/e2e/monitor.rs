@@ -1,0 +1,89 @@
+//! The monitor: what it costs, and what happens when it dies.
+
+use crate::common::{kill, wait_ended};
+use crate::test;
+use std::fs;
+use std::time::Duration;
+
+#[test]
+fn a_container_survives_its_monitor_and_is_adopted() {
+    let t = test!(busybox);
+    let script = "trap 'echo on; ' USR1; trap 'exit 4' TERM; echo ready; while :; do sleep 1 & wait $!; done";
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.wait_for_log("c", "ready");
+    let pid = t.pid("c");
+    kill(t.monitor("c"));
+    // Readers only report.
+    assert_eq!(t.status("c"), "running");
+    // A mutating command starts an adopter; the log goes on, and the exit is recorded.
+    t.coracle(["kill", "-s", "USR1", "c"]).ok();
+    assert_eq!(t.pid("c"), pid);
+    t.wait_for_log("c", "on");
+    t.coracle(["stop", "c"]).ok();
+    assert_eq!(t.status("c"), "exited");
+    // Where the kernel tells it to a stranger, the code is the true one.
+    let code = t.inspect("c")["State"]["ExitCode"].as_i64();
+    assert!(matches!(code, Some(4 | 137)), "{code:?}");
+}
+
+#[test]
+fn what_was_written_between_two_monitors_is_not_lost() {
+    let t = test!(busybox);
+    let script = "mkfifo /go; echo 1; cat /go; echo 2; echo 3 >&2; echo done >/said; sleep 1000";
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.wait_for_log("c", "1");
+    // exec does not need the monitor, and is no reason to adopt until it has ended.
+    let monitor = t.monitor("c");
+    t.coracle(["exec", "c", "sh", "-c", "until test -p /go; do :; done"]).ok();
+    kill(monitor);
+    t.coracle(["exec", "c", "sh", "-c", "echo >/go; until test -e /said; do :; done"]).ok();
+    t.coracle(["stop", "-t", "0", "c"]).ok();
+    t.coracle(["logs", "c"]).stdout("1\n\n2\n").stderr("3\n").ok();
+}
+
+#[test]
+fn a_container_that_dies_without_a_monitor_is_found_by_the_next_command() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    let pid = t.pid("c");
+    kill(t.monitor("c"));
+    kill(pid);
+    wait_ended(pid);
+    assert_eq!(t.status("c"), "exited");
+    t.coracle(["run", "--rm", "busybox", "true"]).ok();
+    assert_eq!(t.inspect("c")["State"]["ExitCode"], 137);
+    t.coracle(["start", "c"]).ok();
+    assert_eq!(t.status("c"), "running");
+}
+
+#[test]
+fn an_idle_monitor_costs_little_and_does_not_wake_up() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    let monitor = t.monitor("c");
+    let read =
+        |file: &str| fs::read_to_string(format!("/proc/{monitor}/{file}")).expect("it lives");
+    let pss = number(&read("smaps_rollup"), "Pss:");
+    assert!(pss <= 400, "the monitor's PSS is {pss} kB");
+    let switches = || number(&read("status"), "voluntary_ctxt_switches:");
+    let before = switches();
+    let mut wait = t.coracle(["wait", "c"]).spawn();
+    assert!(!wait.ends_within(Duration::from_millis(500)));
+    // One for the client of `wait` that came.
+    assert!(switches() - before <= 2, "{} wake-ups", switches() - before);
+    t.coracle(["kill", "c"]).ok();
+    assert_eq!(wait.wait(), 0);
+}
+
+fn number(text: &str, key: &str) -> u64 {
+    let line = text.lines().find_map(|l| l.strip_prefix(key)).expect("the key is there");
+    line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+}
+
+#[test]
+fn the_monitor_shows_which_container_it_serves() {
+    let t = test!(busybox);
+    let id = t.says(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]);
+    let line = fs::read(format!("/proc/{}/cmdline", t.monitor("c"))).expect("it lives");
+    assert!(String::from_utf8_lossy(&line).contains(&id[..12]));
+}

@@ -1,0 +1,131 @@
+//! `-t`: a terminal for the program, and attach.
+
+use crate::test;
+use std::time::Duration;
+
+#[test]
+fn with_t_the_program_has_a_terminal_of_the_callers_size() {
+    let t = test!(busybox);
+    let mut run = t
+        .coracle([
+            "run",
+            "--rm",
+            "-it",
+            "busybox",
+            "sh",
+            "-c",
+            "tty; stty size; test -t 0 -a -t 1 -a -t 2 && echo all",
+        ])
+        .on_terminal(33, 101);
+    run.until("/dev/");
+    run.until("33 101");
+    run.until("all");
+    assert_eq!(run.wait(), 0);
+}
+
+#[test]
+fn the_callers_terminal_is_raw_meanwhile_and_as_before_afterwards() {
+    let t = test!(busybox);
+    let mut run = t.coracle(["run", "--rm", "-it", "busybox", "sh"]).on_terminal(24, 80);
+    run.until("# ");
+    let during = flags(run.stdin.as_ref().expect("the master"));
+    assert!(
+        !during
+            .contains(nix::sys::termios::LocalFlags::ICANON | nix::sys::termios::LocalFlags::ECHO)
+    );
+    run.write("exit 6\n");
+    assert_eq!(run.wait(), 6);
+    let after = flags(run.stdin.as_ref().expect("the master"));
+    assert!(
+        after.contains(nix::sys::termios::LocalFlags::ICANON | nix::sys::termios::LocalFlags::ECHO)
+    );
+}
+
+fn flags(terminal: &std::fs::File) -> nix::sys::termios::LocalFlags {
+    nix::sys::termios::tcgetattr(terminal).expect("a terminal").local_flags
+}
+
+#[test]
+fn ctrl_c_reaches_the_program() {
+    let t = test!(busybox);
+    let mut run = t
+        .coracle([
+            "run",
+            "--rm",
+            "-it",
+            "busybox",
+            "sh",
+            "-c",
+            "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 1; done",
+        ])
+        .on_terminal(24, 80);
+    run.until("ready");
+    run.write([3]);
+    run.until("caught");
+    assert_eq!(run.wait(), 5);
+}
+
+#[test]
+fn a_terminal_is_refused_where_the_caller_has_none() {
+    let t = test!(busybox);
+    t.coracle(["run", "--rm", "-it", "busybox", "true"]).code(125).stderr_has("terminal").ok();
+}
+
+#[test]
+fn ctrl_p_ctrl_q_detaches_and_the_container_runs_on() {
+    let t = test!(busybox);
+    let mut run = t.coracle(["run", "-it", "--name", "c", "busybox", "sh"]).on_terminal(24, 80);
+    run.until("# ");
+    run.write([16, 17]);
+    assert_eq!(run.wait(), 0);
+    assert_eq!(t.status("c"), "running");
+
+    let mut attach = t.coracle(["attach", "c"]).on_terminal(24, 80);
+    attach.write("echo $((6*7))\n");
+    attach.until("42");
+    attach.write("exit 3\n");
+    assert_eq!(attach.wait(), 3);
+    assert_eq!(t.status("c"), "exited");
+}
+
+#[test]
+fn two_can_attach_and_both_see_the_output() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "-i", "--name", "c", "busybox", "cat"]).ok();
+    let mut one = t.coracle(["attach", "c"]).spawn();
+    let mut two = t.coracle(["attach", "c"]).spawn();
+    // Only an echo proves that an attach has arrived.
+    one.write("from one\n");
+    one.line_with("from one");
+    two.write("from two\n");
+    two.line_with("from two");
+    one.line_with("from two");
+    t.coracle(["kill", "c"]).ok();
+    assert_eq!(one.wait(), 137);
+    assert_eq!(two.wait(), 137);
+}
+
+#[test]
+fn exec_with_a_terminal_has_one() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    let mut exec = t.coracle(["exec", "-it", "c", "sh"]).on_terminal(40, 120);
+    exec.until("# ");
+    exec.write("stty size\n");
+    exec.until("40 120");
+    exec.write("exit 2\n");
+    assert_eq!(exec.wait(), 2);
+}
+
+#[test]
+fn a_terminal_that_hangs_up_ends_the_client_and_not_the_container() {
+    let t = test!(busybox);
+    let mut run = t.coracle(["run", "-it", "--name", "c", "busybox", "sh"]).on_terminal(24, 80);
+    run.until("# ");
+    drop(run);
+    assert_eq!(t.status("c"), "running");
+    let mut attach = t.coracle(["attach", "c"]).on_terminal(24, 80);
+    attach.write("echo $((6*7))\n");
+    attach.until("42");
+    assert!(!attach.ends_within(Duration::from_millis(10)));
+}
