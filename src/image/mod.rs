@@ -1,1 +1,27 @@
-//! (being laid)
+//! Images: the store, the layers in it, and the archives they come from and go to.
+//!
+//! ```text
+//! store     what lies where under <root>/images; names and ids -> images -> directories
+//! refs      refs.json
+//! scratch   temporary directories, locked while in use
+//! layer     keys and facts of unpacked layers
+//! config    the image config;  change: edits of it in a Dockerfile's words
+//! unpack    tar stream -> layer directory   (tar, pax, sparse: reading archives;
+//! recipe    layer directory -> tar stream    tree: the directory being made)
+//! ```
+
+pub mod change;
+pub mod config;
+pub mod layer;
+pub mod pax;
+pub mod recipe;
+pub mod refs;
+pub mod scratch;
+pub mod sparse;
+pub mod store;
+pub mod tar;
+pub mod tree;
+pub mod unpack;
+
+pub use config::{ImageConfig, RunConfig};
+pub use store::{Image, Store};

@@ -7,6 +7,7 @@ pub mod atomic;
 pub mod bpf;
 pub mod child;
 pub mod fifo;
+pub mod fs;
 pub mod inotify;
 pub mod lock;
 pub mod mount;

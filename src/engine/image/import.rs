@@ -1,0 +1,52 @@
+//! `import`: one tar becomes an image of one layer.
+
+use crate::error::{Context, Result};
+use crate::image::change;
+use crate::image::config::{History, ImageConfig, RootFs, RunConfig, host_architecture};
+use crate::image::store::{NewImage, NewLayer, Store};
+use crate::image::tar::EndMarker;
+use crate::image::unpack::{Limits, unpack};
+use crate::types::{Digest, ImageRef, Timestamp};
+use std::io::Read;
+
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    pub name: Option<ImageRef>,
+    /// Dockerfile instructions for the config.
+    pub changes: Vec<String>,
+    pub message: Option<String>,
+    /// What the archive is called in the history: a file's name, or `-`.
+    pub source: String,
+}
+
+/// Reads the tar, plain or gzip, to its end, and gives the new image's id.
+pub fn import(store: &Store, archive: &mut dyn Read, options: &ImportOptions) -> Result<Digest> {
+    let mut config = RunConfig::default();
+    for instruction in &options.changes {
+        change::apply(&mut config, instruction)?;
+    }
+    store.sweep()?;
+    let scratch = store.scratch()?;
+    let dir = scratch.fresh_directory()?;
+    let unpacked = unpack(archive, &dir, Limits::default(), EndMarker::Required)
+        .doing(|| format!("import {}", options.source))?;
+
+    let created = Some(Timestamp::now());
+    let imported = || format!("Imported from {}", options.source);
+    let comment = options.message.clone().unwrap_or_else(imported);
+    let image = ImageConfig {
+        created,
+        architecture: host_architecture().to_string(),
+        os: "linux".to_string(),
+        config,
+        rootfs: RootFs { kind: "layers".to_string(), diff_ids: vec![unpacked.diff_id] },
+        history: vec![History { created, comment, ..History::default() }],
+        ..ImageConfig::default()
+    };
+    let config = image.to_bytes()?;
+    let id = Digest::of(&config);
+    let names = options.name.iter().cloned().collect();
+    let layers = vec![NewLayer { dir, unpacked }];
+    store.add(&scratch, vec![NewImage { config, names, layers }])?;
+    Ok(id)
+}

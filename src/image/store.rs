@@ -1,0 +1,395 @@
+//! The store of images.
+//!
+//! ```text
+//! <root>/images/
+//!   refs.json           which images there are and their names (refs)
+//!   blobs/sha256/<hex>  image configs, byte for byte
+//!   layers/<key>/       unpacked layers (layer)
+//!   tmp/<pid>-<n>/      what is being made, locked by who makes it (scratch)
+//!   trash/<n>           what is being removed
+//! ```
+//!
+//! An image comes in by parts: layers are unpacked in `tmp` and synced; then, under the images
+//! lock, they are renamed to `layers`, the config is written, and at last `refs.json` says that
+//! there is an image. It goes the other way round. So whatever moment a crash picks, `refs.json`
+//! names whole images only, and the rest is what `sweep` removes: unlocked directories in `tmp`,
+//! everything in `trash`, layers and blobs that no image refers to.
+//!
+//! Lock order: the images lock only. Readers take none.
+
+use super::config::ImageConfig;
+use super::layer::{self, Layer, LayerInfo, LayerKey};
+use super::recipe::{self, Emit};
+use super::refs::Refs;
+use super::scratch::{self, Scratch};
+use super::tar::EndMarker;
+use super::tree;
+use super::unpack::{self, Limits, Unpacked};
+use crate::error::{Context, Error, OsContext, Result};
+use crate::sys::atomic::{self, Durability};
+use crate::sys::fs;
+use crate::sys::lock::{self, Guard, Mode};
+use crate::types::{Digest, ImageRef};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where `<root>/locks` is locked for changes of the images.
+const LOCK_OFFSET: u64 = 3;
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+    locks: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+pub struct Image {
+    pub id: Digest,
+    pub config: ImageConfig,
+}
+
+/// A layer that was unpacked into a scratch directory and is not in the store yet.
+#[derive(Clone, Debug)]
+pub struct NewLayer {
+    pub dir: PathBuf,
+    pub unpacked: Unpacked,
+}
+
+/// An image to be added.
+#[derive(Debug)]
+pub struct NewImage {
+    /// The bytes of its config.
+    pub config: Vec<u8>,
+    pub names: Vec<ImageRef>,
+    /// Bottom first, as the config's `diff_ids`. Images may share some.
+    pub layers: Vec<NewLayer>,
+}
+
+impl Store {
+    /// The store below `root`, made where there is none.
+    pub fn open(root: &Path) -> Result<Store> {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        let dir = root.join("images");
+        if !dir.join("layers").is_dir() {
+            // Nobody but us may reach the suid files of the layers.
+            let mut builder = std::fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700).create(&dir).on("create", &dir)?;
+            std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).on("chmod", &dir)?;
+            for sub in ["blobs/sha256", "tmp", "trash", "layers"] {
+                let sub = dir.join(sub);
+                builder.create(&sub).on("create", &sub)?;
+            }
+        }
+        Ok(Store { dir, locks: root.join("locks") })
+    }
+
+    pub fn refs(&self) -> Result<Refs> {
+        Refs::read(&self.dir.join("refs.json"))
+    }
+
+    /// The id that `text` stands for: an id, whole or its first digits, or a name.
+    pub fn resolve(&self, text: &str) -> Result<Digest> {
+        self.refs().and_then(|refs| resolve(&refs, text))
+    }
+
+    pub fn image(&self, id: &Digest) -> Result<Image> {
+        let bytes = self.config_bytes(id)?;
+        let config = ImageConfig::parse(&bytes).doing(|| format!("image {}", id.short()))?;
+        Ok(Image { id: *id, config })
+    }
+
+    /// The config as it came in.
+    pub fn config_bytes(&self, id: &Digest) -> Result<Vec<u8>> {
+        let path = self.blob(id);
+        let bytes = match std::fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NotFound(format!("no such image: {}", id.short())));
+            }
+            other => other.on("read", &path)?,
+        };
+        if Digest::of(&bytes) != *id {
+            let text = format!("{} is not what it was: its digest is another", path.display());
+            return Err(Error::Damaged(text));
+        }
+        Ok(bytes)
+    }
+
+    /// The layers, bottom first.
+    pub fn layers(&self, image: &Image) -> Result<Vec<Layer>> {
+        let find = |(diff_id, below): (&Digest, Option<Digest>)| {
+            let keys = [LayerKey::alone(diff_id), LayerKey::on(diff_id, below.as_ref())];
+            for key in keys {
+                let dir = self.layer_dir(&key);
+                if dir.is_dir() {
+                    return Ok(Layer { key, dir, diff_id: *diff_id });
+                }
+            }
+            let text = format!("image {} lacks its layer {diff_id}", image.id.short());
+            Err(Error::Damaged(text).hint("load or import the image again"))
+        };
+        layer::chain(&image.config.rootfs.diff_ids).map(find).collect()
+    }
+
+    /// The trees of the layers, in overlayfs form, bottom first.
+    pub fn layer_dirs(&self, image: &Image) -> Result<Vec<PathBuf>> {
+        Ok(self.layers(image)?.iter().map(Layer::tree).collect())
+    }
+
+    pub fn names(&self, id: &Digest) -> Result<Vec<ImageRef>> {
+        Ok(self.refs()?.names_of(id))
+    }
+
+    /// Bytes of all files of the image.
+    pub fn size(&self, image: &Image) -> Result<u64> {
+        let mut total = 0_u64;
+        for layer in self.layers(image)? {
+            total = total.saturating_add(LayerInfo::read(&layer.dir)?.size);
+        }
+        Ok(total)
+    }
+
+    /// Excludes everybody else who changes which images there are. Whoever makes a container
+    /// holds it (shared) from `resolve` until its record is written, so that no image is removed
+    /// in between.
+    pub fn lock(&self, mode: Mode) -> Result<Guard> {
+        lock::lock(&self.locks, LOCK_OFFSET, mode).on("lock", &self.locks)
+    }
+
+    pub fn scratch(&self) -> Result<Scratch> {
+        Scratch::create(&self.dir.join("tmp"))
+    }
+
+    /// Adds all the images, or none. Gives their ids.
+    pub fn add(&self, scratch: &Scratch, images: Vec<NewImage>) -> Result<Vec<Digest>> {
+        let mut ready = BTreeMap::new();
+        for image in &images {
+            let config = ImageConfig::parse(&image.config)?;
+            let mut wanted = config.rootfs.diff_ids.iter();
+            if !image.layers.iter().map(|l| &l.unpacked.diff_id).eq(wanted.by_ref()) {
+                let text = "the layers are not those that the image config lists";
+                return Err(Error::invalid(text));
+            }
+            prepare(scratch, &image.layers, &mut ready)?;
+        }
+        scratch.sync()?;
+
+        let _lock = self.lock(Mode::Exclusive)?;
+        let mut refs = self.refs()?;
+        for (key, dir) in &ready {
+            let to = self.layer_dir(key);
+            match std::fs::rename(dir, &to) {
+                // The store has it already; ours goes with the scratch directory.
+                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                other => other.on("rename", &to)?,
+            }
+        }
+        let layers = self.dir.join("layers");
+        File::open(&layers).and_then(|dir| dir.sync_all()).on("sync", &layers)?;
+        let mut ids = Vec::new();
+        for image in images {
+            let id = Digest::of(&image.config);
+            let path = self.blob(&id);
+            atomic::replace(&path, &image.config, Durability::PowerLoss).on("write", &path)?;
+            refs.add(id);
+            for name in image.names {
+                refs.set(name, id);
+            }
+            ids.push(id);
+        }
+        self.write_refs(&refs)?;
+        Ok(ids)
+    }
+
+    /// Replaces `refs.json`. The caller holds the lock.
+    pub fn write_refs(&self, refs: &Refs) -> Result<()> {
+        refs.write(&self.dir.join("refs.json"))
+    }
+
+    /// Writes the tar of a layer; its digest is checked at the end.
+    pub fn emit(&self, layer: &Layer, out: &mut dyn io::Write) -> Result<()> {
+        match recipe::emit(&layer.dir, &layer.diff_id, out) {
+            Ok(()) => Ok(()),
+            Err(Emit::Out(e)) => Err(Error::os("write", "the archive", e)),
+            Err(Emit::Layer(e)) => Err(Error::Damaged(format!("layer {}: {e}", layer.diff_id))
+                .hint("load or import the image again")),
+        }
+    }
+
+    /// Moves everything to the trash that no image of `refs.json` refers to, and gives what that
+    /// was. The caller holds the lock. Where an image cannot be read nothing is moved.
+    pub fn discard_unreferenced(&self) -> Result<()> {
+        let (mut blobs, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for id in self.refs()?.images() {
+            let Ok(image) = self.image(&id) else {
+                return Ok(());
+            };
+            blobs.insert(id.hex());
+            for (diff_id, below) in layer::chain(&image.config.rootfs.diff_ids) {
+                keys.insert(LayerKey::alone(diff_id).as_str().to_string());
+                keys.insert(LayerKey::on(diff_id, below.as_ref()).as_str().to_string());
+            }
+        }
+        self.discard_others(&self.dir.join("layers"), &keys)?;
+        self.discard_others(&self.dir.join("blobs/sha256"), &blobs)
+    }
+
+    fn discard_others(&self, dir: &Path, keep: &BTreeSet<String>) -> Result<()> {
+        for entry in std::fs::read_dir(dir).on("read", dir)? {
+            let entry = entry.on("read", dir)?;
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| keep.contains(name)) {
+                continue;
+            }
+            let trash = Scratch::create(&self.dir.join("trash"))?;
+            std::fs::rename(entry.path(), trash.fresh()).on("discard", entry.path())?;
+            trash.leave();
+        }
+        Ok(())
+    }
+
+    /// Removes what crashes left. Every verb that changes the store begins with it.
+    pub fn sweep(&self) -> Result<()> {
+        {
+            let _lock = self.lock(Mode::Exclusive)?;
+            self.discard_unreferenced()?;
+            for entry in std::fs::read_dir(&self.dir).on("read", &self.dir)? {
+                let entry = entry.on("read", &self.dir)?;
+                if atomic::is_leftover(&entry.file_name()) {
+                    fs::remove_tree(&entry.path()).on("remove", entry.path())?;
+                }
+            }
+        }
+        self.empty_trash()?;
+        scratch::sweep(&self.dir.join("tmp"))
+    }
+
+    /// Removes what was discarded. Needs no lock.
+    pub fn empty_trash(&self) -> Result<()> {
+        scratch::sweep(&self.dir.join("trash"))
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.dir.join("blobs/sha256").join(digest.hex())
+    }
+
+    fn layer_dir(&self, key: &LayerKey) -> PathBuf {
+        self.dir.join("layers").join(key.as_str())
+    }
+}
+
+/// Makes the layers of one image ready to be renamed: gives implied directories the attributes
+/// they have below, writes the facts down, and notes each in `ready` by its key.
+fn prepare(
+    scratch: &Scratch,
+    layers: &[NewLayer],
+    ready: &mut BTreeMap<LayerKey, PathBuf>,
+) -> Result<()> {
+    let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.unpacked.diff_id).collect();
+    let mut below_dirs = Vec::new();
+    for (new, (diff_id, below)) in layers.iter().zip(layer::chain(&diff_ids)) {
+        let implies = new.unpacked.implied > 0;
+        let key = match implies {
+            true => LayerKey::on(diff_id, below.as_ref()),
+            false => LayerKey::alone(diff_id),
+        };
+        if !ready.contains_key(&key) {
+            let mut dir = new.dir.clone();
+            if implies {
+                if ready.values().any(|used| *used == dir) {
+                    dir = unpack_again(scratch, new)?;
+                }
+                tree::adopt(&dir, &below_dirs)?;
+            }
+            let below = below.filter(|_| implies);
+            let Unpacked { tar_size, size, .. } = new.unpacked;
+            LayerInfo { diff_id: *diff_id, below, tar_size, size }.write(&dir)?;
+            ready.insert(key.clone(), dir);
+        }
+        below_dirs.extend(ready.get(&key).map(|dir| dir.join("fs")));
+    }
+    Ok(())
+}
+
+/// A second copy of a layer, for another base.
+fn unpack_again(scratch: &Scratch, layer: &NewLayer) -> Result<PathBuf> {
+    let path = scratch.fresh();
+    let mut tar = File::create_new(&path).on("create", &path)?;
+    match recipe::emit(&layer.dir, &layer.unpacked.diff_id, &mut tar) {
+        Ok(()) => {}
+        Err(Emit::Layer(e)) => return Err(e),
+        Err(Emit::Out(e)) => return Err(e).on("write", &path),
+    }
+    let mut tar = File::open(&path).on("open", &path)?;
+    let dir = scratch.fresh_directory()?;
+    unpack::unpack(&mut tar, &dir, Limits::default(), EndMarker::Optional)?;
+    std::fs::remove_file(&path).on("remove", &path)?;
+    Ok(dir)
+}
+
+fn resolve(refs: &Refs, text: &str) -> Result<Digest> {
+    let missing = || Error::NotFound(format!("no such image: {text}"));
+    if let Ok(id) = text.parse::<Digest>() {
+        return if refs.contains(&id) { Ok(id) } else { Err(missing()) };
+    }
+    let name = text.parse::<ImageRef>();
+    if let Some(id) = name.as_ref().ok().and_then(|name| refs.get(name)) {
+        return Ok(id);
+    }
+    let prefix = text.strip_prefix("sha256:").unwrap_or(text);
+    let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    if !prefix.is_empty() && prefix.bytes().all(is_hex) {
+        let images = refs.images();
+        let mut fitting = images.into_iter().filter(|id| id.hex().starts_with(prefix));
+        match (fitting.next(), fitting.next()) {
+            (Some(id), None) => return Ok(id),
+            (Some(a), Some(b)) => {
+                let (a, b) = (a.short(), b.short());
+                let text = format!("image id \"{text}\" is ambiguous: {a}, {b} and maybe more");
+                return Err(Error::invalid(text).hint("give more digits"));
+            }
+            _ => {}
+        }
+    }
+    name.and_then(|_| Err(missing()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_ids_and_their_beginnings_are_resolved() {
+        let mut refs = Refs::default();
+        // e3b0… and ca97…, and two that begin alike.
+        let (empty, a) = (Digest::of(b""), Digest::of(b"a"));
+        refs.set("team/app:v1".parse().unwrap(), empty);
+        refs.set("e3:latest".parse().unwrap(), a);
+        for (text, id) in [
+            ("team/app:v1", empty),
+            (empty.to_string().as_str(), empty),
+            (empty.hex().as_str(), empty),
+            ("sha256:e3b0", empty),
+            ("e3", a),
+            ("e", empty),
+            ("c", a),
+        ] {
+            assert_eq!(resolve(&refs, text).unwrap(), id, "{text}");
+        }
+        let told = |text| resolve(&refs, text).unwrap_err().to_string();
+        assert_eq!(told("busybox"), "no such image: busybox");
+        assert_eq!(told("team/app"), "no such image: team/app");
+        assert!(resolve(&refs, &Digest::of(b"x").hex()).unwrap_err().is_not_found());
+        assert!(told("Bad!").starts_with("invalid image name"));
+        for text in ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"] {
+            refs.add(Digest::of(text.as_bytes()));
+        }
+        let first = |id: &Digest| id.hex().chars().next();
+        let images = refs.images();
+        let twice =
+            images.iter().find(|a| images.iter().filter(|b| first(a) == first(b)).count() > 1);
+        let digit = first(twice.unwrap()).unwrap().to_string();
+        assert!(resolve(&refs, &digit).unwrap_err().to_string().contains("ambiguous"));
+    }
+}

@@ -1,0 +1,306 @@
+//! Unpacking one layer: from a stream of tar, plain or gzip, to a directory
+//!
+//! ```text
+//! <dir>/fs/            the tree in overlayfs form (tree)
+//!       recipe         how to rebuild the tar (recipe)
+//!       aside/         files that later members replaced, if any
+//!       directories    notes on implied directories, if any, until `tree::adopt`
+//! ```
+//!
+//! Archives are hostile until shown otherwise: names and links cannot lead out of the tree
+//! (tree), and numbers are limited here. On any error the caller removes the directory.
+
+use super::recipe::{self, Writer};
+use super::tar::{Archive, EndMarker, Kind, Member};
+use super::tree::{self, Attributes, Tree};
+use crate::error::{Context, Error, OsContext, Result, reason};
+use crate::sys::fs::FileType;
+use crate::types::Digest;
+use flate2::bufread::MultiGzDecoder;
+use sha2::Digest as _;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What a layer may hold at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub members: u64,
+    /// Device nodes: each pins an inode and is a door; a full static /dev has some 2,000.
+    pub devices: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { members: 5_000_000, devices: 10_000 }
+    }
+}
+
+/// A layer as it came out of its archive.
+#[derive(Clone, Debug)]
+pub struct Unpacked {
+    /// The digest of the tar.
+    pub diff_id: Digest,
+    /// The digest of the stream as it came, compressed or not.
+    pub blob: Digest,
+    /// Bytes of the tar.
+    pub tar_size: u64,
+    /// Bytes of all files.
+    pub size: u64,
+    /// Directories that wait for the layers below (`tree::adopt`).
+    pub implied: u64,
+}
+
+const BUFFER: usize = 256 << 10;
+
+/// Unpacks the layer that `input` holds, to its end, into the empty directory `dir`.
+pub fn unpack(
+    input: &mut dyn Read,
+    dir: &Path,
+    limits: Limits,
+    end_marker: EndMarker,
+) -> Result<Unpacked> {
+    let mut head = Vec::new();
+    input.take(6).read_to_end(&mut head).map_err(|e| unreadable(&e))?;
+    let mut compressed = Hashed::new(head.as_slice().chain(input));
+    match compression(&head) {
+        None => {
+            let layer = unpack_tar(&mut compressed.input, dir, limits, end_marker)?;
+            Ok(Unpacked { blob: layer.diff_id, ..layer })
+        }
+        Some("gzip") => {
+            let buffered = BufReader::with_capacity(BUFFER, &mut compressed);
+            let mut plain = MultiGzDecoder::new(buffered);
+            let layer = unpack_tar(&mut plain, dir, limits, end_marker)?;
+            io::copy(&mut compressed, &mut io::sink()).map_err(|e| unreadable(&e))?;
+            Ok(Unpacked { blob: compressed.digest(), ..layer })
+        }
+        Some(other) => Err(Error::invalid(format!("the archive is compressed with {other}"))
+            .hint("decompress it first; plain and gzip archives are read")),
+    }
+}
+
+/// The compression that the first bytes of a stream tell.
+pub fn compression(head: &[u8]) -> Option<&'static str> {
+    let magics: [(&[u8], _); 4] = [
+        (b"\x1f\x8b", "gzip"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"BZh", "bzip2"),
+    ];
+    magics.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name)
+}
+
+fn unreadable(error: &io::Error) -> Error {
+    Error::invalid(format!("cannot read the archive: {}", reason(error)))
+}
+
+fn unpack_tar(
+    input: &mut dyn Read,
+    dir: &Path,
+    limits: Limits,
+    end_marker: EndMarker,
+) -> Result<Unpacked> {
+    let mut hashed = BufReader::with_capacity(BUFFER, Hashed::new(input));
+    let mut unpacker = Unpacker {
+        tree: Tree::create(dir)?,
+        recipe: Writer::create(&dir.join("recipe"))?,
+        limits,
+        members: 0,
+        devices: 0,
+        size: 0,
+    };
+    unpacker.run(&mut Archive::new(&mut hashed, end_marker))?;
+    let Unpacker { tree, recipe, size, .. } = unpacker;
+    let tar_size = recipe.finish()?;
+    let (implied, displaced) = tree.finish()?;
+    if !displaced.is_empty() {
+        recipe::settle(dir, &displaced)?;
+    }
+    let diff_id = hashed.into_inner().digest();
+    Ok(Unpacked { diff_id, blob: diff_id, tar_size, size, implied })
+}
+
+struct Unpacker {
+    tree: Tree,
+    recipe: Writer,
+    limits: Limits,
+    members: u64,
+    devices: u64,
+    size: u64,
+}
+
+impl Unpacker {
+    fn run(&mut self, archive: &mut Archive) -> Result<()> {
+        while let Some(member) = archive.next(&mut |raw| self.recipe.literal(raw))? {
+            self.members += 1;
+            self.place(&member, archive).doing(|| format!("member {}", member.display_name()))?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, member: &Member, archive: &mut Archive) -> Result<()> {
+        if self.members > self.limits.members {
+            return Err(Error::invalid(format!("is one too many after {}", self.limits.members)));
+        }
+        if member.kind == Kind::Label {
+            return Ok(());
+        }
+        let path = tree::clean(&member.name)?;
+        let (parent, name) = tree::split(&path);
+        if let Some(hidden) = name.strip_prefix(b".wh.") {
+            return self.whiteout(parent, hidden);
+        }
+        let id = |n: u64, what| match u32::try_from(n) {
+            Ok(id) if id != u32::MAX => Ok(id),
+            _ => Err(Error::invalid(format!("has a {what} of {n}"))),
+        };
+        for (key, _) in &member.xattrs {
+            if is_reserved(key) {
+                let key = key.escape_ascii();
+                return Err(Error::invalid(format!("has the attribute {key}, which is reserved")));
+            }
+        }
+        let attributes = Attributes {
+            uid: id(member.uid, "user id")?,
+            gid: id(member.gid, "group id")?,
+            mode: member.mode,
+            mtime: member.mtime,
+            xattrs: &member.xattrs,
+        };
+        match member.kind {
+            Kind::Regular => self.file(&path, member, &attributes, archive),
+            Kind::Directory => self.tree.directory(&path, &attributes),
+            Kind::Symlink => self.tree.symlink(&path, &member.link, &attributes),
+            Kind::HardLink => {
+                let target = tree::clean(&member.link).doing(|| "its target".to_string())?;
+                self.tree.hard_link(&path, &target)
+            }
+            Kind::Fifo => self.tree.node(&path, FileType::Fifo, (0, 0), &attributes),
+            Kind::CharDevice => {
+                self.device(&path, FileType::CharDevice, member.device, &attributes)
+            }
+            Kind::BlockDevice => {
+                self.device(&path, FileType::BlockDevice, member.device, &attributes)
+            }
+            Kind::Label => Ok(()),
+        }
+    }
+
+    fn whiteout(&mut self, parent: &[u8], hidden: &[u8]) -> Result<()> {
+        match hidden {
+            b".wh..opq" => self.tree.opaque(parent),
+            // Other names with two prefixes are aufs's own bookkeeping.
+            _ if hidden.starts_with(b".wh.") => Ok(()),
+            b"" | b"." | b".." => Err(Error::invalid("is a whiteout of nothing")),
+            _ => self.tree.whiteout(&tree::join(parent, hidden)),
+        }
+    }
+
+    fn device(
+        &mut self,
+        path: &[u8],
+        file_type: FileType,
+        device: (u32, u32),
+        attributes: &Attributes,
+    ) -> Result<()> {
+        self.devices += 1;
+        if self.devices > self.limits.devices {
+            let limit = self.limits.devices;
+            return Err(Error::invalid(format!("is one device too many after {limit}")));
+        }
+        self.tree.node(path, file_type, device, attributes)
+    }
+
+    fn file(
+        &mut self,
+        path: &[u8],
+        member: &Member,
+        attributes: &Attributes,
+        archive: &mut Archive,
+    ) -> Result<()> {
+        let (mut file, path) = self.tree.file(path)?;
+        self.recipe.file(&path)?;
+        match &member.segments {
+            None => {
+                fill(&mut file, member.size, archive)?;
+                if member.size > 0 {
+                    self.recipe.data(0, member.size)?;
+                }
+            }
+            Some(segments) => {
+                file.set_len(member.size).on("set the size of", "it")?;
+                for segment in segments {
+                    let mut at = At { file: &file, offset: segment.offset };
+                    fill(&mut at, segment.length, archive)?;
+                    self.recipe.data(segment.offset, segment.length)?;
+                }
+            }
+        }
+        self.size = self.size.saturating_add(member.size);
+        self.tree.finish_file(&file, attributes)
+    }
+}
+
+/// Copies the next `length` bytes of the member's data.
+fn fill(to: &mut dyn Write, length: u64, archive: &mut Archive) -> Result<()> {
+    let mut left = length;
+    while left > 0 {
+        let bytes = archive.data()?;
+        let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        to.write_all(bytes.get(..n).unwrap_or_default()).on("write", "it")?;
+        archive.consume(n);
+        left -= n as u64;
+    }
+    Ok(())
+}
+
+/// Writes from an offset on.
+struct At<'f> {
+    file: &'f File,
+    offset: u64,
+}
+
+impl Write for At<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write_at(bytes, self.offset)?;
+        self.offset += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Attributes that mean something to overlayfs or to us.
+fn is_reserved(key: &[u8]) -> bool {
+    [&b"trusted.overlay."[..], b"user.overlay.", b"trusted.coracle."]
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
+}
+
+/// Hashes what is read through it.
+struct Hashed<R> {
+    input: R,
+    hash: sha2::Sha256,
+}
+
+impl<R> Hashed<R> {
+    fn new(input: R) -> Hashed<R> {
+        Hashed { input, hash: sha2::Sha256::new() }
+    }
+
+    fn digest(self) -> Digest {
+        Digest::from_bytes(self.hash.finalize().into())
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(buffer)?;
+        self.hash.update(buffer.get(..n).unwrap_or_default());
+        Ok(n)
+    }
+}

@@ -1,0 +1,609 @@
+//! Files by directory descriptor: the *at calls, openat2(2), extended attributes.
+//!
+//! Whoever works on a tree that strangers described (layers of images) names everything as
+//! (open directory, one component); paths of several components go through `open_beneath` or
+//! `open_in_root`, which no symbolic link leads outside. Nothing here follows a link in the last
+//! component.
+
+use super::{check, check_long};
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+/// What a name stands for; the type bits of `Stat::mode`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileType {
+    Regular,
+    Directory,
+    Symlink,
+    CharDevice,
+    BlockDevice,
+    Fifo,
+    Socket,
+}
+
+/// The part of stat(2) that matters here.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    pub file_type: FileType,
+    /// Permission bits, with suid, sgid and sticky.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub size: u64,
+    /// Blocks on disk, in bytes.
+    pub allocated: u64,
+    /// (major, minor) of a device.
+    pub device: (u32, u32),
+    /// Device and number of the inode: equal for hard links of one file.
+    pub inode: (u64, u64),
+    pub mtime: Time,
+}
+
+/// A time of a file: nanoseconds since 1970, may be negative.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Time(pub i128);
+
+impl Time {
+    fn timespec(self) -> io::Result<libc::timespec> {
+        let seconds = self.0.div_euclid(1_000_000_000);
+        let nanoseconds = self.0.rem_euclid(1_000_000_000);
+        let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);
+        // SAFETY: all-zero is a valid timespec (which has padding on some targets).
+        let mut spec: libc::timespec = unsafe { std::mem::zeroed() };
+        spec.tv_sec = seconds.try_into().map_err(out_of_range)?;
+        spec.tv_nsec = nanoseconds.try_into().map_err(out_of_range)?;
+        Ok(spec)
+    }
+}
+
+/// How `open_beneath` and `open_in_root` open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Open {
+    /// A directory, for reading its entries and as base of the calls here.
+    Directory,
+    /// An existing file, for reading. Waits for nobody on a fifo.
+    Read,
+    /// A new file, for writing, mode 0600; fails where the name exists.
+    CreateNew,
+}
+
+impl Open {
+    fn flags(self) -> libc::c_int {
+        let flags = match self {
+            Open::Directory => libc::O_RDONLY | libc::O_DIRECTORY,
+            Open::Read => libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
+            Open::CreateNew => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
+        };
+        flags | libc::O_CLOEXEC | libc::O_NOFOLLOW
+    }
+
+    fn mode(self) -> libc::mode_t {
+        if self == Open::CreateNew { 0o600 } else { 0 }
+    }
+}
+
+/// Opens a directory by a path of our own.
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(libc::O_DIRECTORY);
+    Ok(options.open(path)?.into())
+}
+
+/// Opens `path`, relative and of any number of components, below `dir`. A symbolic link anywhere
+/// in it is ELOOP; leaving `dir` is EXDEV.
+pub fn open_beneath(dir: BorrowedFd, path: &[u8], how: Open) -> io::Result<OwnedFd> {
+    openat2(dir, path, how, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS)
+}
+
+/// Opens `path` as a process would whose root directory is `dir`: links inside are followed,
+/// absolute ones and `..` stay inside.
+pub fn open_in_root(dir: BorrowedFd, path: &[u8], how: Open) -> io::Result<OwnedFd> {
+    openat2(dir, path, how, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
+}
+
+fn openat2(dir: BorrowedFd, path: &[u8], how: Open, resolve: u64) -> io::Result<OwnedFd> {
+    // SAFETY: all-zero is a valid open_how.
+    let mut open_how: libc::open_how = unsafe { std::mem::zeroed() };
+    open_how.flags = how.flags() as u64;
+    open_how.mode = how.mode().into();
+    open_how.resolve = resolve;
+    with_c_str(path, |path| {
+        loop {
+            // SAFETY: a live C string and a live struct of the size passed.
+            let fd = check_long(unsafe {
+                libc::syscall(
+                    libc::SYS_openat2,
+                    dir.as_raw_fd(),
+                    path.as_ptr(),
+                    &raw const open_how,
+                    size_of_val(&open_how),
+                )
+            });
+            match fd {
+                // EAGAIN: a rename went on somewhere while `..` was resolved (openat2(2)).
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}
+                Err(e) => return Err(e),
+                // SAFETY: the kernel gave a new descriptor, which is ours.
+                Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+            }
+        }
+    })
+}
+
+/// Opens the single component `name` of `dir`.
+pub fn open_at(dir: BorrowedFd, name: &[u8], how: Open) -> io::Result<OwnedFd> {
+    with_c_str(name, |name| {
+        // SAFETY: a live C string; the mode is passed as the variadic argument it is.
+        let fd = unsafe {
+            libc::openat(dir.as_raw_fd(), name.as_ptr(), how.flags(), how.mode() as libc::c_uint)
+        };
+        // SAFETY: the kernel gave a new descriptor, which is ours.
+        check(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+    })
+}
+
+pub fn mkdir_at(dir: BorrowedFd, name: &[u8], mode: u32) -> io::Result<()> {
+    // SAFETY: a live C string.
+    with_c_str(name, |name| unsafe { done(libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode)) })
+}
+
+/// Makes a fifo, socket or device. `device` is (major, minor).
+pub fn mknod_at(
+    dir: BorrowedFd,
+    name: &[u8],
+    file_type: FileType,
+    device: (u32, u32),
+) -> io::Result<()> {
+    let mode = type_bits(file_type) | 0o600;
+    let device = libc::makedev(device.0, device.1);
+    // SAFETY: a live C string.
+    with_c_str(name, |name| unsafe {
+        done(libc::mknodat(dir.as_raw_fd(), name.as_ptr(), mode, device))
+    })
+}
+
+pub fn symlink_at(target: &[u8], dir: BorrowedFd, name: &[u8]) -> io::Result<()> {
+    with_c_str(target, |target| {
+        // SAFETY: live C strings.
+        with_c_str(name, |name| unsafe {
+            done(libc::symlinkat(target.as_ptr(), dir.as_raw_fd(), name.as_ptr()))
+        })
+    })
+}
+
+pub fn link_at(
+    old_dir: BorrowedFd,
+    old_name: &[u8],
+    dir: BorrowedFd,
+    name: &[u8],
+) -> io::Result<()> {
+    with_c_str(old_name, |old| {
+        // SAFETY: live C strings.
+        with_c_str(name, |new| unsafe {
+            let (old_dir, dir) = (old_dir.as_raw_fd(), dir.as_raw_fd());
+            done(libc::linkat(old_dir, old.as_ptr(), dir, new.as_ptr(), 0))
+        })
+    })
+}
+
+pub fn rename_at(
+    old_dir: BorrowedFd,
+    old_name: &[u8],
+    dir: BorrowedFd,
+    name: &[u8],
+) -> io::Result<()> {
+    with_c_str(old_name, |old| {
+        // SAFETY: live C strings.
+        with_c_str(name, |new| unsafe {
+            let (old_dir, dir) = (old_dir.as_raw_fd(), dir.as_raw_fd());
+            done(libc::renameat(old_dir, old.as_ptr(), dir, new.as_ptr()))
+        })
+    })
+}
+
+/// Removes a name that is no directory.
+pub fn unlink_at(dir: BorrowedFd, name: &[u8]) -> io::Result<()> {
+    // SAFETY: a live C string.
+    with_c_str(name, |name| unsafe { done(libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0)) })
+}
+
+/// Removes an empty directory.
+pub fn rmdir_at(dir: BorrowedFd, name: &[u8]) -> io::Result<()> {
+    // SAFETY: a live C string.
+    with_c_str(name, |name| unsafe {
+        done(libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR))
+    })
+}
+
+pub fn chown_at(dir: BorrowedFd, name: &[u8], uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: a live C string.
+    with_c_str(name, |name| unsafe {
+        let (fd, flags) = (dir.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
+        done(libc::fchownat(fd, name.as_ptr(), uid, gid, flags))
+    })
+}
+
+/// Sets the permission bits of `name`, which the caller knows to be no symbolic link.
+pub fn chmod_at(dir: BorrowedFd, name: &[u8], mode: u32) -> io::Result<()> {
+    // SAFETY: a live C string.
+    with_c_str(name, |name| unsafe {
+        done(libc::fchmodat(dir.as_raw_fd(), name.as_ptr(), mode, 0))
+    })
+}
+
+/// Sets the modification time, and the access time with it.
+pub fn utimens_at(dir: BorrowedFd, name: &[u8], mtime: Time) -> io::Result<()> {
+    let times = [mtime.timespec()?; 2];
+    // SAFETY: a live C string and an array of two.
+    with_c_str(name, |name| unsafe {
+        let (fd, flags) = (dir.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
+        done(libc::utimensat(fd, name.as_ptr(), times.as_ptr(), flags))
+    })
+}
+
+pub fn fchown(fd: BorrowedFd, uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: takes integers.
+    done(unsafe { libc::fchown(fd.as_raw_fd(), uid, gid) })
+}
+
+pub fn fchmod(fd: BorrowedFd, mode: u32) -> io::Result<()> {
+    // SAFETY: takes integers.
+    done(unsafe { libc::fchmod(fd.as_raw_fd(), mode) })
+}
+
+pub fn futimens(fd: BorrowedFd, mtime: Time) -> io::Result<()> {
+    let times = [mtime.timespec()?; 2];
+    // SAFETY: an array of two.
+    done(unsafe { libc::futimens(fd.as_raw_fd(), times.as_ptr()) })
+}
+
+/// What `name` is, or `None` where it does not exist.
+pub fn stat_at(dir: BorrowedFd, name: &[u8]) -> io::Result<Option<Stat>> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    let ret = with_c_str(name, |name| {
+        // SAFETY: a live C string; the kernel fills the struct on success.
+        check(unsafe {
+            let (fd, flags) = (dir.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
+            libc::fstatat(fd, name.as_ptr(), stat.as_mut_ptr(), flags)
+        })
+    });
+    match ret {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+        // SAFETY: filled, as the call succeeded.
+        Ok(_) => stat_from(unsafe { stat.assume_init_ref() }).map(Some),
+    }
+}
+
+pub fn fstat(fd: BorrowedFd) -> io::Result<Stat> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel fills the struct on success.
+    check(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: filled, as the call succeeded.
+    stat_from(unsafe { stat.assume_init_ref() })
+}
+
+fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
+    let file_type = match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG => FileType::Regular,
+        libc::S_IFDIR => FileType::Directory,
+        libc::S_IFLNK => FileType::Symlink,
+        libc::S_IFCHR => FileType::CharDevice,
+        libc::S_IFBLK => FileType::BlockDevice,
+        libc::S_IFIFO => FileType::Fifo,
+        libc::S_IFSOCK => FileType::Socket,
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    };
+    let seconds = i128::from(stat.st_mtime) * 1_000_000_000;
+    Ok(Stat {
+        file_type,
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size: stat.st_size.unsigned_abs(),
+        allocated: stat.st_blocks.unsigned_abs() * 512,
+        device: (libc::major(stat.st_rdev), libc::minor(stat.st_rdev)),
+        inode: (stat.st_dev, stat.st_ino),
+        mtime: Time(seconds + i128::from(stat.st_mtime_nsec)),
+    })
+}
+
+fn type_bits(file_type: FileType) -> libc::mode_t {
+    match file_type {
+        FileType::Regular => libc::S_IFREG,
+        FileType::Directory => libc::S_IFDIR,
+        FileType::Symlink => libc::S_IFLNK,
+        FileType::CharDevice => libc::S_IFCHR,
+        FileType::BlockDevice => libc::S_IFBLK,
+        FileType::Fifo => libc::S_IFIFO,
+        FileType::Socket => libc::S_IFSOCK,
+    }
+}
+
+/// Sets an extended attribute of `name`, of a symbolic link itself too.
+pub fn set_xattr_at(dir: BorrowedFd, name: &[u8], key: &[u8], value: &[u8]) -> io::Result<()> {
+    with_entry(dir, name, |path| {
+        with_c_str(key, |key| {
+            // SAFETY: live C strings; pointer and length of the value agree.
+            done(unsafe {
+                let (data, len) = (value.as_ptr().cast(), value.len());
+                libc::lsetxattr(path.as_ptr(), key.as_ptr(), data, len, 0)
+            })
+        })
+    })
+}
+
+pub fn fset_xattr(fd: BorrowedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
+    // SAFETY: a live C string; pointer and length of the value agree.
+    with_c_str(key, |key| unsafe {
+        let (data, len) = (value.as_ptr().cast(), value.len());
+        done(libc::fsetxattr(fd.as_raw_fd(), key.as_ptr(), data, len, 0))
+    })
+}
+
+pub fn remove_xattr_at(dir: BorrowedFd, name: &[u8], key: &[u8]) -> io::Result<()> {
+    with_entry(dir, name, |path| {
+        // SAFETY: live C strings.
+        with_c_str(key, |key| unsafe { done(libc::lremovexattr(path.as_ptr(), key.as_ptr())) })
+    })
+}
+
+/// The value of an extended attribute, or `None` where it is not set or the file system has none.
+pub fn get_xattr_at(dir: BorrowedFd, name: &[u8], key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let got = with_entry(dir, name, |path| {
+        with_c_str(key, |key| {
+            fill(|data, len| {
+                // SAFETY: live C strings; pointer and length of the buffer agree.
+                unsafe { libc::lgetxattr(path.as_ptr(), key.as_ptr(), data, len) }
+            })
+        })
+    });
+    match got {
+        Err(e) if is_no_attribute(&e) => Ok(None),
+        got => got.map(Some),
+    }
+}
+
+/// The names of the extended attributes of `name`.
+pub fn list_xattrs_at(dir: BorrowedFd, name: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let got = with_entry(dir, name, |path| {
+        // SAFETY: a live C string; pointer and length of the buffer agree.
+        fill(|data, len| unsafe { libc::llistxattr(path.as_ptr(), data.cast(), len) })
+    });
+    match got {
+        Err(e) if e.raw_os_error() == Some(libc::ENOTSUP) => Ok(Vec::new()),
+        Err(e) => Err(e),
+        Ok(names) => {
+            let names = names.split(|b| *b == 0).filter(|n| !n.is_empty());
+            Ok(names.map(<[u8]>::to_vec).collect())
+        }
+    }
+}
+
+/// Calls `get` with a buffer that is as long as `get` of nothing says.
+fn fill(get: impl Fn(*mut libc::c_void, usize) -> isize) -> io::Result<Vec<u8>> {
+    let result = |n: isize| usize::try_from(n).map_err(|_| io::Error::last_os_error());
+    let mut buffer = vec![0; result(get(std::ptr::null_mut(), 0))?];
+    let filled = result(get(buffer.as_mut_ptr().cast(), buffer.len()))?;
+    buffer.truncate(filled);
+    Ok(buffer)
+}
+
+/// The xattr calls take no directory descriptor (setxattrat came with Linux 6.13): the way to
+/// the entry of an open directory leads through /proc.
+fn with_entry<T>(
+    dir: BorrowedFd,
+    name: &[u8],
+    call: impl FnOnce(&CStr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name);
+    with_c_str(&path, call)
+}
+
+/// Whether `error` says that the file system holds no such extended attributes.
+pub fn is_unsupported(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOTSUP)
+}
+
+/// Whether `error` says that the extended attribute is not set (or cannot be).
+pub fn is_no_attribute(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODATA | libc::ENOTSUP))
+}
+
+/// Whether `error` is the refusal to go through a symbolic link.
+pub fn is_link_refused(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ELOOP)
+}
+
+/// Where `fd` was opened, as the kernel tells it now.
+pub fn path_of(fd: BorrowedFd) -> io::Result<std::path::PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+/// Has the kernel begin to write the file's data to disk, without waiting for it.
+pub fn start_writeback(fd: BorrowedFd) -> io::Result<()> {
+    // SAFETY: takes integers.
+    done(unsafe { libc::sync_file_range(fd.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) })
+}
+
+/// Waits until everything written to the file system of `fd` is on disk.
+pub fn syncfs(fd: BorrowedFd) -> io::Result<()> {
+    // SAFETY: takes an integer.
+    done(unsafe { libc::syncfs(fd.as_raw_fd()) })
+}
+
+/// Removes `path` and all below it; nothing there is success.
+///
+/// Takes two descriptors and no stack however deep the tree is: subdirectories are moved up
+/// beside their parent before it is removed. (`std::fs::remove_dir_all` holds a descriptor a
+/// level, and archives nest as deep as they like.)
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+        Ok(metadata) if !metadata.is_dir() => return std::fs::remove_file(path),
+        Ok(_) => {}
+    }
+    let top = open_directory(path)?;
+    let mut moved = 0_u64;
+    loop {
+        let mut more = false;
+        for entry in std::fs::read_dir(path)? {
+            more = true;
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str());
+            if entry.file_type()?.is_dir() {
+                empty_into(top.as_fd(), name, &mut moved)?;
+            } else {
+                unlink_at(top.as_fd(), name)?;
+            }
+        }
+        if !more {
+            return std::fs::remove_dir(path);
+        }
+    }
+}
+
+/// Removes the directory `name` of `top`, moving its subdirectories into `top`.
+fn empty_into(top: BorrowedFd, name: &[u8], moved: &mut u64) -> io::Result<()> {
+    let dir = open_at(top, name, Open::Directory)?;
+    loop {
+        let mut more = false;
+        for entry in std::fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd()))? {
+            more = true;
+            let entry = entry?;
+            let child = entry.file_name();
+            let child = std::os::unix::ffi::OsStrExt::as_bytes(child.as_os_str());
+            if !entry.file_type()?.is_dir() {
+                unlink_at(dir.as_fd(), child)?;
+                continue;
+            }
+            if rmdir_at(dir.as_fd(), child).is_ok() {
+                continue;
+            }
+            loop {
+                *moved += 1;
+                let aside = format!(".remove-{moved}");
+                match rename_at(dir.as_fd(), child, top, aside.as_bytes()) {
+                    Err(e) if exists(&e) => {}
+                    other => break other?,
+                }
+            }
+        }
+        if !more {
+            return rmdir_at(top, name);
+        }
+    }
+}
+
+fn exists(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EEXIST | libc::ENOTEMPTY | libc::ENOTDIR))
+}
+
+fn done(ret: libc::c_int) -> io::Result<()> {
+    check(ret).map(|_| ())
+}
+
+/// Calls with `bytes` as a C string; EINVAL where it holds a NUL. Short ones stay on the stack.
+fn with_c_str<T>(bytes: &[u8], call: impl FnOnce(&CStr) -> io::Result<T>) -> io::Result<T> {
+    let mut buffer = [0_u8; 256];
+    if let Some(head) = buffer.get_mut(..bytes.len()).filter(|_| bytes.len() < 256) {
+        head.copy_from_slice(bytes);
+        return match CStr::from_bytes_with_nul(&buffer[..=bytes.len()]) {
+            Ok(text) => call(text),
+            Err(_) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        };
+    }
+    match CString::new(bytes) {
+        Ok(text) => call(&text),
+        Err(_) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+    }
+}
+
+/// A file that was opened here, for use with `std::io`.
+pub fn file(fd: OwnedFd) -> File {
+    File::from(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn scratch(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("coracle-fs-{name}-{}", std::process::id()));
+        remove_tree(&dir).unwrap();
+        fs::create_dir(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn links_lead_nowhere_beneath_and_stay_inside_in_root() {
+        let dir = scratch("links");
+        fs::create_dir_all(dir.join("root/inside")).unwrap();
+        fs::write(dir.join("secret"), "outside").unwrap();
+        fs::write(dir.join("root/secret"), "inside").unwrap();
+        symlink("../secret", dir.join("root/up")).unwrap();
+        symlink("/", dir.join("root/top")).unwrap();
+        let root = open_directory(&dir.join("root")).unwrap();
+        let read = |path: &[u8]| open_in_root(root.as_fd(), path, Open::Read);
+        let text = io::read_to_string(file(read(b"top/../../secret").unwrap())).unwrap();
+        assert_eq!(text, "inside");
+        assert!(is_link_refused(&read(b"up").unwrap_err()));
+        let beneath = |path: &[u8]| open_beneath(root.as_fd(), path, Open::Directory);
+        assert!(is_link_refused(&beneath(b"top/inside").unwrap_err()));
+        assert!(beneath(b"inside/../..").is_err());
+        assert!(beneath(b"inside").is_ok());
+        remove_tree(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_path_is_removed() {
+        let dir = scratch("deep");
+        let mut at = open_directory(&dir).unwrap();
+        for _ in 0..3000 {
+            mkdir_at(at.as_fd(), b"d", 0o755).unwrap();
+            drop(file(open_at(at.as_fd(), b"f", Open::CreateNew).unwrap()));
+            at = open_at(at.as_fd(), b"d", Open::Directory).unwrap();
+        }
+        drop(at);
+        remove_tree(&dir).unwrap();
+        assert!(!dir.exists());
+        remove_tree(&dir).unwrap();
+    }
+
+    #[test]
+    fn times_before_1970_and_below_a_second_are_kept() {
+        let dir = scratch("times");
+        let at = open_directory(&dir).unwrap();
+        symlink("nowhere", dir.join("link")).unwrap();
+        for time in [Time(-1), Time(1_234_567_890_123_456_789)] {
+            utimens_at(at.as_fd(), b"link", time).unwrap();
+            assert_eq!(stat_at(at.as_fd(), b"link").unwrap().unwrap().mtime, time);
+        }
+        assert!(stat_at(at.as_fd(), b"none").unwrap().is_none());
+        remove_tree(&dir).unwrap();
+    }
+
+    #[test]
+    fn extended_attributes_of_a_symbolic_link_are_its_own() {
+        let dir = scratch("xattr");
+        let at = open_directory(&dir).unwrap();
+        symlink("nowhere", dir.join("link")).unwrap();
+        set_xattr_at(at.as_fd(), b"link", b"trusted.test", b"a\nb\0").unwrap();
+        let got = get_xattr_at(at.as_fd(), b"link", b"trusted.test").unwrap();
+        assert_eq!(got.unwrap(), b"a\nb\0");
+        assert_eq!(list_xattrs_at(at.as_fd(), b"link").unwrap(), [b"trusted.test".to_vec()]);
+        remove_xattr_at(at.as_fd(), b"link", b"trusted.test").unwrap();
+        assert!(get_xattr_at(at.as_fd(), b"link", b"trusted.test").unwrap().is_none());
+        remove_tree(&dir).unwrap();
+    }
+}
