@@ -23,6 +23,8 @@ pub enum Error {
     Damaged(String),
     /// The program of a container could not be executed; 126 or 127 by `source`.
     Exec { program: String, source: io::Error },
+    /// Another process of ours failed: its words, and the exit code for them.
+    Reported { code: u8, text: String },
     /// `doing` failed because of `cause`.
     While { doing: String, cause: Box<Error> },
     /// `cause`, and what the user can do about it.
@@ -90,6 +92,7 @@ impl Error {
         match self.root() {
             Error::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Error::Exec { .. } => 126,
+            Error::Reported { code, .. } => *code,
             _ => 125,
         }
     }
@@ -115,7 +118,8 @@ impl fmt::Display for Error {
             Error::Invalid(text)
             | Error::NotFound(text)
             | Error::Conflict(text)
-            | Error::Damaged(text) => f.write_str(text),
+            | Error::Damaged(text)
+            | Error::Reported { text, .. } => f.write_str(text),
             Error::Exec { program, source } => {
                 write!(f, "cannot execute \"{program}\": {}", reason(source))
             }

@@ -1,8 +1,19 @@
 //! Containers: what is written about them, their log, and the monitor that stands beside each.
 
+pub mod client;
+mod conn;
+pub mod dir;
+pub mod frame;
 pub mod log;
+pub mod monitor;
+mod process;
 pub mod record;
+pub mod restart;
 
+pub use client::Client;
+pub use dir::{Dir, Live};
+pub use frame::Frame;
+pub use monitor::{Monitor, Pipes};
 pub use record::{
     Config, Mount, MountKind, Network, ProcessId, Settings, State, Status, Terminal, Want,
 };

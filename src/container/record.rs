@@ -128,6 +128,9 @@ pub struct State {
     pub finished: Timestamp,
     /// Restarts by the policy since the user started it.
     pub restarts: u32,
+    /// The delay before the last of them, in milliseconds.
+    #[serde(default)]
+    pub backoff: u64,
     /// Its address on the bridge, while it runs.
     pub address: Option<std::net::Ipv4Addr>,
 }
@@ -144,6 +147,7 @@ impl State {
             started: Timestamp::default(),
             finished: Timestamp::default(),
             restarts: 0,
+            backoff: 0,
             address: None,
         }
     }

@@ -25,6 +25,12 @@ pub fn open_both_ends(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Opens the reading end without waiting; the descriptor does not block.
+pub fn open_for_reading(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
 /// Opens the writing end without waiting. `None` where nobody holds the reading end.
 pub fn open_for_writing(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);

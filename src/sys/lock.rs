@@ -63,11 +63,23 @@ pub fn try_lock_file(file: File, offset: u64, mode: Mode) -> io::Result<Option<G
     }
 }
 
+/// Whether somebody else holds a lock that excludes this one. Changes nothing; the file may be
+/// open for reading only.
+pub fn is_held(file: &File, offset: u64, mode: Mode) -> io::Result<bool> {
+    let found = control(file, offset, mode, libc::F_OFD_GETLK)?;
+    Ok(found != libc::F_UNLCK)
+}
+
 fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 fn set(file: &File, offset: u64, mode: Mode, command: i32) -> io::Result<()> {
+    control(file, offset, mode, command).map(drop)
+}
+
+/// The type of lock that the command left in its argument.
+fn control(file: &File, offset: u64, mode: Mode, command: i32) -> io::Result<i32> {
     // SAFETY: all-zero is a valid flock (l_pid must be 0 for OFD locks).
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
     range.l_type = match mode {
@@ -77,9 +89,9 @@ fn set(file: &File, offset: u64, mode: Mode, command: i32) -> io::Result<()> {
     range.l_whence = libc::SEEK_SET as _;
     range.l_start = offset as _;
     range.l_len = 1;
-    // SAFETY: fcntl reads the live struct.
+    // SAFETY: fcntl reads, and for GETLK fills, the live struct.
     check(unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut range) })?;
-    Ok(())
+    Ok(i32::from(range.l_type))
 }
 
 #[cfg(test)]

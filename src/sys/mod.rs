@@ -6,16 +6,22 @@
 pub mod atomic;
 pub mod bpf;
 pub mod child;
+pub mod exec;
+pub mod fd;
 pub mod fifo;
 pub mod fs;
 pub mod inotify;
+pub mod limit;
 pub mod lock;
 pub mod mount;
+pub mod namespace;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+pub mod random;
 pub mod signal;
 pub mod step;
+pub mod tty;
 pub mod wait;
 
 use std::io;

@@ -156,10 +156,20 @@ pub fn set_attributes(tree: BorrowedFd, set: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Our own binary as a read-only mount of its own: what is executed through it cannot be opened
+/// A program as a read-only mount of its own: what is executed through it cannot be opened
 /// for writing by way of /proc/PID/exe, whoever looks (CVE-2019-5736).
-pub fn sealed_self() -> io::Result<OwnedFd> {
-    let tree = clone_tree(c"/proc/self/exe")?;
+pub fn sealed(program: &Path) -> io::Result<OwnedFd> {
+    let tree = clone_tree(&CString::new(program.as_os_str().as_encoded_bytes())?)?;
     set_attributes(tree.as_fd(), libc::MOUNT_ATTR_RDONLY)?;
     Ok(tree)
+}
+
+/// `MOUNT_ATTR_*` (mount_setattr(2)).
+pub mod attr {
+    pub const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY;
+    pub const NO_SUID: u64 = libc::MOUNT_ATTR_NOSUID;
+    pub const NO_DEV: u64 = libc::MOUNT_ATTR_NODEV;
+    pub const NO_EXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
+    pub const NO_ATIME: u64 = libc::MOUNT_ATTR_NOATIME;
+    pub const STRICT_ATIME: u64 = libc::MOUNT_ATTR_STRICTATIME;
 }

@@ -10,6 +10,12 @@ pub fn become_subreaper() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
 }
 
+/// Keeps other processes from looking into this one by way of /proc (PR_SET_DUMPABLE).
+pub fn set_undumpable() -> io::Result<()> {
+    // SAFETY: this option takes an integer.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
+}
+
 pub fn effective_uid() -> u32 {
     // SAFETY: cannot fail, touches no memory.
     unsafe { libc::geteuid() }

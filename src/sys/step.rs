@@ -342,6 +342,8 @@ impl Step<'_> {
             Step::Attach(target) => format!("mount on {}", target.path()),
             Step::MakeDirs(target) => format!("make directory {}", target.path()),
             Step::Mask(target) => format!("mask {}", target.path()),
+            Step::ReadOnlyRoot => "make the root read-only".into(),
+            Step::OpenRoot => "open the root".into(),
             Step::Terminal { .. } => "make the terminal".into(),
             Step::PivotRoot => "change the root".into(),
         }
@@ -489,8 +491,21 @@ impl Step<'_> {
                 Ok(Outcome::Next)
             }
             Step::Mask(target) => mask(walk.root, target),
-            Step::Terminal { socket, rows, columns } => {
-                walk.tty = terminal(walk.root, socket.as_raw_fd(), *rows, *columns)?;
+            Step::ReadOnlyRoot => mount_setattr(walk.root, libc::MOUNT_ATTR_RDONLY, false),
+            Step::OpenRoot => {
+                let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+                // SAFETY: a C string.
+                walk.root = errno_of(unsafe { libc::open(c"/".as_ptr(), flags) })?;
+                Ok(Outcome::Next)
+            }
+            Step::Terminal { socket, rows, columns, console } => {
+                let (master, tty) = terminal(walk.root, *rows, *columns)?;
+                if *console {
+                    bind_console(walk.root, tty)?;
+                }
+                send_fd(socket.as_raw_fd(), master)?;
+                close(master);
+                walk.tty = tty;
                 Ok(Outcome::Next)
             }
             Step::PivotRoot => {
@@ -864,7 +879,8 @@ fn mask(root: i32, target: &Target) -> Done {
     Ok(Outcome::Next)
 }
 
-fn terminal(root: i32, socket: i32, rows: u16, columns: u16) -> Result<i32, Errno> {
+/// A new terminal of the root's own devpts: (master, tty).
+fn terminal(root: i32, rows: u16, columns: u16) -> Result<(i32, i32), Errno> {
     let flags = (libc::O_RDWR | libc::O_NOCTTY) as u64;
     let master = open_in_root(root, c"dev/pts/ptmx", flags, 0)?;
     let unlock: libc::c_int = 0;
@@ -876,17 +892,18 @@ fn terminal(root: i32, socket: i32, rows: u16, columns: u16) -> Result<i32, Errn
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
         errno_of(libc::ioctl(master, libc::TIOCGPTPEER as _, flags))?
     };
+    Ok((master, tty))
+}
+
+fn bind_console(root: i32, tty: i32) -> Result<(), Errno> {
     let tree = open_tree(tty, c"", false)?;
-    // /dev is a fresh file system of ours: no link can lead this path astray.
     let flags = (libc::O_CREAT | libc::O_RDONLY) as u64;
     close(open_in_root(root, c"dev/console", flags, 0o600)?);
     let console = open_in_root(root, c"dev/console", libc::O_PATH as u64, 0)?;
     move_mount(tree, console, c"")?;
-    send_fd(socket, master)?;
-    for fd in [tree, console, master] {
-        close(fd);
-    }
-    Ok(tty)
+    close(tree);
+    close(console);
+    Ok(())
 }
 
 /// Sends one descriptor with one byte (unix(7), SCM_RIGHTS).

@@ -2,6 +2,7 @@
 
 mod digest;
 mod human;
+mod home;
 mod id;
 mod image_ref;
 mod moment;
@@ -14,6 +15,7 @@ mod timestamp;
 
 pub use digest::Digest;
 pub use human::{human_duration, human_memory, human_size};
+pub use home::Home;
 pub use id::{ContainerId, ContainerName};
 pub use image_ref::ImageRef;
 pub use moment::parse_moment;

@@ -60,6 +60,40 @@ impl Cgroups {
     }
 }
 
+impl Cgroups {
+    /// How a container's own view of its cgroups is mounted below `/sys/fs/cgroup`.
+    pub fn views(&self) -> Vec<View> {
+        if self.v1.is_empty() {
+            let unified = self.unified.iter();
+            let view = View { name: String::new(), kind: "cgroup2", options: Vec::new() };
+            return unified.map(|_| view.clone()).collect();
+        }
+        let view = |h: &Hierarchy| {
+            let name = h.mount.file_name()?.to_str()?.to_string();
+            let mut options = h.controllers.clone();
+            if options.iter().all(|c| c.starts_with("name=")) {
+                options.insert(0, "none".into());
+            }
+            Some(View { name, kind: "cgroup", options })
+        };
+        self.v1.iter().filter_map(view).collect()
+    }
+
+    /// 2 where cgroup2 is all there is, else 1.
+    pub fn version(&self) -> u8 {
+        if self.v1.is_empty() { 2 } else { 1 }
+    }
+}
+
+/// One hierarchy as a container mounts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The directory below `/sys/fs/cgroup`; empty for v2, which is that itself.
+    pub name: String,
+    pub kind: &'static str,
+    pub options: Vec<String>,
+}
+
 impl Hierarchy {
     pub fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| c == controller)

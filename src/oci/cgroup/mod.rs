@@ -22,7 +22,7 @@ mod resources;
 mod settings;
 
 pub use devices::default_devices;
-pub use host::Cgroups;
+pub use host::{Cgroups, View};
 pub use placement::MONITORS;
 pub use resources::{BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Pids, Resources, Throttle};
 

@@ -1,0 +1,85 @@
+//! Speaking to a monitor, from the other side of its socket.
+
+use super::frame::{Frame, VERSION};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// One connection. Reads and writes block.
+#[derive(Debug)]
+pub struct Client {
+    stream: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    /// Takes one end of a connected pair and greets.
+    pub fn new(stream: OwnedFd) -> io::Result<Client> {
+        let mut client = Client { stream, buffer: Vec::new() };
+        client.send(&Frame::Hello { version: VERSION, features: 0 })?;
+        Ok(client)
+    }
+
+    pub fn connect(socket: &Path) -> io::Result<Client> {
+        Client::new(UnixStream::connect(socket)?.into())
+    }
+
+    pub fn send(&mut self, frame: &Frame) -> io::Result<()> {
+        let mut wire = Vec::new();
+        frame.encode(&mut wire);
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            match crate::sys::fd::send(self.stream.as_fd(), rest) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                sent => rest = rest.get(sent?..).unwrap_or_default(),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next frame; `None` where the monitor is gone. Frames that this release does not know
+    /// are passed over.
+    pub fn receive(&mut self) -> io::Result<Option<Frame>> {
+        loop {
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(frame));
+            }
+            if self.fill()? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A frame that has arrived whole already.
+    pub fn buffered(&mut self) -> io::Result<Option<Frame>> {
+        while let Some(frame) = Frame::decode(&mut self.buffer)? {
+            if let Ok(frame) = frame {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads once what has come; 0 where the monitor is gone.
+    pub fn fill(&mut self) -> io::Result<usize> {
+        let mut bytes = [0; 65536];
+        loop {
+            match crate::sys::fd::read(self.stream.as_fd(), &mut bytes) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
+                Err(e) => return Err(e),
+                Ok(n) => {
+                    self.buffer.extend(&bytes[..n]);
+                    return Ok(n);
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

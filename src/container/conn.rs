@@ -1,0 +1,123 @@
+//! One client of a monitor: its frames in, its frames out, neither ever blocking the monitor.
+
+use super::frame::{Frame, VERSION};
+use super::log::Stream;
+use mio::net::UnixStream;
+use std::io::{self, Read, Write};
+
+/// What waits to be sent to a client before it counts as too slow. Its log position is all it
+/// needs to catch up from the file.
+const MAX_WAITING: usize = 4 << 20;
+
+#[derive(Debug)]
+pub struct Conn {
+    pub stream: UnixStream,
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+    pub attached: Attached,
+    /// It asked for no more, went away, or spoke nonsense.
+    pub closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attached {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+impl Conn {
+    pub fn new(stream: UnixStream) -> Conn {
+        let mut conn = Conn {
+            stream,
+            incoming: Vec::new(),
+            outgoing: Vec::new(),
+            attached: Attached::default(),
+            closed: false,
+        };
+        conn.send(&Frame::Hello { version: VERSION, features: 0 });
+        conn
+    }
+
+    /// Reads what has come.
+    pub fn fill(&mut self) {
+        let mut bytes = [0; 16384];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => self.closed = true,
+                Ok(n) => {
+                    self.incoming.extend(&bytes[..n]);
+                    continue;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => self.closed = true,
+            }
+            return;
+        }
+    }
+
+    /// The next frame that has come whole.
+    pub fn next(&mut self) -> Option<Frame> {
+        loop {
+            match Frame::decode(&mut self.incoming) {
+                Ok(Some(Ok(frame))) => return Some(frame),
+                Ok(Some(Err(kind))) => self.send(&Frame::Unknown { kind }),
+                Ok(None) => return None,
+                Err(_) => {
+                    self.closed = true;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Queues a frame and sends what the socket takes.
+    pub fn send(&mut self, frame: &Frame) {
+        frame.encode(&mut self.outgoing);
+        self.flush();
+    }
+
+    /// Passes on what the container wrote, if this client wants it and keeps up.
+    pub fn output(&mut self, stream: Stream, frame: &Frame) {
+        let wanted = match stream {
+            Stream::Stdout => self.attached.stdout,
+            Stream::Stderr => self.attached.stderr,
+        };
+        if !wanted || self.closed {
+            return;
+        }
+        if self.outgoing.len() > MAX_WAITING {
+            self.attached = Attached { stdout: false, stderr: false, ..self.attached };
+            return self.send(&Frame::Lagged);
+        }
+        self.send(frame);
+    }
+
+    pub fn flush(&mut self) {
+        let mut sent = 0;
+        while sent < self.outgoing.len() && !self.closed {
+            match self.stream.write(&self.outgoing[sent..]) {
+                Ok(n) => sent += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.closed = true,
+            }
+        }
+        self.outgoing.drain(..sent);
+        if self.outgoing.is_empty() && self.outgoing.capacity() > 1 << 16 {
+            self.outgoing = Vec::new();
+        }
+    }
+
+    /// Sends the rest, waiting for the client, and at most for `limit`.
+    pub fn finish(mut self, limit: std::time::Duration) {
+        use std::os::fd::AsFd;
+        while !self.closed && !self.outgoing.is_empty() {
+            match crate::sys::poll::writable(self.stream.as_fd(), limit) {
+                Ok(true) => self.flush(),
+                _ => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! A container's two directories, and the only place where their paths are spelled.
+//!
+//! ```text
+//! <root>/containers/<id>/      config.json settings.json state.json  log  upper/ work/
+//!                              hostname hosts resolv.conf
+//! <root>/names/<name>          holds the id; created O_EXCL
+//! <root>/mountpoint/           empty; where a container's own namespace mounts its root
+//! <root>/locks                 byte-range locks; one byte a container, at a hash of its id
+//! <run>/live/<id>              locked by whoever works on the container: its creator, its
+//!                              monitor, its remover. Unlocked, it is the sweep's business.
+//! <run>/c/<id>/                socket stdin stdout stderr, while it runs
+//! ```
+//!
+//! State is read without a lock and changed only by `Dir::update_state`, which holds the record
+//! lock for as long as it takes to replace the file. A crash leaves old or new state, whole, and
+//! a file in `live` that nobody holds.
+
+use super::record::{Config, Settings, State};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::atomic::{self, Durability};
+use crate::sys::lock::{self, Guard, Mode};
+use crate::types::{ContainerId, ContainerName, Home};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Offsets in `<root>/locks`; taken in ascending order.
+pub mod lock_offset {
+    pub const NETWORK: u64 = 1;
+    /// Containers lie behind this one.
+    pub const CONTAINERS: u64 = 1 << 16;
+}
+
+#[derive(Clone, Debug)]
+pub struct Dir {
+    pub id: ContainerId,
+    home: Home,
+    path: PathBuf,
+    run: PathBuf,
+}
+
+/// The right to work on a container: exclusive, and given up by dying.
+#[derive(Debug)]
+#[must_use]
+pub struct Live {
+    pub guard: Guard,
+    path: PathBuf,
+}
+
+impl Live {
+    /// Takes over an inherited guard.
+    pub fn inherit(dir: &Dir, guard: Guard) -> Live {
+        Live { guard, path: dir.live_path() }
+    }
+
+    /// Nothing is left to do for this container.
+    pub fn finish(self) -> Result<()> {
+        // While still holding the lock: whoever waits for it finds the file gone, and makes anew.
+        gone_is_fine(fs::remove_file(&self.path)).on("remove", &self.path)
+    }
+}
+
+fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+impl Dir {
+    pub fn new(home: &Home, id: &ContainerId) -> Dir {
+        Dir {
+            id: id.clone(),
+            home: home.clone(),
+            path: home.root.join("containers").join(id.as_str()),
+            run: home.run.join("c").join(id.as_str()),
+        }
+    }
+
+    /// The ids of all containers, in no order. A missing directory holds none.
+    pub fn all(home: &Home) -> Result<Vec<ContainerId>> {
+        ids_in(&home.root.join("containers"))
+    }
+
+    /// The ids of the containers that somebody works on, or died working on.
+    pub fn live(home: &Home) -> Result<Vec<ContainerId>> {
+        ids_in(&home.run.join("live"))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    pub fn run_path(&self) -> &Path {
+        &self.run
+    }
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+    pub fn upper(&self) -> PathBuf {
+        self.path.join("upper")
+    }
+    pub fn work(&self) -> PathBuf {
+        self.path.join("work")
+    }
+    pub fn hosts(&self) -> PathBuf {
+        self.path.join("hosts")
+    }
+    pub fn hostname(&self) -> PathBuf {
+        self.path.join("hostname")
+    }
+    pub fn resolv_conf(&self) -> PathBuf {
+        self.path.join("resolv.conf")
+    }
+    pub fn mountpoint(&self) -> PathBuf {
+        self.home.root.join("mountpoint")
+    }
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("socket")
+    }
+    /// A FIFO of the container: `stdin`, `stdout` or `stderr`.
+    pub fn fifo(&self, stream: &str) -> PathBuf {
+        self.run.join(stream)
+    }
+    fn live_path(&self) -> PathBuf {
+        self.home.run.join("live").join(self.id.as_str())
+    }
+
+    pub fn exists(&self) -> bool {
+        self.path.join("config.json").exists()
+    }
+
+    /// Makes the directory of a new container and writes its records, `state.json` first: a
+    /// directory without a config was never finished.
+    pub fn create(&self, config: &Config, settings: &Settings, state: &State) -> Result<()> {
+        for dir in [&self.path, &self.upper(), &self.work()] {
+            fs::create_dir_all(dir).on("create", dir)?;
+        }
+        self.write("state.json", state)?;
+        self.write("settings.json", settings)?;
+        self.write("config.json", config)
+    }
+
+    pub fn config(&self) -> Result<Config> {
+        self.read("config.json")
+    }
+
+    pub fn settings(&self) -> Result<Settings> {
+        self.read("settings.json")
+    }
+
+    pub fn state(&self) -> Result<State> {
+        self.read("state.json")
+    }
+
+    pub fn write_settings(&self, settings: &Settings) -> Result<()> {
+        let _record = self.record_lock()?;
+        self.write("settings.json", settings)
+    }
+
+    /// Reads the state, changes it and writes it back, alone.
+    pub fn update_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T> {
+        let _record = self.record_lock()?;
+        let mut state = self.state()?;
+        let answer = change(&mut state);
+        self.write("state.json", &state)?;
+        Ok(answer)
+    }
+
+    fn record_lock(&self) -> Result<Guard> {
+        let path = self.home.root.join("locks");
+        let hash = u64::from_str_radix(&self.id.as_str()[..12], 16).unwrap_or_default();
+        lock::lock(&path, lock_offset::CONTAINERS + hash, Mode::Exclusive).on("lock", &path)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.path.join(name);
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NotFound(format!("no such container: {}", self.id.short())));
+            }
+            other => other.on("read", &path)?,
+        };
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Error::Damaged(format!("{}: {e}", path.display()))
+                .hint("move the file away and remove the container with rm -f")
+        })
+    }
+
+    fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        let path = self.path.join(name);
+        let bytes = serde_json::to_vec(value).map_err(|e| Error::Damaged(e.to_string()))?;
+        atomic::replace(&path, &bytes, Durability::Crash).on("write", &path)
+    }
+
+    /// Takes the right to work on the container; `None` where somebody has it.
+    pub fn try_live(&self) -> Result<Option<Live>> {
+        self.take_live(false)
+    }
+
+    /// Waits for the right to work on the container.
+    pub fn wait_live(&self) -> Result<Live> {
+        let live = self.take_live(true)?;
+        live.ok_or_else(|| Error::Conflict(format!("{} is being worked on", self.id.short())))
+    }
+
+    fn take_live(&self, wait: bool) -> Result<Option<Live>> {
+        let path = self.live_path();
+        loop {
+            let guard = match wait {
+                true => Some(lock::lock(&path, 0, Mode::Exclusive).on("lock", &path)?),
+                false => lock::try_lock(&path, 0, Mode::Exclusive).on("lock", &path)?,
+            };
+            let Some(guard) = guard else {
+                return Ok(None);
+            };
+            // Its last holder may have removed the file between our opening and our locking.
+            let ours = crate::sys::fd::inode(&guard).on("stat", &path)?;
+            match fs::metadata(&path) {
+                Ok(now) if (now.dev(), now.ino()) == ours => {
+                    return Ok(Some(Live { guard, path }));
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::os("stat", path.display().to_string(), e)),
+            }
+        }
+    }
+
+    /// Removes what is in the run directory.
+    pub fn remove_run(&self) -> Result<()> {
+        gone_is_fine(fs::remove_dir_all(&self.run)).on("remove", &self.run)
+    }
+
+    /// Removes the container's directory.
+    pub fn remove(&self) -> Result<()> {
+        gone_is_fine(fs::remove_dir_all(&self.path)).on("remove", &self.path)
+    }
+}
+
+fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.on("read", dir)?,
+    };
+    let mut ids = Vec::new();
+    for entry in entries {
+        let name = entry.on("read", dir)?.file_name();
+        ids.extend(name.to_str().and_then(|n| n.parse().ok()));
+    }
+    Ok(ids)
+}
+
+/// Gives `name` to a container; refused where another holds it.
+pub fn claim_name(home: &Home, name: &ContainerName, id: &ContainerId) -> Result<bool> {
+    let path = home.root.join("names").join(name.as_str());
+    // Written aside and linked into place, so that no reader sees it empty.
+    let aside = home.root.join("names").join(format!(".{id}.new"));
+    fs::File::create(&aside).and_then(|mut f| f.write_all(id.as_str().as_bytes())).on("write", &aside)?;
+    let linked = fs::hard_link(&aside, &path);
+    gone_is_fine(fs::remove_file(&aside)).on("remove", &aside)?;
+    match linked {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        other => other.on("create", &path).map(|()| true),
+    }
+}
+
+/// Takes the name back, if it is still this container's.
+pub fn release_name(home: &Home, name: &ContainerName, id: &ContainerId) -> Result<()> {
+    if named(home, name.as_str())?.as_ref() != Some(id) {
+        return Ok(());
+    }
+    let path = home.root.join("names").join(name.as_str());
+    gone_is_fine(fs::remove_file(&path)).on("remove", &path)
+}
+
+/// The container of this name.
+pub fn named(home: &Home, name: &str) -> Result<Option<ContainerId>> {
+    let Ok(name) = name.parse::<ContainerName>() else {
+        return Ok(None);
+    };
+    let path = home.root.join("names").join(name.as_str());
+    match fs::read_to_string(&path) {
+        Ok(id) => Ok(id.parse().ok()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::os("read", path.display().to_string(), e)),
+    }
+}

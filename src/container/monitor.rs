@@ -1,0 +1,422 @@
+//! The loop of the process that stands beside each container: it moves output into the log and
+//! to attached clients, stdin the other way, stops the container when asked to, and learns how
+//! it ended. Single-threaded; sleeps while nothing happens.
+//!
+//! It believes the pidfd, not the pipes: when the container's first process has ended, the
+//! kernel has ended all others of its pid namespace, so what the pipes still hold is all there
+//! is. Killed, it loses nothing that was logged; `engine::supervise` says who takes over.
+
+use super::Dir;
+use super::conn::{Attached, Conn};
+use super::frame::Frame;
+use super::log::{Stream, Writer};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::pidfd::{self, Exit};
+use crate::sys::{fd, poll};
+use crate::types::{Signal, Timestamp};
+use mio::event::Event;
+use mio::net::UnixListener;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+const LISTENER: Token = Token(0);
+const PROCESS: Token = Token(1);
+const STDIN: Token = Token(2);
+const STDOUT: Token = Token(3);
+const STDERR: Token = Token(4);
+/// Tokens of clients count up from here.
+const CLIENTS: usize = 16;
+
+/// How much of stdin waits for the container before its sender has to wait too.
+const MAX_STDIN: usize = 1 << 18;
+/// How much of one stream is moved before the others get a turn.
+const TURN: usize = 1 << 20;
+/// How long a client may take to fetch the end of the story.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The container's ends of its descriptors, seen from outside.
+#[derive(Debug, Default)]
+pub struct Pipes {
+    pub stdin: Option<OwnedFd>,
+    pub stdout: Option<OwnedFd>,
+    pub stderr: Option<OwnedFd>,
+    /// With a terminal, its master is stdin and stdout.
+    pub terminal: bool,
+}
+
+pub struct Monitor {
+    poll: Poll,
+    listener: UnixListener,
+    clients: BTreeMap<usize, Conn>,
+    next_client: usize,
+    log: File,
+    writer: Writer,
+    /// Encoded records on their way to the file.
+    records: Vec<u8>,
+    buffer: Vec<u8>,
+    pipes: Pipes,
+    stdin_waiting: Vec<u8>,
+    stdin_closing: bool,
+    stop_deadline: Option<Instant>,
+    /// Somebody asked for the container's stop.
+    pub stop_asked: bool,
+}
+
+impl Monitor {
+    /// Opens the log and begins to listen; clients may connect before there is a container.
+    pub fn new(dir: &Dir, first: Option<OwnedFd>) -> Result<Monitor> {
+        let poll = Poll::new().on("epoll_create", "")?;
+        let path = dir.socket();
+        let mut listener = UnixListener::bind(&path).on("listen on", &path)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE).on("watch", &path)?;
+        let log = File::options().create(true).append(true).open(dir.log()).on("open", dir.log())?;
+        let mut monitor = Monitor {
+            poll,
+            listener,
+            clients: BTreeMap::new(),
+            next_client: CLIENTS,
+            log,
+            writer: Writer::new(),
+            records: Vec::new(),
+            buffer: Vec::new(),
+            pipes: Pipes::default(),
+            stdin_waiting: Vec::new(),
+            stdin_closing: false,
+            stop_deadline: None,
+            stop_asked: false,
+        };
+        if let Some(first) = first {
+            let stream = UnixStream::from(first);
+            stream.set_nonblocking(true).on("prepare", "the first client")?;
+            monitor.add_client(mio::net::UnixStream::from_std(stream));
+        }
+        Ok(monitor)
+    }
+
+    /// Tells every client.
+    pub fn tell(&mut self, frame: &Frame) {
+        self.clients.values_mut().for_each(|client| client.send(frame));
+        self.drop_closed(None);
+    }
+
+    /// Says good-bye to every client.
+    pub fn farewell(mut self, frame: &Frame) {
+        for (_, mut client) in std::mem::take(&mut self.clients) {
+            client.send(frame);
+            client.finish(FAREWELL);
+        }
+    }
+
+    /// Watches a container until it ends. `None` where its exit cannot be known: it was adopted,
+    /// and this kernel does not tell.
+    pub fn watch(&mut self, process: BorrowedFd, pipes: Pipes) -> Result<Option<Exit>> {
+        self.pipes = pipes;
+        self.register(process, PROCESS, Interest::READABLE)?;
+        for (token, stream) in [(STDOUT, &self.pipes.stdout), (STDERR, &self.pipes.stderr)] {
+            if let Some(stream) = stream {
+                self.register(stream.as_fd(), token, Interest::READABLE)?;
+            }
+        }
+        if let Some(stdin) = &self.pipes.stdin {
+            self.register(stdin.as_fd(), STDIN, Interest::WRITABLE)?;
+        }
+        let mut events = Events::with_capacity(64);
+        let mut again = self.read_streams()?;
+        loop {
+            self.serve_waiting_clients(process)?;
+            let timeout = match (again, self.stop_deadline) {
+                (true, _) => Some(Duration::ZERO),
+                (false, Some(at)) => Some(at.saturating_duration_since(Instant::now())),
+                (false, None) => None,
+            };
+            if !again {
+                self.write_log(true)?;
+            }
+            match self.poll.poll(&mut events, timeout) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.on("wait for", "events")?,
+            }
+            if self.stop_deadline.is_some_and(|at| Instant::now() >= at) {
+                self.stop_deadline = None;
+                signal(process, Signal::KILL)?;
+            }
+            let mut ended = false;
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(),
+                    PROCESS => ended = true,
+                    STDIN => self.write_stdin(),
+                    STDOUT | STDERR => again = true,
+                    Token(client) => self.client_ready(client, event),
+                }
+            }
+            if again || ended {
+                again = self.read_streams()?;
+            }
+            if ended {
+                while self.read_streams()? {}
+                self.finish_log()?;
+                return exit_of(process);
+            }
+        }
+    }
+
+    /// Waits for `delay`, or until a client asks for a stop; says whether one did.
+    pub fn pause(&mut self, delay: Duration) -> Result<bool> {
+        let until = Instant::now() + delay;
+        let mut events = Events::with_capacity(16);
+        while !self.stop_asked {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            match self.poll.poll(&mut events, Some(left)) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.on("wait for", "events")?,
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(),
+                    Token(client) if client >= CLIENTS => self.client_ready(client, event),
+                    _ => {}
+                }
+            }
+            for client in self.clients.values_mut() {
+                while let Some(frame) = client.next() {
+                    self.stop_asked |= matches!(frame, Frame::Stop { .. });
+                }
+            }
+            self.drop_closed(None);
+        }
+        Ok(self.stop_asked)
+    }
+
+    /// Begins to stop the container: its signal, and SIGKILL at the deadline.
+    pub fn stop(&mut self, process: BorrowedFd, sig: Signal, seconds: Option<u32>) -> Result<()> {
+        self.stop_asked = true;
+        signal(process, sig)?;
+        let limit = seconds.map(|s| Duration::from_secs(u64::from(s)));
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        // The earlier of two orders wins.
+        self.stop_deadline = match (self.stop_deadline, deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Ok(())
+    }
+
+    fn register(&self, fd: BorrowedFd, token: Token, interest: Interest) -> Result<()> {
+        let raw = fd.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&raw), token, interest).on("watch", "")
+    }
+
+    fn accept(&mut self) {
+        // Until it would block, as an edge-triggered listener wants.
+        while let Ok((stream, _)) = self.listener.accept() {
+            self.add_client(stream);
+        }
+    }
+
+    fn add_client(&mut self, mut stream: mio::net::UnixStream) {
+        let token = self.next_client;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut stream, Token(token), interest).is_ok() {
+            self.next_client += 1;
+            let mut conn = Conn::new(stream);
+            conn.fill();
+            self.clients.insert(token, conn);
+        }
+    }
+
+    fn client_ready(&mut self, token: usize, event: &Event) {
+        if let Some(client) = self.clients.get_mut(&token) {
+            if event.is_writable() {
+                client.flush();
+            }
+            if event.is_readable() {
+                client.fill();
+            }
+        }
+    }
+
+    /// Handles the frames that have come, as far as stdin can take them.
+    fn serve_waiting_clients(&mut self, process: BorrowedFd) -> Result<()> {
+        let tokens: Vec<usize> = self.clients.keys().copied().collect();
+        for token in tokens {
+            while self.stdin_waiting.len() < MAX_STDIN {
+                let Some(client) = self.clients.get_mut(&token) else { break };
+                let Some(frame) = client.next() else { break };
+                self.handle(token, frame, process)?;
+            }
+        }
+        self.drop_closed(Some(process));
+        Ok(())
+    }
+
+    fn handle(&mut self, token: usize, frame: Frame, process: BorrowedFd) -> Result<()> {
+        match frame {
+            Frame::Attach { stdin, stdout, stderr } => {
+                if let Some(client) = self.clients.get_mut(&token) {
+                    client.attached = Attached { stdin, stdout, stderr };
+                }
+            }
+            Frame::Stdin(data) => {
+                self.stdin_waiting.extend(data);
+                self.write_stdin();
+            }
+            Frame::StdinClose => self.close_stdin(),
+            Frame::Resize { rows, columns } => {
+                if let Some(master) = self.pipes.stdin.as_ref().filter(|_| self.pipes.terminal) {
+                    // A terminal that cannot be resized keeps its size.
+                    let _ = crate::sys::tty::set_size(master.as_fd(), rows, columns);
+                }
+            }
+            Frame::Stop { signal, seconds } => {
+                let signal = Signal::from_number(i32::from(signal)).unwrap_or(Signal::TERM);
+                self.stop(process, signal, seconds)?;
+            }
+            // What a client has no business to say.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn drop_closed(&mut self, process: Option<BorrowedFd>) {
+        let mut stdin_gone = false;
+        self.clients.retain(|_, client| {
+            stdin_gone |= client.closed && client.attached.stdin;
+            !client.closed
+        });
+        // Whoever fed it is gone: a program reading its stdin to the end must see the end.
+        if stdin_gone && process.is_some() {
+            self.close_stdin();
+        }
+    }
+
+    fn close_stdin(&mut self) {
+        if !self.pipes.terminal {
+            self.stdin_closing = true;
+            self.write_stdin();
+        }
+    }
+
+    fn write_stdin(&mut self) {
+        let Some(stdin) = &self.pipes.stdin else {
+            self.stdin_waiting.clear();
+            return;
+        };
+        let mut done = 0;
+        while done < self.stdin_waiting.len() {
+            match fd::write(stdin.as_fd(), &self.stdin_waiting[done..]) {
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // Nobody reads any more.
+                Err(_) => done = self.stdin_waiting.len(),
+            }
+        }
+        self.stdin_waiting.drain(..done);
+        if self.stdin_closing && self.stdin_waiting.is_empty() {
+            self.pipes.stdin = None;
+        }
+    }
+
+    /// Moves output into the log and to the clients; says whether there is more.
+    fn read_streams(&mut self) -> Result<bool> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(1 << 16, 0);
+        let mut more = false;
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let mut moved = 0;
+            loop {
+                let pipe = match stream {
+                    Stream::Stdout => &mut self.pipes.stdout,
+                    Stream::Stderr => &mut self.pipes.stderr,
+                };
+                let Some(source) = pipe else { break };
+                match fd::read(source.as_fd(), &mut buffer) {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    // EIO: the last user of the terminal has closed it, for now.
+                    Err(e) if e.raw_os_error() == Some(5) => break,
+                    Ok(n) if n > 0 => {
+                        self.take_output(stream, &buffer[..n])?;
+                        moved += n;
+                        if moved >= TURN {
+                            more = true;
+                            break;
+                        }
+                    }
+                    // No writer is left, or none that can be read.
+                    Ok(_) | Err(_) => break,
+                }
+            }
+        }
+        // An idle monitor keeps no buffers.
+        self.buffer = if more { buffer } else { Vec::new() };
+        Ok(more)
+    }
+
+    fn take_output(&mut self, stream: Stream, bytes: &[u8]) -> Result<()> {
+        self.writer.push(stream, bytes, Timestamp::now(), &mut self.records);
+        if self.records.len() >= 1 << 16 {
+            self.write_log(false)?;
+        }
+        if !self.clients.is_empty() {
+            let frame = match stream {
+                Stream::Stdout => Frame::Stdout(bytes.to_vec()),
+                Stream::Stderr => Frame::Stderr(bytes.to_vec()),
+            };
+            self.clients.values_mut().for_each(|client| client.output(stream, &frame));
+        }
+        Ok(())
+    }
+
+    /// Writes whole records; with `flush`, unfinished lines too.
+    fn write_log(&mut self, flush: bool) -> Result<()> {
+        if flush {
+            self.writer.flush(Timestamp::now(), &mut self.records);
+        }
+        if !self.records.is_empty() {
+            self.log.write_all(&self.records).on("write", "the container's log")?;
+            self.records.clear();
+            if flush {
+                self.records = Vec::new();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_log(&mut self) -> Result<()> {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            self.writer.finish(stream, Timestamp::now(), &mut self.records);
+        }
+        self.write_log(true)
+    }
+}
+
+/// A process that is gone needs no signal.
+fn signal(process: BorrowedFd, signal: Signal) -> Result<()> {
+    match pidfd::send_signal(process, signal) {
+        Err(e) if e.raw_os_error() == Some(3) => Ok(()),
+        other => other.on("signal", "the container"),
+    }
+}
+
+fn exit_of(process: BorrowedFd) -> Result<Option<Exit>> {
+    match pidfd::try_wait(process) {
+        Ok(Some(exit)) => Ok(Some(exit)),
+        // Not our child: adopted. Its exit is told once its parent has reaped it.
+        Ok(None) | Err(_) => {
+            let reaped = poll::hung_up(process, Duration::from_secs(5));
+            reaped.map_err(|e| Error::os("wait for", "the container", e))?;
+            Ok(pidfd::reaped_exit(process))
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `create`: from an image and options to a container's records.
+
+use super::options::{MountSpec, Options, Source, merge_env};
+use super::{Engine, names};
+use crate::container::{
+    Config, Dir, Live, Mount, MountKind, Settings, State, Status, dir,
+};
+use crate::error::{Context, Error, OsContext, Result};
+use crate::image::Image;
+use crate::types::{ContainerId, ContainerName, Signal, Timestamp};
+use std::collections::BTreeSet;
+
+const DEFAULT_STOP_TIMEOUT: u32 = 10;
+
+/// A container that exists, and the right to go on working on it.
+pub(super) struct New {
+    pub dir: Dir,
+    pub live: Live,
+}
+
+impl Engine {
+    /// Makes a container; it is not started. Nothing is left behind on error.
+    pub fn create(&self, options: &Options) -> Result<ContainerId> {
+        let new = self.create_live(options)?;
+        let id = new.dir.id.clone();
+        new.live.finish()?;
+        Ok(id)
+    }
+
+    pub(super) fn create_live(&self, options: &Options) -> Result<New> {
+        options.check()?;
+        self.begin()?;
+        let store = self.images()?;
+        let image = store.image(&store.resolve(&options.image)?)?;
+        let random = crate::sys::random::bytes::<34>().on("read", "random bytes")?;
+        let (id, name) = random.split_at(32);
+        let id = ContainerId::from_random(id.try_into().unwrap_or_default());
+        let config = merge(options, &image, &id)?;
+        if config.entrypoint.is_empty() && config.command.is_empty() {
+            return Err(Error::invalid(format!("{} names no command to run", options.image))
+                .hint("give one after the image's name"));
+        }
+        let dir = Dir::new(&self.home, &id);
+        let live = dir.wait_live()?;
+        let new = New { dir, live };
+        match self.lay(&new, config, options, name) {
+            Ok(()) => Ok(new),
+            Err(error) => {
+                // The error to tell is that one; what this cannot remove, the sweep will.
+                let _ = self.discard(&new.dir, new.live);
+                Err(error)
+            }
+        }
+    }
+
+    fn lay(&self, new: &New, config: Config, options: &Options, random: &[u8]) -> Result<()> {
+        self.prepare_mounts(&config)?;
+        let random = random.try_into().unwrap_or_default();
+        let wanted = options.name.clone();
+        let name = match &wanted {
+            Some(name) => name.clone(),
+            None => names::invent(random, 0).parse()?,
+        };
+        let settings = Settings {
+            name,
+            restart: options.restart,
+            memory: options.memory,
+            cpu_shares: options.cpu_shares,
+            pids_limit: options.pids_limit,
+        };
+        new.dir.create(&config, &settings, &State::new(Status::Creating))?;
+        self.name(new, settings, wanted.is_some(), random)?;
+        new.dir.update_state(|state| state.status = Status::Created)
+    }
+
+    /// Claims the name, or invents ones until one is free.
+    fn name(&self, new: &New, mut settings: Settings, given: bool, random: [u8; 2]) -> Result<()> {
+        for attempt in 0.. {
+            if attempt > 0 {
+                settings.name = names::invent(random, attempt).parse()?;
+                new.dir.write_settings(&settings)?;
+            }
+            if dir::claim_name(&self.home, &settings.name, &new.dir.id)? {
+                return Ok(());
+            }
+            if given {
+                return Err(name_taken(self, &settings.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what the mounts refer to: a missing host directory, a volume.
+    fn prepare_mounts(&self, config: &Config) -> Result<()> {
+        for mount in &config.mounts {
+            let source = self.mount_source(mount);
+            if !source.exists() {
+                std::fs::create_dir_all(&source).on("create", &source).doing(|| {
+                    format!("prepare the volume {}", mount.target)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The host path behind a mount.
+    pub(super) fn mount_source(&self, mount: &Mount) -> std::path::PathBuf {
+        match mount.kind {
+            MountKind::Bind => mount.source.clone().into(),
+            MountKind::Volume => self.home.root.join("volumes").join(&mount.source).join("data"),
+        }
+    }
+}
+
+fn name_taken(engine: &Engine, name: &ContainerName) -> Error {
+    let holder = dir::named(&engine.home, name.as_str()).ok().flatten();
+    let holder = holder.map(|id| format!(" by container {}", id.short())).unwrap_or_default();
+    Error::Conflict(format!("the name \"{name}\" is in use{holder}"))
+        .hint("remove or rename that container, or choose another name")
+}
+
+/// The image's configuration with the options laid over it.
+fn merge(options: &Options, image: &Image, id: &ContainerId) -> Result<Config> {
+    let run = &image.config.config;
+    // A new entrypoint does not take the old command's arguments.
+    let (entrypoint, image_command) = match &options.entrypoint {
+        Some(entrypoint) => (entrypoint.clone(), None),
+        None => (run.entrypoint.clone().unwrap_or_default(), run.cmd.clone()),
+    };
+    let command = match options.command.is_empty() {
+        false => options.command.clone(),
+        true => image_command.unwrap_or_default(),
+    };
+    let stop_signal = match (&options.stop_signal, &run.stop_signal) {
+        (Some(signal), _) => *signal,
+        (None, Some(text)) => text.parse().doing(|| "the image's StopSignal".into())?,
+        (None, None) => Signal::TERM,
+    };
+    let timeout = run.stop_timeout.and_then(|t| u32::try_from(t).ok());
+    let mut labels = run.labels.clone();
+    labels.extend(options.labels.clone());
+    let working_dir = options.working_dir.clone().unwrap_or_else(|| run.working_dir.clone());
+    Ok(Config {
+        id: id.clone(),
+        created: Timestamp::now(),
+        image: image.id,
+        image_name: options.image.clone(),
+        entrypoint,
+        command,
+        env: merge_env(&run.env, &options.env),
+        working_dir: if working_dir.is_empty() { "/".into() } else { working_dir },
+        user: options.user.clone().unwrap_or_else(|| run.user.clone()),
+        hostname: options.hostname.clone().unwrap_or_else(|| id.short().to_string()),
+        tty: options.tty,
+        open_stdin: options.open_stdin,
+        stop_signal,
+        stop_timeout: options.stop_timeout.or(timeout).unwrap_or(DEFAULT_STOP_TIMEOUT),
+        mounts: mounts(options, &run.volumes.keys().cloned().collect())?,
+        exposed_ports: run.exposed_ports.keys().cloned().collect(),
+        labels,
+        network: options.network,
+        auto_remove: options.auto_remove,
+        privileged: options.privileged,
+    })
+}
+
+/// The mounts asked for, and an anonymous volume for each of the image's that none covers; each
+/// before those below it.
+fn mounts(options: &Options, volumes: &BTreeSet<String>) -> Result<Vec<Mount>> {
+    let mut specs = options.mounts.clone();
+    for target in volumes {
+        let target = crate::volume::clean(target);
+        if !specs.iter().any(|spec| spec.target == target) {
+            specs.push(MountSpec { source: Source::Anonymous, target, read_only: false });
+        }
+    }
+    let mut mounts = Vec::new();
+    for spec in specs {
+        let (kind, source) = match spec.source {
+            Source::Host(path) => (MountKind::Bind, path),
+            Source::Volume(name) => (MountKind::Volume, name),
+            Source::Anonymous => {
+                let random = crate::sys::random::bytes::<32>().on("read", "random bytes")?;
+                (MountKind::Volume, crate::types::Digest::from_bytes(random).hex())
+            }
+        };
+        mounts.push(Mount { kind, source, target: spec.target, read_only: spec.read_only });
+    }
+    mounts.sort_by(|a, b| a.target.split('/').count().cmp(&b.target.split('/').count()));
+    Ok(mounts)
+}

@@ -1,0 +1,30 @@
+//! `kill`: a signal to a container's first process.
+
+use super::Engine;
+use crate::container::{Dir, Want};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::pidfd;
+use crate::types::Signal;
+use std::os::fd::{AsFd, OwnedFd};
+
+impl Engine {
+    /// Sends a signal. SIGKILL ends the container for good: its restart policy is not asked.
+    pub fn kill(&self, name: &str, signal: Signal) -> Result<()> {
+        self.begin()?;
+        let dir = self.find(name)?;
+        let process = self.process(&dir, name)?;
+        if signal == Signal::KILL {
+            dir.update_state(|state| state.want = Want::Down)?;
+        }
+        pidfd::send_signal(process.as_fd(), signal).on("signal", name)
+    }
+
+    /// The container's first process, while it runs.
+    pub(super) fn process(&self, dir: &Dir, name: &str) -> Result<OwnedFd> {
+        let process = dir.state()?.process.and_then(|process| process.open());
+        process.ok_or_else(|| {
+            Error::Conflict(format!("container {name} is not running"))
+                .hint(format!("start it: coracle start {name}"))
+        })
+    }
+}

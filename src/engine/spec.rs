@@ -1,0 +1,220 @@
+//! From a container's records to its OCI spec. Pure: whatever must be looked up comes in `Given`.
+//!
+//! The defaults are those of `docker run`: capabilities, masked and read-only paths, mounts,
+//! devices and their cgroup rules, the seccomp profile.
+
+use super::user::Account;
+use crate::container::{Config, Dir, Network, Settings};
+use crate::oci::cgroup::{self, Cpu, DeviceRule, Memory, Pids, Resources};
+use crate::oci::spec::{
+    Capabilities, ConsoleSize, Device, Linux, Mount, Namespace, NamespaceKind, Process, Root, Spec,
+};
+use crate::oci::{CapSet, seccomp};
+
+/// The PATH of a container whose image sets none (Docker's).
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a spec needs beyond the records.
+pub struct Given<'a> {
+    /// The image's layers, bottom first.
+    pub layers: &'a [String],
+    /// Host paths of the configured mounts, in their order.
+    pub sources: &'a [String],
+    pub account: Account,
+    /// The host's devices, for a privileged container.
+    pub devices: Vec<Device>,
+}
+
+/// The first mount: the root itself.
+pub fn root_mount(config: &Config, dir: &Dir, layers: &[String]) -> Mount {
+    let mut options = vec![
+        format!("lowerdir={}", layers.iter().rev().cloned().collect::<Vec<_>>().join(":")),
+        format!("upperdir={}", dir.upper().display()),
+        format!("workdir={}", dir.work().display()),
+    ];
+    if config.auto_remove {
+        options.push("volatile".into());
+    }
+    mount("/", "overlay", "overlay", options)
+}
+
+pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) -> Spec {
+    let caps = if config.privileged { CapSet::ALL } else { CapSet::DEFAULT };
+    let mut mounts = vec![root_mount(config, dir, given.layers)];
+    mounts.extend(system_mounts(config));
+    mounts.extend(own_files(dir));
+    for (wanted, source) in config.mounts.iter().zip(given.sources) {
+        let access = if wanted.read_only { "ro" } else { "rw" };
+        let options = vec!["rbind".into(), access.into()];
+        mounts.push(mount(&wanted.target, "bind", source, options));
+    }
+    let (masked_paths, readonly_paths) = match config.privileged {
+        true => (Vec::new(), Vec::new()),
+        false => (owned(&MASKED), owned(&READ_ONLY)),
+    };
+    Spec {
+        oci_version: "1.2.0".into(),
+        process: Process {
+            terminal: config.tty.is_some(),
+            console_size: config.tty.map(|t| ConsoleSize { height: t.rows, width: t.columns }),
+            args: config.entrypoint.iter().chain(&config.command).cloned().collect(),
+            env: environment(config, &given.account.home),
+            user: given.account.user,
+            cwd: config.working_dir.clone(),
+            capabilities: Some(Capabilities {
+                bounding: caps,
+                effective: caps,
+                permitted: caps,
+                inheritable: CapSet(0),
+                ambient: CapSet(0),
+            }),
+            rlimits: Vec::new(),
+            no_new_privileges: false,
+            oom_score_adj: None,
+        },
+        root: Root { path: dir.mountpoint().display().to_string(), readonly: false },
+        hostname: config.hostname.clone(),
+        domainname: String::new(),
+        mounts,
+        annotations: Default::default(),
+        linux: Linux {
+            namespaces: namespaces(config.network),
+            cgroups_path: cgroup_path(dir),
+            resources: Some(resources(config, settings)),
+            seccomp: (!config.privileged).then(|| seccomp::default_profile(caps.0)),
+            devices: given.devices,
+            masked_paths,
+            readonly_paths,
+        },
+    }
+}
+
+/// The container's cgroup, below the root of each hierarchy.
+pub fn cgroup_path(dir: &Dir) -> String {
+    format!("coracle/{}", dir.id)
+}
+
+/// The environment of the container's program, and of what `exec` adds.
+pub fn environment(config: &Config, home: &str) -> Vec<String> {
+    let has = |key: &str| {
+        config.env.iter().any(|e| e.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')))
+    };
+    let mut env = Vec::new();
+    if !has("PATH") {
+        env.push(format!("PATH={DEFAULT_PATH}"));
+    }
+    if !has("HOSTNAME") {
+        env.push(format!("HOSTNAME={}", config.hostname));
+    }
+    if config.tty.is_some() && !has("TERM") {
+        env.push("TERM=xterm".into());
+    }
+    if !has("container") {
+        env.push("container=coracle".into());
+    }
+    env.extend(config.env.iter().cloned());
+    if !has("HOME") {
+        env.push(format!("HOME={home}"));
+    }
+    env
+}
+
+const MASKED: [&str; 10] = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+];
+
+const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+fn owned(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|path| path.to_string()).collect()
+}
+
+fn mount(destination: &str, kind: &str, source: &str, options: Vec<String>) -> Mount {
+    Mount {
+        destination: destination.into(),
+        kind: kind.into(),
+        source: source.into(),
+        options,
+    }
+}
+
+fn system_mounts(config: &Config) -> Vec<Mount> {
+    let access = if config.privileged { "rw" } else { "ro" };
+    let quiet = ["nosuid", "noexec", "nodev"];
+    let with = |more: &[&str]| owned(&[&quiet, more].concat());
+    vec![
+        mount("/proc", "proc", "proc", with(&[])),
+        mount("/dev", "tmpfs", "tmpfs", owned(&["nosuid", "strictatime", "mode=755", "size=65536k"])),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            owned(&["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        ),
+        mount("/dev/shm", "tmpfs", "shm", with(&["mode=1777", "size=65536k"])),
+        mount("/dev/mqueue", "mqueue", "mqueue", with(&[])),
+        mount("/sys", "sysfs", "sysfs", with(&[access])),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", with(&[access])),
+    ]
+}
+
+fn own_files(dir: &Dir) -> Vec<Mount> {
+    [
+        ("/etc/resolv.conf", dir.resolv_conf()),
+        ("/etc/hostname", dir.hostname()),
+        ("/etc/hosts", dir.hosts()),
+    ]
+    .into_iter()
+    .map(|(at, file)| mount(at, "bind", &file.display().to_string(), owned(&["bind", "rw"])))
+    .collect()
+}
+
+fn namespaces(network: Network) -> Vec<Namespace> {
+    let is_host = network == Network::Host;
+    use NamespaceKind::*;
+    let mut kinds = vec![Pid, Mount, Ipc, Uts, Cgroup];
+    if !is_host {
+        kinds.push(Network);
+    }
+    kinds.into_iter().map(|kind| Namespace { kind, path: None }).collect()
+}
+
+/// Docker's device rules, and the limits asked for. Memory and swap together are twice the
+/// memory, as Docker has it.
+fn resources(config: &Config, settings: &Settings) -> Resources {
+    let mut resources = Resources::default();
+    let all = |allow| DeviceRule {
+        allow,
+        kind: None,
+        major: None,
+        minor: None,
+        access: Some("rwm".into()),
+    };
+    match config.privileged {
+        true => resources.devices = vec![all(true)],
+        false => {
+            resources.devices = vec![all(false)];
+            resources.devices.extend(cgroup::default_devices());
+        }
+    }
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    resources.memory = settings.memory.map(|limit| Memory {
+        limit: Some(signed(limit)),
+        swap: Some(signed(limit.saturating_mul(2))),
+        ..Memory::default()
+    });
+    resources.cpu =
+        settings.cpu_shares.map(|shares| Cpu { shares: Some(shares), ..Cpu::default() });
+    resources.pids = settings.pids_limit.map(|limit| Pids { limit: signed(limit) });
+    resources
+}

@@ -1,0 +1,322 @@
+//! The life of a monitor: start the container (or adopt it), stand by it, record its end, clear
+//! up, and start it again where its policy says so.
+//!
+//! What a SIGKILL of the monitor leaves at each point, and who goes on (`sweep`):
+//!
+//! - before the container's process is written down: the process waits at the gate, sees the
+//!   gate close, and ends; the container counts as down;
+//! - after that: the container runs on, its output waits in the FIFOs, a new monitor adopts it;
+//! - after its end was recorded: only clearing up is left, and can be done twice.
+
+use super::monitor::{CLIENT_FD, LIVE_FD};
+use super::spec::{self, Given};
+use super::{Engine, Mode, devices, user};
+use crate::container::{Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want};
+use crate::error::{Context, Error, OsContext, Result};
+use crate::oci::cgroup::{Cgroup, Cgroups};
+use crate::oci::create::{self, Create, Root, Running, Stdio};
+use crate::sys::lock::Guard;
+use crate::sys::{fd, fifo, mount};
+use crate::types::{ContainerId, Timestamp};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A container on its way up, or adopted.
+struct Up {
+    process: OwnedFd,
+    pipes: Pipes,
+    cgroup: Option<Cgroup>,
+}
+
+impl Engine {
+    /// The body of `coracle monitor`. Returns when nothing is left to do for the container; on a
+    /// restart it does not return.
+    pub fn supervise(&self, id: &ContainerId, mode: Mode) -> Result<()> {
+        let dir = Dir::new(&self.home, id);
+        let guard = fd::inherited(LIVE_FD).map(Guard::from_fd).ok_or_else(|| {
+            Error::invalid("a monitor is started by the engine, not by hand")
+        })?;
+        let live = Live::inherit(&dir, guard);
+        let client = match mode {
+            Mode::Start => fd::inherited(CLIENT_FD),
+            Mode::Restart | Mode::Adopt => None,
+        };
+        let config = dir.config()?;
+        self.lay_run_dir(&dir, &config, mode)?;
+        let mut monitor = Monitor::new(&dir, client)?;
+        if mode == Mode::Restart && self.pause(&dir, &mut monitor)? {
+            self.clear(&dir)?;
+            let state = dir.update_state(|state| {
+                state.status = Status::Exited;
+                state.clone()
+            })?;
+            monitor.farewell(&Frame::Exited { code: state.exit_code });
+            return live.finish();
+        }
+        let up = match mode {
+            Mode::Adopt => self.adopt(&dir, &config),
+            Mode::Start | Mode::Restart => self.bring_up(&dir, &config),
+        };
+        let up = match up {
+            Ok(up) => up,
+            Err(error) => return self.give_up(&dir, &config, live, monitor, error),
+        };
+        monitor.tell(&Frame::Started);
+        self.place_monitor();
+        if dir.state()?.want == Want::Down {
+            // Asked for while there was nobody to hear.
+            let seconds = Some(config.stop_timeout);
+            monitor.stop(up.process.as_fd(), config.stop_signal, seconds)?;
+        }
+        let exit = monitor.watch(up.process.as_fd(), up.pipes)?;
+        let code = exit.map_or(super::sweep::UNKNOWN_EXIT, |exit| exit.code());
+        self.end(&dir, &config, live, monitor, code, up.cgroup)
+    }
+
+    /// Records the end, clears up, tells the clients, and goes on by the policy.
+    fn end(
+        &self,
+        dir: &Dir,
+        config: &Config,
+        live: Live,
+        monitor: Monitor,
+        code: i32,
+        cgroup: Option<Cgroup>,
+    ) -> Result<()> {
+        let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed());
+        let again = self.record_end(dir, code, true, oom_killed)?;
+        // What cannot be cleared now is tried again by the sweep, as `live` stays behind.
+        let cleared = self.clear(dir);
+        if again.is_some() {
+            monitor.farewell(&Frame::Exited { code });
+            return self.become_monitor(dir, live, Mode::Restart);
+        }
+        if config.auto_remove {
+            let removed = self.discard(dir, live);
+            monitor.farewell(&Frame::Exited { code });
+            self.leave();
+            return removed;
+        }
+        cleared?;
+        live.finish()?;
+        monitor.farewell(&Frame::Exited { code });
+        self.leave();
+        Ok(())
+    }
+
+    /// The container did not come up: written down, cleared away, told.
+    fn give_up(
+        &self,
+        dir: &Dir,
+        config: &Config,
+        live: Live,
+        monitor: Monitor,
+        error: Error,
+    ) -> Result<()> {
+        let code = error.exit_code();
+        dir.update_state(|state| {
+            state.status = Status::Exited;
+            state.want = Want::Down;
+            state.exit_code = i32::from(code);
+            state.error = error.to_string();
+            state.process = None;
+            state.finished = Timestamp::now();
+        })?;
+        let cleared = self.clear(dir);
+        match config.auto_remove {
+            true => self.discard(dir, live)?,
+            false => cleared.and_then(|()| live.finish())?,
+        }
+        let hint = error.hints().join("; ");
+        monitor.farewell(&Frame::Failed { code, text: error.to_string(), hint });
+        self.leave();
+        Ok(())
+    }
+
+    /// Waits out the back-off. Says whether a stop was asked for.
+    fn pause(&self, dir: &Dir, monitor: &mut Monitor) -> Result<bool> {
+        let state = dir.state()?;
+        Ok(state.want == Want::Down
+            || monitor.pause(Duration::from_millis(state.backoff))?
+            || dir.state()?.want == Want::Down)
+    }
+
+    fn lay_run_dir(&self, dir: &Dir, config: &Config, mode: Mode) -> Result<()> {
+        if mode == Mode::Adopt {
+            return match fs::remove_file(dir.socket()) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    Err(Error::os("remove", dir.socket().display().to_string(), e))
+                }
+                _ => crate::container::log::repair_tail(&dir.log()),
+            };
+        }
+        dir.remove_run()?;
+        let run = dir.run_path();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(run).on("create", run)?;
+        if config.tty.is_none() {
+            for stream in ["stdin", "stdout", "stderr"] {
+                let path = dir.fifo(stream);
+                fifo::make(&path, 0o600).on("create", &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_up(&self, dir: &Dir, config: &Config) -> Result<Up> {
+        let settings = dir.settings()?;
+        let image = self.images()?.image(&config.image)?;
+        let text = |path: PathBuf| path.display().to_string();
+        let layers = self.images()?.layer_dirs(&image)?;
+        let layers: Vec<String> = layers.into_iter().map(text).collect();
+        let root = Root::of_mount(&spec::root_mount(config, dir, &layers))?;
+        let account = user::look_up(&config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
+        let channels = Channels::open(dir, config, account.user.uid)?;
+        let attachment = self.prepare_network(dir, config)?;
+        let given = Given {
+            layers: &layers,
+            sources: &config.mounts.iter().map(|m| text(self.mount_source(m))).collect::<Vec<_>>(),
+            account,
+            devices: if config.privileged { devices::of_host()? } else { Vec::new() },
+        };
+        let spec = spec::compose(config, &settings, dir, given);
+        let create = Create {
+            spec: &spec,
+            stdio: channels.inside(),
+            network: attachment.requests(),
+        };
+        let created = create::create(create, &root)?;
+        drop(root);
+        let written = ProcessId::of(created.child.pid).and_then(|process| {
+            dir.update_state(|state| {
+                state.process = Some(process);
+                state.address = attachment.address();
+            })
+        });
+        let connected = written.and_then(|()| attachment.connect(created.child.pid));
+        if let Err(error) = connected {
+            created.abandon();
+            return Err(error);
+        }
+        let Running { child, cgroup, terminal } = created.start()?;
+        dir.update_state(|state| {
+            state.status = Status::Running;
+            state.started = Timestamp::now();
+        })?;
+        Ok(Up { process: child.pidfd, pipes: channels.outside(terminal)?, cgroup })
+    }
+
+    /// Holds a container whose monitor died.
+    fn adopt(&self, dir: &Dir, config: &Config) -> Result<Up> {
+        let process = dir.state()?.process.and_then(|process| process.open());
+        let process = process.ok_or_else(|| {
+            Error::Conflict("the container ended while it was adopted".to_string())
+        })?;
+        dir.update_state(|state| state.status = Status::Running)?;
+        let pipes = match config.tty {
+            // Its terminal died with the last monitor.
+            Some(_) => Pipes::default(),
+            None => outside_fifos(dir, config)?,
+        };
+        let cgroup = Cgroups::detect()?.open(&spec::cgroup_path(dir))?;
+        Ok(Up { process, pipes, cgroup: Some(cgroup) })
+    }
+
+    /// Becomes the next monitor of the same container, with the same pid, from the installed
+    /// binary: a restart is an upgrade too.
+    fn become_monitor(&self, dir: &Dir, live: Live, mode: Mode) -> Result<()> {
+        let args = self.monitor_args(dir, mode)?;
+        let sealed = mount::sealed(&self.program).on("mount", &self.program)?;
+        let live_fd = live.guard.as_fd().try_clone_to_owned().on("dup", "")?;
+        crate::sys::exec::replace(sealed.as_fd(), args, &[(live_fd.as_fd(), LIVE_FD)])
+            .on("execute", &self.program)
+            .doing(|| "restart".into())
+    }
+
+    /// Moves this process to a cgroup of the monitors', so that it does not die with the service
+    /// or session of whoever started the container. Not being able to is no reason to stop.
+    fn place_monitor(&self) {
+        let _ = Cgroups::detect().and_then(|cgroups| cgroups.enter_monitors());
+    }
+
+    /// What the last monitor takes with it.
+    fn leave(&self) {
+        if let Ok(cgroups) = Cgroups::detect() {
+            let _ = cgroups.leave_monitors();
+        }
+        let _ = self.remove_bridge_if_unused();
+    }
+}
+
+/// A container's standard descriptors, both ends.
+struct Channels {
+    /// `None` with a terminal, which the container makes itself.
+    inside: Option<[OwnedFd; 3]>,
+    outside: Pipes,
+}
+
+impl Channels {
+    fn open(dir: &Dir, config: &Config, uid: u32) -> Result<Channels> {
+        if config.tty.is_some() {
+            return Ok(Channels { inside: None, outside: Pipes::default() });
+        }
+        // With both ends open in the container, no death of a reader reaches it.
+        let output = |stream: &str| -> Result<OwnedFd> {
+            let path = dir.fifo(stream);
+            let file = fifo::open_both_ends(&path).on("open", &path)?;
+            // The program may open /dev/stdout again, as whoever it is.
+            std::os::unix::fs::fchown(&file, Some(uid), None).on("chown", &path)?;
+            fd::set_nonblocking(file.as_fd(), false).on("prepare", &path)?;
+            Ok(file.into())
+        };
+        // Its reader is no writer too, or it would never see the end of its input.
+        let stdin: OwnedFd = match config.open_stdin {
+            true => {
+                let path = dir.fifo("stdin");
+                let file = fifo::open_for_reading(&path).on("open", &path)?;
+                fd::set_nonblocking(file.as_fd(), false).on("prepare", &path)?;
+                file.into()
+            }
+            false => File::open("/dev/null").on("open", "/dev/null")?.into(),
+        };
+        let inside = Some([stdin, output("stdout")?, output("stderr")?]);
+        Ok(Channels { inside, outside: outside_fifos(dir, config)? })
+    }
+
+    fn inside(&self) -> Stdio<'_> {
+        match &self.inside {
+            None => Stdio::Terminal,
+            Some([a, b, c]) => Stdio::Files([a.as_fd(), b.as_fd(), c.as_fd()]),
+        }
+    }
+
+    /// The monitor's ends; the container's are closed here.
+    fn outside(self, terminal: Option<OwnedFd>) -> Result<Pipes> {
+        let Some(master) = terminal else {
+            return Ok(self.outside);
+        };
+        fd::set_nonblocking(master.as_fd(), true).on("prepare", "the terminal")?;
+        let stdin = master.try_clone().on("dup", "the terminal")?;
+        Ok(Pipes { stdin: Some(stdin), stdout: Some(master), stderr: None, terminal: true })
+    }
+}
+
+fn outside_fifos(dir: &Dir, config: &Config) -> Result<Pipes> {
+    let reader = |stream: &str| -> Result<Option<OwnedFd>> {
+        let path = dir.fifo(stream);
+        Ok(Some(fifo::open_for_reading(&path).on("open", &path)?.into()))
+    };
+    let stdin = match config.open_stdin {
+        true => fifo::open_for_writing(&dir.fifo("stdin")).on("open", dir.fifo("stdin"))?,
+        false => None,
+    };
+    Ok(Pipes {
+        stdin: stdin.map(OwnedFd::from),
+        stdout: reader("stdout")?,
+        stderr: reader("stderr")?,
+        terminal: false,
+    })
+}

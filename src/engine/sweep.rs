@@ -1,0 +1,104 @@
+//! Nothing of a dead container outlives the next changing command, and no container that lives
+//! stays without a monitor: every verb that changes something sweeps first.
+//!
+//! The list in the run directory names each container that somebody works on; an entry that
+//! nobody holds locked belongs to somebody who died. What was written last says how far they
+//! came, the kernel says whether the container lives; `repair` goes on from there. Each act is
+//! one that can be done twice.
+
+use super::{Engine, Mode};
+use crate::container::{Dir, Live, State, Status, Want, restart};
+use crate::error::{Context, Error, Result};
+use crate::types::Timestamp;
+use std::time::Duration;
+
+/// The exit code of a container whose end nobody saw: as if by SIGKILL.
+pub(super) const UNKNOWN_EXIT: i32 = 137;
+
+impl Engine {
+    /// Goes through the entries that nobody holds. Tries them all.
+    pub(super) fn sweep(&self) -> Result<()> {
+        let mut errors = Vec::new();
+        for id in Dir::live(&self.home)? {
+            let dir = Dir::new(&self.home, &id);
+            let repaired = match dir.try_live() {
+                Ok(Some(live)) => self.repair(&dir, live),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = repaired.doing(|| format!("repair container {}", id.short())) {
+                errors.push(error);
+            }
+        }
+        Error::collect(errors)
+    }
+
+    fn repair(&self, dir: &Dir, live: Live) -> Result<()> {
+        let state = match dir.state() {
+            Ok(state) => state,
+            // Nothing, or not yet anything, was written of it.
+            Err(error) if error.is_not_found() => return self.discard(dir, live),
+            Err(error) => return Err(error),
+        };
+        match state.status {
+            Status::Creating | Status::Removing => self.discard(dir, live),
+            Status::Created | Status::Exited => {
+                self.clear(dir)?;
+                live.finish()
+            }
+            Status::Starting | Status::Running | Status::Restarting => {
+                self.take_over(dir, live, &state)
+            }
+        }
+    }
+
+    fn take_over(&self, dir: &Dir, live: Live, state: &State) -> Result<()> {
+        if state.process.as_ref().is_some_and(|process| process.open().is_some()) {
+            return self.spawn_monitor(dir, live, Mode::Adopt, None);
+        }
+        self.clear(dir)?;
+        let was_running = state.status == Status::Running;
+        let code = if was_running { UNKNOWN_EXIT } else { state.exit_code };
+        let ended = self.record_end(dir, code, was_running, false)?;
+        match ended {
+            Some(_) => self.spawn_monitor(dir, live, Mode::Restart, None),
+            None if dir.config()?.auto_remove => self.discard(dir, live),
+            None => live.finish(),
+        }
+    }
+
+    /// Writes down that the container ended; the delay before its next start, where its policy
+    /// wants one.
+    pub(super) fn record_end(
+        &self,
+        dir: &Dir,
+        code: i32,
+        ran: bool,
+        oom_killed: bool,
+    ) -> Result<Option<Duration>> {
+        let policy = dir.settings()?.restart;
+        dir.update_state(|state| {
+            let now = Timestamp::now();
+            let lived = u64::try_from(now.0 - state.started.0).unwrap_or_default();
+            let lived = if ran { Duration::from_nanos(lived) } else { Duration::ZERO };
+            let again = restart::after_exit(policy, state, code, lived);
+            state.exit_code = code;
+            state.oom_killed = oom_killed;
+            state.process = None;
+            state.address = None;
+            state.finished = now;
+            match again {
+                Some(delay) => {
+                    state.status = Status::Restarting;
+                    state.restarts += 1;
+                    state.backoff = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                }
+                None => {
+                    state.status = Status::Exited;
+                    state.want = Want::Down;
+                }
+            }
+            again
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Looking: what readers are told. No locks, no repairs; what the files say is compared with the
+//! kernel.
+
+use super::{Engine, sweep};
+use crate::container::{Dir, Status};
+use crate::error::Result;
+use crate::sys::lock::{self, Mode};
+use crate::types::Digest;
+use super::report::{self, Info};
+use std::collections::HashMap;
+use std::fs;
+
+impl Engine {
+    /// All containers, newest first. One whose files are being made or removed is left out, and
+    /// so is one that cannot be read: it is named by `inspect`.
+    pub fn containers(&self) -> Result<Vec<report::Container>> {
+        let mut names = HashMap::new();
+        let mut all: Vec<_> = Dir::all(&self.home)?
+            .into_iter()
+            .filter_map(|id| self.look(&Dir::new(&self.home, &id), &mut names).ok())
+            .filter(|c| !matches!(c.state.status, Status::Creating))
+            .collect();
+        all.sort_by(|a, b| b.config.created.cmp(&a.config.created));
+        Ok(all)
+    }
+
+    pub fn container(&self, name: &str) -> Result<report::Container> {
+        self.look(&self.find(name)?, &mut HashMap::new())
+    }
+
+    fn look(
+        &self,
+        dir: &Dir,
+        names: &mut HashMap<(Digest, String), String>,
+    ) -> Result<report::Container> {
+        let config = dir.config()?;
+        let settings = dir.settings()?;
+        let mut state = dir.state()?;
+        let monitored = self.is_held(dir);
+        if state.status == Status::Running
+            && state.process.as_ref().is_none_or(|process| process.open().is_none())
+        {
+            state.process = None;
+            // With a monitor, the end is just being recorded.
+            if !monitored {
+                state.status = Status::Exited;
+                state.exit_code = sweep::UNKNOWN_EXIT;
+            }
+        }
+        let key = (config.image, config.image_name.clone());
+        let image_name = match names.get(&key) {
+            Some(name) => name.clone(),
+            None => {
+                let name = self.shown_image(&config.image, &config.image_name);
+                names.insert(key, name.clone());
+                name
+            }
+        };
+        Ok(report::Container {
+            endpoint: self.endpoint(&config, &state),
+            image_name,
+            monitored,
+            directory: dir.path().to_path_buf(),
+            volumes: self.home.root.join("volumes"),
+            config,
+            settings,
+            state,
+        })
+    }
+
+    /// The name by which the container was made, while it still means the same image.
+    fn shown_image(&self, id: &Digest, name: &str) -> String {
+        let now = self.images().and_then(|store| store.resolve(name));
+        match now {
+            Ok(now) if now == *id => name.to_string(),
+            _ => id.short(),
+        }
+    }
+
+    fn is_held(&self, dir: &Dir) -> bool {
+        let path = self.home.run.join("live").join(dir.id.as_str());
+        // Opened for reading only: a reader makes no file.
+        let Ok(file) = fs::File::open(path) else { return false };
+        lock::is_held(&file, 0, Mode::Exclusive).unwrap_or(false)
+    }
+
+    /// The containers that use an image, for `rmi`.
+    pub fn image_users(&self) -> Result<Vec<(Digest, String, bool)>> {
+        let containers = self.containers()?;
+        Ok(containers
+            .into_iter()
+            .map(|c| (c.config.image, c.config.id.short().to_string(), c.is_running()))
+            .collect())
+    }
+
+    pub fn info(&self) -> Result<Info> {
+        let containers = self.containers()?;
+        let running = containers.iter().filter(|c| c.is_running()).count();
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let field = |text: &str, key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            line.map(|value| value.trim_matches('"').to_string())
+        };
+        let memory = read("/proc/meminfo");
+        let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib: u64 = memory
+            .and_then(|m| m.split_ascii_whitespace().next()?.parse().ok())
+            .unwrap_or_default();
+        Ok(Info {
+            stopped: containers.len() - running,
+            containers: containers.len(),
+            running,
+            images: self.images().and_then(|store| store.count()).unwrap_or_default(),
+            root: self.home.root.clone(),
+            storage: "overlay".into(),
+            cgroup_version: crate::oci::cgroup::Cgroups::detect()?.version(),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_string(),
+            operating_system: field(&read("/etc/os-release"), "PRETTY_NAME").unwrap_or_default(),
+            architecture: std::env::consts::ARCH.into(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: kib * 1024,
+            hostname: read("/proc/sys/kernel/hostname").trim().to_string(),
+            warnings: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! Creating and starting a container from its spec, as the runtime spec's lifecycle has it:
+//! `create` leaves the child set up and waiting at the gate; `start` opens the gate and returns
+//! when the program has been executed, or says why not.
+
+use super::cgroup::{Cgroup, Cgroups, Resources};
+use super::plan::{self, Inputs};
+use super::spec::{Mount, Spec};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::child::{self, Child, Frame, FrameKind, Plan};
+use crate::sys::step::Step;
+use crate::sys::{fd, mount, pidfd};
+use std::ffi::CString;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// Where the program's standard descriptors lead.
+#[derive(Clone, Copy)]
+pub enum Stdio<'a> {
+    Files([BorrowedFd<'a>; 3]),
+    /// A new terminal of the container's own; `Running::terminal` is its master.
+    Terminal,
+}
+
+pub struct Create<'a> {
+    pub spec: &'a Spec,
+    pub stdio: Stdio<'a>,
+    /// rtnetlink requests that the child sends in its network namespace, once the gate is open.
+    pub network: Vec<Vec<u8>>,
+}
+
+/// A root that is mounted nowhere yet.
+pub struct Root(OwnedFd);
+
+impl Root {
+    /// Mounts the root a spec asks for: its first mount where that is one on `/`, else the
+    /// directory `root.path`.
+    pub fn mount(spec: &Spec) -> Result<Root> {
+        match spec.mounts.first().filter(|m| m.destination == "/") {
+            Some(first) => Root::of_mount(first),
+            None => {
+                let path = CString::new(spec.root.path.as_str()).unwrap_or_default();
+                Ok(Root(mount::clone_tree(&path).on("mount", &spec.root.path)?))
+            }
+        }
+    }
+
+    /// Mounts an overlay, from its options in the words of mount(8): `lowerdir` top first,
+    /// `upperdir` and `workdir`, `volatile`.
+    pub fn of_mount(overlay: &Mount) -> Result<Root> {
+        let value = |key: &str| {
+            overlay.options.iter().find_map(|o| o.strip_prefix(key)?.strip_prefix('='))
+        };
+        let lower: Vec<&Path> =
+            value("lowerdir").unwrap_or_default().split(':').rev().map(Path::new).collect();
+        let upper = value("upperdir").map(Path::new).zip(value("workdir").map(Path::new));
+        let volatile = overlay.options.iter().any(|o| o == "volatile");
+        let tree = mount::Overlay { lower: &lower, upper, volatile }.mount().map_err(|e| {
+            let error = Error::os("mount the container's overlay", "", e);
+            match error.errno() {
+                Some(19) => error.hint("the kernel has no overlayfs: modprobe overlay"),
+                _ => error,
+            }
+        })?;
+        Ok(Root(tree))
+    }
+
+    /// As `read_in_root`.
+    pub fn read(&self, path: &str) -> String {
+        read_in_root(self.0.as_fd(), path)
+    }
+}
+
+/// A file below `root` as text, whatever links lead to it inside; empty where there is none, or
+/// where it is not a file. At most a megabyte is read.
+pub fn read_in_root(root: BorrowedFd, path: &str) -> String {
+    const MOST: u64 = 1 << 20;
+    let mut text = Vec::new();
+    if let Ok(file) = crate::sys::fs::open_in_root(root, path)
+        && file.metadata().is_ok_and(|m| m.is_file())
+    {
+        // A file that cannot be read has no users.
+        let _ = file.take(MOST).read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A container whose first process waits at the gate. Dropped, the process gives up and ends, and
+/// the cgroup goes with it.
+#[must_use]
+pub struct Created {
+    pub child: Child,
+    pub cgroup: Option<Cgroup>,
+    gate: OwnedFd,
+    report: OwnedFd,
+    has_terminal: bool,
+    steps: Vec<String>,
+    program: String,
+}
+
+pub struct Running {
+    pub child: Child,
+    pub cgroup: Option<Cgroup>,
+    /// The master of the container's terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+pub fn create(create: Create, root: &Root) -> Result<Created> {
+    let spec = create.spec;
+    let cgroups = Cgroups::detect()?;
+    let cgroup = match spec.linux.cgroups_path.as_str() {
+        "" => None,
+        path => {
+            let none = Resources::default();
+            Some(cgroups.create(path, spec.linux.resources.as_ref().unwrap_or(&none))?)
+        }
+    };
+    let mut cgroup = CgroupGuard(cgroup);
+    let join = match &cgroup.0 {
+        Some(cgroup) => cgroup.join_files()?,
+        None => Vec::new(),
+    };
+    let (gate, child_gate) = fd::socket_pair().on("socketpair", "")?;
+    let inputs = Inputs {
+        root: root.as_fd(),
+        gate: child_gate.as_fd(),
+        cgroup: &join,
+        cgroup_views: &cgroups.views(),
+        stdio: create.stdio,
+        network: create.network,
+    };
+    let plan = plan::build(spec, &inputs)?;
+    let (child, report) = clone(&plan, plan::clone_flags(&spec.linux.namespaces))?;
+    Ok(Created {
+        child,
+        cgroup: cgroup.0.take(),
+        gate,
+        report,
+        has_terminal: matches!(create.stdio, Stdio::Terminal),
+        steps: describe(&plan),
+        program: spec.process.args.first().cloned().unwrap_or_default(),
+    })
+}
+
+/// Removes a cgroup that no container came to live in.
+struct CgroupGuard(Option<Cgroup>);
+
+impl Drop for CgroupGuard {
+    fn drop(&mut self) {
+        if let Some(cgroup) = self.0.take() {
+            // On the way out of a failed create, whose error is the one to tell.
+            let _ = cgroup.remove();
+        }
+    }
+}
+
+impl Created {
+    /// Opens the gate and waits until the program is executed.
+    ///
+    /// On error the child is gone and reaped, and its cgroup removed.
+    pub fn start(mut self) -> Result<Running> {
+        let terminal = match self.has_terminal {
+            true => fd::receive_fd(self.gate.as_fd()).on("receive", "the terminal")?,
+            false => None,
+        };
+        // A child that failed before the gate is not there to read; its frame tells.
+        let opened = fd::send(self.gate.as_fd(), b"g");
+        match outcome(self.report.as_fd(), &self.steps, &self.program) {
+            Ok(()) => {
+                opened.on("start", "the container's first process")?;
+                Ok(Running { child: self.child, cgroup: self.cgroup.take(), terminal })
+            }
+            Err(error) => {
+                drop(self.gate);
+                // It reported and is on its way out, or is dead already.
+                let _ = pidfd::wait(self.child.pidfd.as_fd());
+                drop(CgroupGuard(self.cgroup.take()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives up: the child ends, and its cgroup goes.
+    pub fn abandon(mut self) {
+        drop(self.gate);
+        let _ = pidfd::wait(self.child.pidfd.as_fd());
+        drop(CgroupGuard(self.cgroup.take()));
+    }
+}
+
+/// Clones a child that walks `plan`: (child, the pipe of its frames).
+pub fn clone(plan: &Plan, flags: i32) -> Result<(Child, OwnedFd)> {
+    let (report, child_report) = fd::pipe().on("pipe", "")?;
+    let child = child::spawn(plan, flags, child_report.as_fd(), 0).map_err(|e| {
+        let error = Error::os("clone3", "", e);
+        match error.errno() {
+            Some(1) => error.hint("containers need root (CAP_SYS_ADMIN)"),
+            _ => error,
+        }
+    })?;
+    Ok((child, report))
+}
+
+pub fn describe(plan: &Plan) -> Vec<String> {
+    plan.steps().iter().map(Step::describe).collect()
+}
+
+/// Reads a child's frames to their end. `Ok` where the program is being executed.
+pub fn outcome(report: BorrowedFd, steps: &[String], program: &str) -> Result<()> {
+    let mut ready = false;
+    let mut frame = [0; Frame::LEN];
+    loop {
+        match fd::read(report, &mut frame) {
+            Ok(Frame::LEN) => match Frame::decode(&frame).kind {
+                FrameKind::Ready => ready = true,
+                FrameKind::Failed { step, errno } => {
+                    let source = io::Error::from_raw_os_error(errno);
+                    if step + 1 == steps.len() {
+                        return Err(Error::Exec { program: program.to_string(), source });
+                    }
+                    let attempt = steps.get(step).cloned().unwrap_or_default();
+                    let error = Error::os("cannot", attempt, source);
+                    return Err(match errno {
+                        1 => error.hint("containers need root (CAP_SYS_ADMIN)"),
+                        _ => error,
+                    });
+                }
+            },
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) if ready => return Ok(()),
+            Ok(_) => {
+                return Err(Error::Conflict(
+                    "the container's first process died while it was set up".to_string(),
+                ));
+            }
+            Err(e) => return Err(Error::os("read", "the child's report", e)),
+        }
+    }
+}

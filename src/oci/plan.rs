@@ -1,0 +1,331 @@
+//! From config.json to the steps of the container's first process. Pure but for looking at what
+//! kind of file a bind mount's source is.
+//!
+//! The order is the one runc keeps: cgroup before the cgroup namespace, mounts before the network
+//! (the parent makes the link meanwhile), the filter before privileges go, privileges last.
+
+use super::cgroup::View;
+use super::create::Stdio;
+use super::spec::{Device, Mount, Namespace, NamespaceKind, Process, Spec};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::child::Plan;
+use crate::sys::mount::attr;
+use crate::sys::namespace;
+use crate::sys::step::{Entry, Exec, FdSource, Missing, Step, Target};
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What the plan refers to and the caller keeps open until the clone.
+pub struct Inputs<'a> {
+    /// The root, detached.
+    pub root: BorrowedFd<'a>,
+    /// The child's end of the gate.
+    pub gate: BorrowedFd<'a>,
+    /// Writing `0` to each joins the cgroup.
+    pub cgroup: &'a [OwnedFd],
+    /// What a mount of type `cgroup` consists of.
+    pub cgroup_views: &'a [View],
+    pub stdio: Stdio<'a>,
+    /// rtnetlink requests to send in the container's network namespace, after the gate.
+    pub network: Vec<Vec<u8>>,
+}
+
+/// The `CLONE_NEW*` flags with which the child is cloned: all new namespaces but the cgroup's,
+/// which begins where its maker stands and so must wait until the child has joined its cgroup.
+pub fn clone_flags(namespaces: &[Namespace]) -> i32 {
+    let new = namespaces.iter().filter(|n| n.path.is_none() && n.kind != NamespaceKind::Cgroup);
+    new.fold(0, |flags, n| flags | flag(n.kind))
+}
+
+pub fn flag(kind: NamespaceKind) -> i32 {
+    match kind {
+        NamespaceKind::Pid => namespace::PID,
+        NamespaceKind::Network => namespace::NETWORK,
+        NamespaceKind::Mount => namespace::MOUNT,
+        NamespaceKind::Ipc => namespace::IPC,
+        NamespaceKind::Uts => namespace::UTS,
+        NamespaceKind::Cgroup => namespace::CGROUP,
+    }
+}
+
+pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
+    let mut plan = Plan::new();
+    plan.push(Step::NewSession);
+    plan.push(Step::Umask(0));
+    plan.push(Step::DefaultSignals { mask: 0 });
+    join_cgroup(&mut plan, inputs.cgroup);
+    if spec.linux.namespaces.iter().any(|n| n.kind == NamespaceKind::Cgroup && n.path.is_none()) {
+        plan.push(Step::Unshare(namespace::CGROUP));
+    }
+    if let Some(score) = spec.process.oom_score_adj {
+        plan.push(Step::WriteFile {
+            path: c"/proc/self/oom_score_adj".to_owned(),
+            data: score.to_string().into_bytes(),
+        });
+    }
+    plan.push(Step::PrivateMounts);
+    plan.push(Step::AttachRoot { tree: inputs.root, at: text("root.path", &spec.root.path)? });
+    for mount in spec.mounts.iter().filter(|m| m.destination != "/") {
+        add_mount(&mut plan, mount, spec, inputs)?;
+    }
+    if let Some(size) = spec.process.terminal.then_some(spec.process.console_size) {
+        let (rows, columns) = size.map_or((24, 80), |s| (s.height, s.width));
+        plan.push(Step::Terminal { socket: inputs.gate, rows, columns, console: true });
+    }
+    for path in &spec.linux.masked_paths {
+        plan.push(Step::Mask(target(path, Missing::Skip)?));
+    }
+    for path in &spec.linux.readonly_paths {
+        plan.push(Step::CloneInRoot(target(path, Missing::Skip)?));
+        plan.push(Step::MountAttr { set: attr::READ_ONLY, recursive: true });
+        plan.push(Step::Attach(target(path, Missing::Skip)?));
+    }
+    plan.push(Step::MakeDirs(target(&spec.process.cwd, Missing::MakeDir)?));
+    if spec.root.readonly {
+        plan.push(Step::ReadOnlyRoot);
+    }
+    if spec.has_namespace(NamespaceKind::Uts) {
+        if !spec.hostname.is_empty() {
+            plan.push(Step::HostName(spec.hostname.clone().into_bytes()));
+        }
+        if !spec.domainname.is_empty() {
+            plan.push(Step::DomainName(spec.domainname.clone().into_bytes()));
+        }
+    }
+    plan.push(Step::Await(inputs.gate));
+    if !inputs.network.is_empty() {
+        plan.push(Step::Netlink(inputs.network.clone()));
+    }
+    plan.push(Step::PivotRoot);
+    let filter = match &spec.linux.seccomp {
+        Some(profile) => Some(super::seccomp::compile(profile)?),
+        None => None,
+    };
+    run_process(&mut plan, &spec.process, filter, inputs.stdio)?;
+    Ok(plan)
+}
+
+/// The steps that put the child into a cgroup.
+pub fn join_cgroup<'a>(plan: &mut Plan<'a>, files: &'a [OwnedFd]) {
+    for file in files {
+        plan.push(Step::WriteFd { fd: file.as_fd(), data: b"0".to_vec() });
+    }
+}
+
+/// The last part, shared with `exec`: limits, descriptors, privileges, the program.
+pub fn run_process<'a>(
+    plan: &mut Plan<'a>,
+    process: &Process,
+    filter: Option<Vec<crate::sys::bpf::Insn>>,
+    stdio: Stdio<'a>,
+) -> Result<()> {
+    for limit in &process.rlimits {
+        let resource = crate::sys::limit::number(&limit.kind).ok_or_else(|| {
+            Error::invalid(format!("process.rlimits: unknown resource limit \"{}\"", limit.kind))
+        })?;
+        plan.push(Step::ResourceLimit { resource, soft: limit.soft, hard: limit.hard });
+    }
+    plan.push(Step::Chdir(text("process.cwd", &process.cwd)?));
+    let sources = match stdio {
+        Stdio::Files(files) => files.map(FdSource::Fd),
+        Stdio::Terminal => [FdSource::Terminal; 3],
+    };
+    if let Stdio::Terminal = stdio {
+        plan.push(Step::ControllingTerminal(FdSource::Terminal));
+    }
+    let caps = process.capabilities;
+    if let Some(caps) = caps {
+        plan.push(Step::BoundingSet(caps.bounding.0));
+    }
+    let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
+    if let Some(filter) = early {
+        plan.push(Step::Seccomp(filter));
+    }
+    if caps.is_some() {
+        plan.push(Step::KeepCapabilities);
+    }
+    let user = &process.user;
+    plan.push(Step::SetGroups(user.additional_gids.clone()));
+    plan.push(Step::SetGid(user.gid));
+    plan.push(Step::SetUid(user.uid));
+    if let Some(caps) = caps {
+        plan.push(Step::Capabilities {
+            effective: caps.effective.0,
+            permitted: caps.permitted.0,
+            inheritable: caps.inheritable.0,
+        });
+        plan.push(Step::AmbientSet(caps.ambient.0));
+    }
+    if process.no_new_privileges {
+        plan.push(Step::NoNewPrivileges);
+    }
+    if let Some(filter) = late {
+        plan.push(Step::Seccomp(filter));
+    }
+    plan.push(Step::Umask(user.umask.unwrap_or(0o022)));
+    plan.push(Step::Descriptors(sources.into_iter().zip(0..).collect()));
+    plan.push(Step::Report);
+    plan.push(Step::Exec(exec(process)?));
+    Ok(())
+}
+
+fn exec(process: &Process) -> Result<Exec> {
+    let args = process.args.iter().map(|arg| text("process.args", arg));
+    let args = args.collect::<Result<Vec<CString>>>()?;
+    let env = process.env.iter().map(|var| text("process.env", var));
+    let env = env.collect::<Result<Vec<CString>>>()?;
+    let program = args.first().ok_or_else(|| {
+        Error::invalid("no command to run").hint("give one after the image's name")
+    })?;
+    let path = process.env.iter().rev().find_map(|var| var.strip_prefix("PATH="));
+    Ok(Exec::new(Exec::search(program, path.unwrap_or_default().as_bytes()), args, env))
+}
+
+fn add_mount<'a>(
+    plan: &mut Plan<'a>,
+    mount: &Mount,
+    spec: &Spec,
+    inputs: &Inputs<'a>,
+) -> Result<()> {
+    let options = Options::parse(&mount.options);
+    if let Some(recursive) = options.bind {
+        let is_dir = std::fs::metadata(&mount.source).on("mount", &mount.source)?.is_dir();
+        let missing = if is_dir { Missing::MakeDir } else { Missing::MakeFile };
+        plan.push(Step::CloneTree { path: text("mounts", &mount.source)?, recursive });
+        if options.attr != 0 {
+            plan.push(Step::MountAttr { set: options.attr, recursive });
+        }
+        plan.push(Step::Attach(target(&mount.destination, missing)?));
+        return Ok(());
+    }
+    if mount.kind == "cgroup" {
+        return add_cgroup_mounts(plan, mount, options.attr, inputs.cgroup_views);
+    }
+    plan.push(Step::OpenFs { kind: text("mounts", &mount.kind)?, options: options.data()? });
+    let is_dev = mount.destination == "/dev" && mount.kind == "tmpfs";
+    if is_dev {
+        plan.push(Step::Make(dev_entries(&spec.linux.devices)?));
+    }
+    if options.attr != 0 {
+        plan.push(Step::MountAttr { set: options.attr, recursive: false });
+    }
+    plan.push(Step::Attach(target(&mount.destination, Missing::MakeDir)?));
+    Ok(())
+}
+
+/// v2 is one mount; v1 is a tmpfs with one mount a hierarchy, made read-only last.
+fn add_cgroup_mounts(
+    plan: &mut Plan,
+    mount: &Mount,
+    attributes: u64,
+    hierarchies: &[View],
+) -> Result<()> {
+    if hierarchies.iter().any(|h| !h.name.is_empty()) {
+        plan.push(Step::OpenFs { kind: c"tmpfs".to_owned(), options: Vec::new() });
+        let dir = |h: &View| {
+            Ok(Entry::Dir { name: text("cgroup", &h.name)?, mode: 0o755 })
+        };
+        plan.push(Step::Make(hierarchies.iter().map(dir).collect::<Result<_>>()?));
+        plan.push(Step::MountAttr { set: attributes, recursive: false });
+        plan.push(Step::Attach(target(&mount.destination, Missing::MakeDir)?));
+    }
+    for hierarchy in hierarchies {
+        let options = Options { data: hierarchy.options.clone(), ..Options::default() }.data()?;
+        plan.push(Step::OpenFs { kind: text("cgroup", hierarchy.kind)?, options });
+        plan.push(Step::MountAttr { set: attributes, recursive: false });
+        let place = format!("{}/{}", mount.destination, hierarchy.name);
+        plan.push(Step::Attach(target(&place, Missing::MakeDir)?));
+    }
+    Ok(())
+}
+
+/// A mount's options, sorted: attributes of the mount, and data for the file system.
+#[derive(Default)]
+struct Options {
+    attr: u64,
+    /// A bind mount, and whether recursive.
+    bind: Option<bool>,
+    data: Vec<String>,
+}
+
+impl Options {
+    /// mount(8)'s words. Propagation words are dropped: all mounts of a container are private.
+    fn parse(words: &[String]) -> Options {
+        let mut options = Options::default();
+        for word in words.iter().flat_map(|w| w.split(',')) {
+            match word {
+                "bind" => options.bind = Some(false),
+                "rbind" => options.bind = Some(true),
+                "ro" => options.attr |= attr::READ_ONLY,
+                "nosuid" => options.attr |= attr::NO_SUID,
+                "nodev" => options.attr |= attr::NO_DEV,
+                "noexec" => options.attr |= attr::NO_EXEC,
+                "noatime" => options.attr |= attr::NO_ATIME,
+                "strictatime" => options.attr |= attr::STRICT_ATIME,
+                "rw" | "suid" | "dev" | "exec" | "relatime" | "defaults" | "" => {}
+                "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {}
+                "unbindable" | "runbindable" => {}
+                other => options.data.push(other.to_string()),
+            }
+        }
+        options
+    }
+
+    fn data(&self) -> Result<Vec<(CString, Option<CString>)>> {
+        let pair = |word: &String| match word.split_once('=') {
+            Some((key, value)) => Ok((text("mounts", key)?, Some(text("mounts", value)?))),
+            None => Ok((text("mounts", word)?, None)),
+        };
+        self.data.iter().map(pair).collect()
+    }
+}
+
+/// The devices of every container (config-linux.md, "Default Devices"), the links of /dev, and
+/// `more`.
+fn dev_entries(more: &[Device]) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for name in [c"pts", c"shm", c"mqueue"] {
+        entries.push(Entry::Dir { name: name.to_owned(), mode: 0o755 });
+    }
+    for (name, minor) in [(c"null", 3), (c"zero", 5), (c"full", 7), (c"random", 8), (c"urandom", 9)]
+    {
+        let dev = namespace::device(1, minor);
+        entries.push(Entry::Device { name: name.to_owned(), mode: 0o666, dev });
+    }
+    let dev = namespace::device(5, 0);
+    entries.push(Entry::Device { name: c"tty".to_owned(), mode: 0o666, dev });
+    for (name, to) in [
+        (c"ptmx", c"pts/ptmx"),
+        (c"fd", c"/proc/self/fd"),
+        (c"stdin", c"/proc/self/fd/0"),
+        (c"stdout", c"/proc/self/fd/1"),
+        (c"stderr", c"/proc/self/fd/2"),
+        (c"core", c"/proc/kcore"),
+    ] {
+        entries.push(Entry::Link { name: name.to_owned(), to: to.to_owned() });
+    }
+    for device in more {
+        let name = device.path.strip_prefix("/dev/").filter(|n| !n.contains('/'));
+        let name = name.ok_or_else(|| {
+            Error::invalid(format!("linux.devices: \"{}\" is not directly in /dev", device.path))
+        })?;
+        let kind = if device.kind == "b" { namespace::BLOCK } else { 0 };
+        entries.push(Entry::Device {
+            name: text("linux.devices", name)?,
+            mode: device.file_mode.unwrap_or(0o666) | kind,
+            dev: namespace::device(device.major, device.minor),
+        });
+    }
+    Ok(entries)
+}
+
+pub fn target(path: &str, missing: Missing) -> Result<Target> {
+    Target::new(path.as_bytes(), missing)
+        .map_err(|_| Error::invalid(format!("\"{}\" holds a NUL byte", path.escape_default())))
+}
+
+fn text(field: &str, value: &str) -> Result<CString> {
+    CString::new(value).map_err(|_| {
+        Error::invalid(format!("{field}: \"{}\" holds a NUL byte", value.escape_default()))
+    })
+}

@@ -1,0 +1,32 @@
+//! Namespaces by their clone(2) flags, joining one, and device numbers.
+
+use super::check;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+pub const PID: i32 = libc::CLONE_NEWPID;
+pub const NETWORK: i32 = libc::CLONE_NEWNET;
+pub const MOUNT: i32 = libc::CLONE_NEWNS;
+pub const IPC: i32 = libc::CLONE_NEWIPC;
+pub const UTS: i32 = libc::CLONE_NEWUTS;
+pub const CGROUP: i32 = libc::CLONE_NEWCGROUP;
+
+/// Joins namespaces of the process behind a pidfd. `PID` counts for our children only.
+pub fn join(process: BorrowedFd, kinds: i32) -> io::Result<()> {
+    // SAFETY: integers only.
+    check(unsafe { libc::setns(process.as_raw_fd(), kinds) })?;
+    Ok(())
+}
+
+/// makedev(3)
+pub fn device(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor)
+}
+
+/// The type bits of a block device's mode.
+pub const BLOCK: u32 = libc::S_IFBLK;
+
+/// major(3) and minor(3)
+pub fn device_numbers(dev: u64) -> (u32, u32) {
+    (libc::major(dev), libc::minor(dev))
+}

@@ -1,0 +1,51 @@
+//! Terminals: their size, and raw mode for as long as a guard lives (termios(3)).
+
+use super::check;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+/// Rows and columns.
+pub fn size(fd: BorrowedFd) -> io::Result<(u16, u16)> {
+    // SAFETY: all-zero is a valid winsize, which the ioctl fills.
+    unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        check(libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ as _, &raw mut size))?;
+        Ok((size.ws_row, size.ws_col))
+    }
+}
+
+pub fn set_size(fd: BorrowedFd, rows: u16, columns: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the ioctl reads the live struct.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) })?;
+    Ok(())
+}
+
+/// A terminal in raw mode; put back as it was when dropped.
+#[must_use = "the terminal is raw only as long as the guard lives"]
+pub struct Raw {
+    fd: OwnedFd,
+    before: libc::termios,
+}
+
+impl Raw {
+    pub fn enter(fd: BorrowedFd) -> io::Result<Raw> {
+        let fd = fd.try_clone_to_owned()?;
+        // SAFETY: all-zero is a valid termios, which tcgetattr fills.
+        unsafe {
+            let mut now: libc::termios = std::mem::zeroed();
+            check(libc::tcgetattr(fd.as_raw_fd(), &raw mut now))?;
+            let before = now;
+            libc::cfmakeraw(&raw mut now);
+            check(libc::tcsetattr(fd.as_raw_fd(), libc::TCSADRAIN, &raw const now))?;
+            Ok(Raw { fd, before })
+        }
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // SAFETY: the saved settings of this very terminal; there is no cure if it is gone.
+        unsafe { libc::tcsetattr(self.fd.as_raw_fd(), libc::TCSADRAIN, &raw const self.before) };
+    }
+}
