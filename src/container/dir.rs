@@ -258,7 +258,9 @@ pub fn claim_name(home: &Home, name: &ContainerName, id: &ContainerId) -> Result
     let path = home.root.join("names").join(name.as_str());
     // Written aside and linked into place, so that no reader sees it empty.
     let aside = home.root.join("names").join(format!(".{id}.new"));
-    fs::File::create(&aside).and_then(|mut f| f.write_all(id.as_str().as_bytes())).on("write", &aside)?;
+    fs::File::create(&aside)
+        .and_then(|mut f| f.write_all(id.as_str().as_bytes()))
+        .on("write", &aside)?;
     let linked = fs::hard_link(&aside, &path);
     gone_is_fine(fs::remove_file(&aside)).on("remove", &aside)?;
     match linked {

@@ -17,28 +17,49 @@ pub const MAX_LEN: usize = 1 << 20;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Frame {
-    Hello { version: u16, features: u32 },
+    Hello {
+        version: u16,
+        features: u32,
+    },
     // --- to the monitor
     /// Send us these outputs from here on, and take our stdin where asked.
-    Attach { stdin: bool, stdout: bool, stderr: bool },
+    Attach {
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+    },
     Stdin(Vec<u8>),
     /// End-of-file on the container's stdin.
     StdinClose,
-    Resize { rows: u16, columns: u16 },
+    Resize {
+        rows: u16,
+        columns: u16,
+    },
     /// Stop the container: this signal, then SIGKILL after `seconds` (never, where `None`).
-    Stop { signal: u8, seconds: Option<u32> },
+    Stop {
+        signal: u8,
+        seconds: Option<u32>,
+    },
     // --- from the monitor
     /// The program is being executed.
     Started,
     /// It could not be started: the exit code for it, the error and its hint.
-    Failed { code: u8, text: String, hint: String },
+    Failed {
+        code: u8,
+        text: String,
+        hint: String,
+    },
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
     /// The client did not keep up: no more output comes. The log has it all.
     Lagged,
     /// It ended, is recorded, and what was its is cleared away.
-    Exited { code: i32 },
-    Unknown { kind: u8 },
+    Exited {
+        code: i32,
+    },
+    Unknown {
+        kind: u8,
+    },
 }
 
 mod kind {

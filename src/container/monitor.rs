@@ -75,7 +75,8 @@ impl Monitor {
         let path = dir.socket();
         let mut listener = UnixListener::bind(&path).on("listen on", &path)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).on("watch", &path)?;
-        let log = File::options().create(true).append(true).open(dir.log()).on("open", dir.log())?;
+        let log =
+            File::options().create(true).append(true).open(dir.log()).on("open", dir.log())?;
         let mut monitor = Monitor {
             poll,
             listener,

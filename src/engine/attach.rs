@@ -1,15 +1,13 @@
 //! Being attached to a container through its monitor.
 
+use super::Engine;
 use super::session::{self, End, Output, Peer};
 use super::start::Started;
-use super::Engine;
 use crate::container::{Client, Dir, Frame, Status};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::pidfd;
 use crate::types::Signal;
 use std::os::fd::{AsFd, BorrowedFd};
-
-pub use super::session::{End as AttachEnd, Options as AttachOptions};
 
 impl Engine {
     /// Attaches to a container that runs.
@@ -27,12 +25,13 @@ impl Engine {
     pub fn follow(
         &self,
         started: Started,
+        standard: session::Standard,
         options: session::Options,
         signals: &crate::sys::signal::SignalFd,
     ) -> Result<End> {
         let dir = Dir::new(&self.home, &started.id);
         let mut peer = Attached { client: started.client, dir };
-        session::run(&mut peer, options, signals)
+        session::run(&mut peer, standard, options, signals)
     }
 }
 

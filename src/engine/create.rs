@@ -2,9 +2,7 @@
 
 use super::options::{MountSpec, Options, Source, merge_env};
 use super::{Engine, names};
-use crate::container::{
-    Config, Dir, Live, Mount, MountKind, Settings, State, Status, dir,
-};
+use crate::container::{Config, Dir, Live, Mount, MountKind, Settings, State, Status, dir};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
 use crate::types::{ContainerId, ContainerName, Signal, Timestamp};
@@ -95,9 +93,9 @@ impl Engine {
         for mount in &config.mounts {
             let source = self.mount_source(mount);
             if !source.exists() {
-                std::fs::create_dir_all(&source).on("create", &source).doing(|| {
-                    format!("prepare the volume {}", mount.target)
-                })?;
+                std::fs::create_dir_all(&source)
+                    .on("create", &source)
+                    .doing(|| format!("prepare the volume {}", mount.target))?;
             }
         }
         Ok(())
@@ -186,6 +184,6 @@ fn mounts(options: &Options, volumes: &BTreeSet<String>) -> Result<Vec<Mount>> {
         };
         mounts.push(Mount { kind, source, target: spec.target, read_only: spec.read_only });
     }
-    mounts.sort_by(|a, b| a.target.split('/').count().cmp(&b.target.split('/').count()));
+    mounts.sort_by_key(|mount: &Mount| mount.target.split('/').count());
     Ok(mounts)
 }

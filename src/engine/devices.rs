@@ -8,8 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 /// The device nodes directly in /dev, but for those every container has of its own.
 pub fn of_host() -> Result<Vec<Device>> {
-    const OWN: [&str; 8] =
-        ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"];
+    const OWN: [&str; 8] = ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"];
     let mut devices = Vec::new();
     for entry in fs::read_dir("/dev").on("read", "/dev")? {
         let entry = entry.on("read", "/dev")?;

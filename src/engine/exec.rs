@@ -4,7 +4,7 @@
 //! It enters the container's namespaces by its first process's pidfd, its cgroup, and gets the
 //! container's capabilities and seccomp filter.
 
-use super::session::{self, Direct, End};
+use super::session::{self, Direct, End, Standard};
 use super::{Engine, spec, user};
 use crate::container::{Config, Dir, Network, Terminal};
 use crate::error::{OsContext, Result};
@@ -33,7 +33,13 @@ pub struct ExecOptions {
 
 impl Engine {
     /// Runs a program in a container and gives its exit code; 0 at once with `detach`.
-    pub fn exec(&self, name: &str, options: &ExecOptions, signals: &SignalFd) -> Result<i32> {
+    pub fn exec(
+        &self,
+        name: &str,
+        options: &ExecOptions,
+        standard: Standard,
+        signals: &SignalFd,
+    ) -> Result<i32> {
         self.begin()?;
         let dir = self.find(name)?;
         let config = dir.config()?;
@@ -49,22 +55,20 @@ impl Engine {
         let null = File::options().read(true).write(true).open("/dev/null");
         let null: OwnedFd = null.on("open", "/dev/null")?.into();
         let (ours, theirs) = fd::socket_pair().on("socketpair", "")?;
-        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let none = null.as_fd();
         let stdio = match (options.tty, options.detach) {
             (_, true) => Stdio::Files([none; 3]),
             (Some(_), _) => Stdio::Terminal,
             (None, _) => {
-                let stdin = if options.stdin { stdin.as_fd() } else { none };
-                Stdio::Files([stdin, stdout.as_fd(), stderr.as_fd()])
+                let stdin = if options.stdin { standard.input } else { none };
+                Stdio::Files([stdin, standard.output, standard.error])
             }
         };
         let mut plan = Plan::new();
         plan.push(Step::NewSession);
         plan.push(Step::DefaultSignals { mask: 0 });
         plan::join_cgroup(&mut plan, &cgroup);
-        let mut kinds =
-            namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::CGROUP;
+        let mut kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::CGROUP;
         if config.network != Network::Host {
             kinds |= namespace::NETWORK;
         }
@@ -109,7 +113,7 @@ impl Engine {
                     sig_proxy: true,
                     detach_keys: None,
                 };
-                match session::run(&mut peer, session, signals)? {
+                match session::run(&mut peer, standard, session, signals)? {
                     End::Exited(code) => Ok(code),
                     End::Detached => Ok(0),
                 }
@@ -140,7 +144,7 @@ fn process_of(dir: &Dir, config: &Config, options: &ExecOptions) -> Result<Proce
     let pid = dir.state()?.process.map(|process| process.pid);
     let root = pid.map(|pid| format!("/proc/{pid}/root")).unwrap_or_default();
     let root = File::open(&root).on("open", &root)?;
-    let read = |path: &str| crate::oci::create::read_in_root(root.as_fd(), path);
+    let read = |path: &str| create::read_in_root(root.as_fd(), path);
     let account = user::look_up(text, &read("etc/passwd"), &read("etc/group"))?;
     let mut env = spec::environment(&Config { tty: options.tty, ..config.clone() }, &account.home);
     for var in &options.env {

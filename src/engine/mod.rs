@@ -4,12 +4,12 @@
 //! it is missing, checks its version, and sweeps what the dead left (`sweep`). Readers do none of
 //! it: they work while anything else is stuck.
 
-pub mod image;
-pub mod attach;
+mod attach;
 mod create;
 mod devices;
 mod exec;
 mod find;
+pub mod image;
 mod kill;
 mod monitor;
 mod names;
@@ -78,9 +78,10 @@ impl Engine {
         let version = self.home.root.join("version");
         match fs::read_to_string(&version) {
             Ok(text) => {
-                let found: u32 = text.trim().parse().map_err(|_| {
-                    Error::Damaged(format!("{}: not a number", version.display()))
-                })?;
+                let found: u32 = text
+                    .trim()
+                    .parse()
+                    .map_err(|_| Error::Damaged(format!("{}: not a number", version.display())))?;
                 if found > VERSION {
                     return Err(Error::Conflict(format!(
                         "{} has format {found}; this release knows up to {VERSION}",

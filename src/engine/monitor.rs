@@ -75,7 +75,8 @@ impl Engine {
         client: Option<OwnedFd>,
     ) -> Result<()> {
         let sealed = mount::sealed(&self.program).on("mount", &self.program)?;
-        let null = File::options().read(true).write(true).open("/dev/null").on("open", "/dev/null")?;
+        let null =
+            File::options().read(true).write(true).open("/dev/null").on("open", "/dev/null")?;
         let mut plan = Plan::new();
         plan.push(Step::NewSession);
         plan.push(Step::Umask(0o022));

@@ -14,10 +14,8 @@ impl Engine {
             Some(live) => live,
             None => {
                 let state = dir.state()?;
-                let busy = matches!(
-                    state.status,
-                    Status::Starting | Status::Running | Status::Restarting
-                );
+                let busy =
+                    matches!(state.status, Status::Starting | Status::Running | Status::Restarting);
                 if busy && !force {
                     return Err(Error::Conflict(format!("container {name} is running"))
                         .hint("stop it first, or use rm -f"));

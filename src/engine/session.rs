@@ -20,13 +20,22 @@ pub trait Peer {
     fn resize(&mut self, rows: u16, columns: u16) -> Result<()>;
     fn signal(&mut self, signal: Signal) -> Result<()>;
     /// Takes what has come; the exit code at the end.
-    fn receive(&mut self, sink: &mut dyn FnMut(Output, &[u8]) -> Result<()>) -> Result<Option<i32>>;
+    fn receive(&mut self, sink: &mut dyn FnMut(Output, &[u8]) -> Result<()>)
+    -> Result<Option<i32>>;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
     Stdout,
     Stderr,
+}
+
+/// The caller's own standard descriptors.
+#[derive(Clone, Copy, Debug)]
+pub struct Standard<'a> {
+    pub input: BorrowedFd<'a>,
+    pub output: BorrowedFd<'a>,
+    pub error: BorrowedFd<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +83,13 @@ pub fn catch_signals(sig_proxy: bool) -> Result<SignalFd> {
 }
 
 /// Runs the session. The terminal is put back as it was, whatever happens.
-pub fn run(peer: &mut dyn Peer, options: Options, signals: &SignalFd) -> Result<End> {
-    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let stdin = stdin.as_fd();
+pub fn run(
+    peer: &mut dyn Peer,
+    standard: Standard,
+    options: Options,
+    signals: &SignalFd,
+) -> Result<End> {
+    let stdin = standard.input;
     let is_terminal = options.tty && fd::is_terminal(stdin);
     let _raw = match is_terminal && options.stdin {
         true => Some(tty::Raw::enter(stdin).on("prepare", "the terminal")?),
@@ -97,8 +110,8 @@ pub fn run(peer: &mut dyn Peer, options: Options, signals: &SignalFd) -> Result<
             [0, 1, 2].map(|i| ready.get(i).copied().unwrap_or(false));
         if from_peer {
             let end = peer.receive(&mut |output, data| match output {
-                Output::Stdout => write_all(stdout.as_fd(), data),
-                Output::Stderr => write_all(stderr.as_fd(), data),
+                Output::Stdout => write_all(standard.output, data),
+                Output::Stderr => write_all(standard.error, data),
             })?;
             if let Some(code) = end {
                 return Ok(End::Exited(code));

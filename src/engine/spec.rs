@@ -140,12 +140,7 @@ fn owned(paths: &[&str]) -> Vec<String> {
 }
 
 fn mount(destination: &str, kind: &str, source: &str, options: Vec<String>) -> Mount {
-    Mount {
-        destination: destination.into(),
-        kind: kind.into(),
-        source: source.into(),
-        options,
-    }
+    Mount { destination: destination.into(), kind: kind.into(), source: source.into(), options }
 }
 
 fn system_mounts(config: &Config) -> Vec<Mount> {
@@ -154,7 +149,12 @@ fn system_mounts(config: &Config) -> Vec<Mount> {
     let with = |more: &[&str]| owned(&[&quiet, more].concat());
     vec![
         mount("/proc", "proc", "proc", with(&[])),
-        mount("/dev", "tmpfs", "tmpfs", owned(&["nosuid", "strictatime", "mode=755", "size=65536k"])),
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            owned(&["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        ),
         mount(
             "/dev/pts",
             "devpts",
@@ -180,11 +180,10 @@ fn own_files(dir: &Dir) -> Vec<Mount> {
 }
 
 fn namespaces(network: Network) -> Vec<Namespace> {
-    let is_host = network == Network::Host;
-    use NamespaceKind::*;
+    use NamespaceKind::{Cgroup, Ipc, Mount, Pid, Uts};
     let mut kinds = vec![Pid, Mount, Ipc, Uts, Cgroup];
-    if !is_host {
-        kinds.push(Network);
+    if network != Network::Host {
+        kinds.push(NamespaceKind::Network);
     }
     kinds.into_iter().map(|kind| Namespace { kind, path: None }).collect()
 }

@@ -41,10 +41,11 @@ impl Engine {
                 }
             }
             // It is just ending, or not there yet; either way it looks at what is wanted.
-            Err(e) if matches!(
-                e.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-            ) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) => {}
             Err(e) => return Err(e).on("connect to", dir.socket()),
         }
         // The monitor ended without a word: whatever it left is repaired by the next to hold it.

@@ -37,9 +37,9 @@ impl Engine {
     /// restart it does not return.
     pub fn supervise(&self, id: &ContainerId, mode: Mode) -> Result<()> {
         let dir = Dir::new(&self.home, id);
-        let guard = fd::inherited(LIVE_FD).map(Guard::from_fd).ok_or_else(|| {
-            Error::invalid("a monitor is started by the engine, not by hand")
-        })?;
+        let guard = fd::inherited(LIVE_FD)
+            .map(Guard::from_fd)
+            .ok_or_else(|| Error::invalid("a monitor is started by the engine, not by hand"))?;
         let live = Live::inherit(&dir, guard);
         let client = match mode {
             Mode::Start => fd::inherited(CLIENT_FD),
@@ -173,7 +173,8 @@ impl Engine {
         let layers = self.images()?.layer_dirs(&image)?;
         let layers: Vec<String> = layers.into_iter().map(text).collect();
         let root = Root::of_mount(&spec::root_mount(config, dir, &layers))?;
-        let account = user::look_up(&config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
+        let account =
+            user::look_up(&config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
         let channels = Channels::open(dir, config, account.user.uid)?;
         let attachment = self.prepare_network(dir, config)?;
         let given = Given {
@@ -183,11 +184,8 @@ impl Engine {
             devices: if config.privileged { devices::of_host()? } else { Vec::new() },
         };
         let spec = spec::compose(config, &settings, dir, given);
-        let create = Create {
-            spec: &spec,
-            stdio: channels.inside(),
-            network: attachment.requests(),
-        };
+        let create =
+            Create { spec: &spec, stdio: channels.inside(), network: attachment.requests() };
         let created = create::create(create, &root)?;
         drop(root);
         let written = ProcessId::of(created.child.pid).and_then(|process| {

@@ -33,7 +33,7 @@ impl Engine {
         Error::collect(errors)
     }
 
-    fn repair(&self, dir: &Dir, live: Live) -> Result<()> {
+    pub(super) fn repair(&self, dir: &Dir, live: Live) -> Result<()> {
         let state = match dir.state() {
             Ok(state) => state,
             // Nothing, or not yet anything, was written of it.

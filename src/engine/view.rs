@@ -1,12 +1,12 @@
 //! Looking: what readers are told. No locks, no repairs; what the files say is compared with the
 //! kernel.
 
+use super::report::{self, Info};
 use super::{Engine, sweep};
 use crate::container::{Dir, Status};
 use crate::error::Result;
 use crate::sys::lock::{self, Mode};
 use crate::types::Digest;
-use super::report::{self, Info};
 use std::collections::HashMap;
 use std::fs;
 
@@ -20,7 +20,7 @@ impl Engine {
             .filter_map(|id| self.look(&Dir::new(&self.home, &id), &mut names).ok())
             .filter(|c| !matches!(c.state.status, Status::Creating))
             .collect();
-        all.sort_by(|a, b| b.config.created.cmp(&a.config.created));
+        all.sort_by_key(|c| std::cmp::Reverse(c.config.created));
         Ok(all)
     }
 
@@ -110,7 +110,10 @@ impl Engine {
             stopped: containers.len() - running,
             containers: containers.len(),
             running,
-            images: self.images().and_then(|store| store.count()).unwrap_or_default(),
+            images: self
+                .images()
+                .and_then(|store| store.refs())
+                .map_or(0, |refs| refs.images().len()),
             root: self.home.root.clone(),
             storage: "overlay".into(),
             cgroup_version: crate::oci::cgroup::Cgroups::detect()?.version(),

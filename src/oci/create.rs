@@ -48,9 +48,8 @@ impl Root {
     /// Mounts an overlay, from its options in the words of mount(8): `lowerdir` top first,
     /// `upperdir` and `workdir`, `volatile`.
     pub fn of_mount(overlay: &Mount) -> Result<Root> {
-        let value = |key: &str| {
-            overlay.options.iter().find_map(|o| o.strip_prefix(key)?.strip_prefix('='))
-        };
+        let value =
+            |key: &str| overlay.options.iter().find_map(|o| o.strip_prefix(key)?.strip_prefix('='));
         let lower: Vec<&Path> =
             value("lowerdir").unwrap_or_default().split(':').rev().map(Path::new).collect();
         let upper = value("upperdir").map(Path::new).zip(value("workdir").map(Path::new));
@@ -76,7 +75,7 @@ impl Root {
 pub fn read_in_root(root: BorrowedFd, path: &str) -> String {
     const MOST: u64 = 1 << 20;
     let mut text = Vec::new();
-    if let Ok(file) = crate::sys::fs::open_in_root(root, path)
+    if let Ok(file) = fd::open_in_root(root, path)
         && file.metadata().is_ok_and(|m| m.is_file())
     {
         // A file that cannot be read has no users.

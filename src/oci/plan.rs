@@ -222,9 +222,7 @@ fn add_cgroup_mounts(
 ) -> Result<()> {
     if hierarchies.iter().any(|h| !h.name.is_empty()) {
         plan.push(Step::OpenFs { kind: c"tmpfs".to_owned(), options: Vec::new() });
-        let dir = |h: &View| {
-            Ok(Entry::Dir { name: text("cgroup", &h.name)?, mode: 0o755 })
-        };
+        let dir = |h: &View| Ok(Entry::Dir { name: text("cgroup", &h.name)?, mode: 0o755 });
         plan.push(Step::Make(hierarchies.iter().map(dir).collect::<Result<_>>()?));
         plan.push(Step::MountAttr { set: attributes, recursive: false });
         plan.push(Step::Attach(target(&mount.destination, Missing::MakeDir)?));

@@ -126,3 +126,20 @@ pub fn keep_on_exec(fd: BorrowedFd) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) })?;
     Ok(())
 }
+
+/// Opens `path` for reading as a process would whose root directory is `root`: links are
+/// followed, and stay inside (openat2(2), RESOLVE_IN_ROOT). Waits for nobody on a FIFO.
+pub fn open_in_root(root: BorrowedFd, path: &str) -> io::Result<std::fs::File> {
+    let path = std::ffi::CString::new(path)?;
+    // SAFETY: all-zero is a valid open_how.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    let (root, size) = (root.as_raw_fd(), size_of_val(&how));
+    // SAFETY: a C string and a struct of the size passed; the descriptor is new and ours.
+    unsafe {
+        let call = libc::SYS_openat2;
+        let fd = super::check_long(libc::syscall(call, root, path.as_ptr(), &raw const how, size))?;
+        Ok(OwnedFd::from_raw_fd(fd as i32).into())
+    }
+}

@@ -38,11 +38,8 @@ pub fn any_readable(fds: &[BorrowedFd]) -> io::Result<usize> {
 
 /// Waits until some of `fds` are readable, hung up or in error, and says which.
 pub fn all_readable(fds: &[BorrowedFd]) -> io::Result<Vec<bool>> {
-    let watch = |fd: &BorrowedFd| libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let watch =
+        |fd: &BorrowedFd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let mut table: Vec<libc::pollfd> = fds.iter().map(watch).collect();
     loop {
         // SAFETY: pointer and length agree.

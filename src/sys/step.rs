@@ -283,12 +283,17 @@ pub enum Step<'fd> {
     /// Hides a path of the new root: a file behind the root's /dev/null, a directory behind an
     /// empty read-only tmpfs.
     Mask(Target),
-    /// Makes a terminal in the new root's /dev/pts, binds it to /dev/console and sends its master
-    /// over this socket.
+    /// Makes the new root read-only.
+    ReadOnlyRoot,
+    /// Takes the root we are in for the new one (after `SetNamespace`).
+    OpenRoot,
+    /// Makes a terminal in the new root's /dev/pts and sends its master over this socket; binds it
+    /// to /dev/console where asked.
     Terminal {
         socket: BorrowedFd<'fd>,
         rows: u16,
         columns: u16,
+        console: bool,
     },
     PivotRoot,
 }

@@ -19,7 +19,8 @@ impl Home {
 
     /// `root` is absolute. A colon in it would end a layer's name in an overlay's options.
     pub fn new(root: &Path) -> Result<Home> {
-        let Some(text) = root.to_str().filter(|t| t.starts_with('/') && !t.contains([':', ','])) else {
+        let Some(text) = root.to_str().filter(|t| t.starts_with('/') && !t.contains([':', ',']))
+        else {
             return Err(Error::invalid(format!("--root {}: not a usable path", root.display()))
                 .hint("use an absolute path without ':' and ','"));
         };

@@ -1,8 +1,8 @@
 //! Values parsed once, at the edge: whoever holds one needs not check it again.
 
 mod digest;
-mod human;
 mod home;
+mod human;
 mod id;
 mod image_ref;
 mod moment;
@@ -14,8 +14,8 @@ mod size;
 mod timestamp;
 
 pub use digest::Digest;
-pub use human::{human_duration, human_memory, human_size};
 pub use home::Home;
+pub use human::{human_duration, human_memory, human_size};
 pub use id::{ContainerId, ContainerName};
 pub use image_ref::ImageRef;
 pub use moment::parse_moment;

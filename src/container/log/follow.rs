@@ -24,7 +24,7 @@ pub fn follow(
         if !reader.read(sink)? || is_last {
             return Ok(());
         }
-        poll::any_readable(&[changes.as_fd(), ended], None).on("poll", path)?;
+        poll::any_readable(&[changes.as_fd(), ended]).on("poll", path)?;
         changes.drain().on("read inotify of", path)?;
     }
 }

@@ -97,8 +97,26 @@ impl Cgroups {
         Error::collect(errors).doing(|| format!("enter cgroup {MONITORS}"))
     }
 
-    /// Removes `path` from every hierarchy where it has neither processes nor groups below it:
-    /// `MONITORS`, then `coracle`, when the last container is gone.
+    /// Moves this process back to the root of each hierarchy where it entered `MONITORS`, and
+    /// removes `MONITORS` and `coracle` where nobody else is left in them.
+    pub fn leave_monitors(&self) -> Result<()> {
+        let mut errors = Vec::new();
+        let v1 = self.v1.iter().map(|h| (h, "tasks"));
+        for (hierarchy, file) in v1.chain(self.unified.iter().map(|h| (h, "cgroup.procs"))) {
+            let dir = hierarchy.mount.join(MONITORS);
+            if hierarchy.own == dir {
+                let file = hierarchy.mount.join(file);
+                errors.extend(fs::write(&file, "0").on("write", &file).err());
+            }
+            // Whoever is not the last finds them in use.
+            if fs::remove_dir(&dir).is_ok() || !dir.exists() {
+                let _ = dir.parent().map(fs::remove_dir);
+            }
+        }
+        Error::collect(errors).doing(|| format!("leave cgroup {MONITORS}"))
+    }
+
+    /// Removes `path` from every hierarchy where it has neither processes nor groups below it.
     pub fn remove_if_empty(&self, path: &str) -> Result<()> {
         let path = relative(path)?;
         for hierarchy in self.v1.iter().chain(&self.unified) {
