@@ -128,6 +128,8 @@ impl Monitor {
             self.register(stdin.as_fd(), STDIN, Interest::WRITABLE)?;
         }
         let mut events = Events::with_capacity(64);
+        // Whoever asked for output before there was any gets it from its first byte.
+        self.serve_waiting_clients(process)?;
         let mut again = self.read_streams()?;
         loop {
             self.serve_waiting_clients(process)?;

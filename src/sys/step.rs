@@ -805,13 +805,14 @@ fn open_tree(at: i32, path: &CStr, recursive: bool) -> Result<i32, Errno> {
 }
 
 fn mount_setattr(tree: i32, set: u64, recursive: bool) -> Done {
-    let attr = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // Of the ways to keep access times one holds: setting one means clearing the others.
+    let times = libc::MOUNT_ATTR__ATIME;
+    let attr_clr = if set & times != 0 { times } else { 0 };
+    let attr = libc::mount_attr { attr_set: set, attr_clr, propagation: 0, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    let (empty, size) = (c"".as_ptr(), size_of_val(&attr));
+    let (call, empty, size) = (libc::SYS_mount_setattr, c"".as_ptr(), size_of_val(&attr));
     // SAFETY: a C string, and a struct of the size passed.
-    done_long(unsafe {
-        libc::syscall(libc::SYS_mount_setattr, tree, empty, flags, &raw const attr, size)
-    })
+    done_long(unsafe { libc::syscall(call, tree, empty, flags, &raw const attr, size) })
 }
 
 // fsopen(2) and friends; the numbers are the kernel's (linux/mount.h).
