@@ -333,3 +333,6 @@ impl Machine {
         self.deadline = Some(policy::after(at.now, wait));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,383 @@
+//! The table of the machine line by line, then random orders of events against what must always
+//! hold.
+
+use super::*;
+use crate::policy::Jitter;
+use crate::service::{Exec, Finish, FinishArguments, Place, Stop};
+use std::time::Duration;
+
+fn exec(name: &std::ffi::CStr) -> Exec {
+    Exec { argv: vec![name.into()], cwd: None, place: Place::Session }
+}
+
+fn daemon() -> Service {
+    Service {
+        name: "web".into(),
+        run: exec(c"./run"),
+        finish: None,
+        auto: true,
+        stop: Stop { signal: Signal::TERM, limit: None },
+        restart: Restart::Always,
+        on_end: OnEnd::Ignore,
+    }
+}
+
+fn with_finish() -> Service {
+    let finish = Finish {
+        exec: exec(c"./finish"),
+        arguments: FinishArguments::Runit,
+        limit: Some(Duration::from_secs(5)),
+    };
+    Service { finish: Some(finish), ..daemon() }
+}
+
+fn command() -> Service {
+    Service { restart: Restart::Never, on_end: OnEnd::StopContainer, ..daemon() }
+}
+
+fn pid(n: i32) -> Pid {
+    Pid::from_raw(n).unwrap()
+}
+
+/// A machine with its service and a clock that only the test moves.
+struct Bench {
+    service: Service,
+    machine: Machine,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(service: Service) -> Bench {
+        Bench { service, machine: Machine::new(), now: Instant::now() }
+    }
+
+    fn up(service: Service) -> Bench {
+        let mut bench = Bench::new(service);
+        assert_eq!(bench.give(Event::Want(Want::Up)), [Action::Spawn(What::Run)]);
+        assert_eq!(bench.give(Event::Spawned(pid(7))), []);
+        assert_eq!(bench.machine.state, State::Up);
+        bench
+    }
+
+    fn give(&mut self, event: Event) -> Vec<Action> {
+        let at = Moment { now: self.now, jitter: 0 };
+        self.machine.step(&self.service, self.machine.run, event, at)
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+    }
+
+    /// How far off the deadline is.
+    fn wait(&self) -> Option<u128> {
+        self.machine.deadline.map(|at| (at - self.now).as_millis())
+    }
+}
+
+const KILLED: Event = Event::Exited(Exit::Signal(9));
+
+#[test]
+fn a_healthy_service_is_back_at_once() {
+    let mut b = Bench::up(daemon());
+    b.pass(1000);
+    assert_eq!(b.give(KILLED), [Action::KillGroup(pid(7)), Action::Spawn(What::Run)]);
+    assert_eq!((b.machine.state, b.machine.tries), (State::Starting, 0));
+}
+
+#[test]
+fn a_crash_loop_waits_longer_each_time_until_a_healthy_run() {
+    let mut b = Bench::up(daemon());
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        b.give(Event::Exited(Exit::Code(1)));
+        assert_eq!(b.machine.state, State::Backoff);
+        waits.push(b.wait().unwrap());
+        assert_eq!(b.give(Event::Deadline), [Action::Spawn(What::Run)]);
+        assert_eq!(b.machine.deadline, None);
+        b.give(Event::Spawned(pid(7)));
+    }
+    assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000]);
+    b.pass(5000);
+    b.give(KILLED);
+    b.give(Event::Spawned(pid(7)));
+    b.give(KILLED);
+    assert_eq!(b.wait(), Some(100));
+}
+
+#[test]
+fn a_signal_that_was_asked_for_is_no_crash() {
+    let mut b = Bench::up(daemon());
+    let term = Action::Signal(pid(7), Signal::TERM);
+    assert_eq!(b.give(Event::Signal(Signal::TERM)), [term]);
+    b.give(Event::Exited(Exit::Signal(15)));
+    assert_eq!(b.machine.state, State::Starting);
+    b.give(Event::Spawned(pid(8)));
+    b.give(KILLED);
+    assert_eq!(b.machine.state, State::Backoff);
+}
+
+#[test]
+fn down_is_term_and_cont_and_stays_down() {
+    let mut b = Bench::up(daemon());
+    let stop = [Action::Signal(pid(7), Signal::TERM), Action::Signal(pid(7), Signal::CONT)];
+    assert_eq!(b.give(Event::Want(Want::Down)), stop);
+    assert_eq!((b.machine.state, b.wait()), (State::Stopping, None));
+    // Asked again, told again.
+    assert_eq!(b.give(Event::Want(Want::Down)), stop);
+    assert_eq!(b.give(Event::Exited(Exit::Code(0))), [Action::KillGroup(pid(7))]);
+    assert_eq!((b.machine.state, b.machine.pid), (State::Down, None));
+    assert_eq!(b.give(Event::Want(Want::Down)), []);
+    assert_eq!(b.give(Event::Want(Want::Up)), [Action::Spawn(What::Run)]);
+}
+
+#[test]
+fn a_deaf_service_with_a_limit_is_killed_and_one_without_is_not() {
+    let mut service = daemon();
+    service.stop.limit = Some(Duration::from_millis(300));
+    let mut b = Bench::up(service);
+    b.give(Event::Want(Want::Down));
+    assert_eq!(b.wait(), Some(300));
+    b.pass(100);
+    // Asking again does not give it more time.
+    b.give(Event::Want(Want::Down));
+    assert_eq!(b.wait(), Some(200));
+    assert_eq!(b.give(Event::Deadline), [Action::KillGroup(pid(7))]);
+    assert_eq!(b.machine.deadline, None);
+    b.give(KILLED);
+    assert_eq!(b.machine.state, State::Down);
+}
+
+#[test]
+fn up_while_stopping_starts_again_after_the_end() {
+    let mut b = Bench::up(daemon());
+    b.give(Event::Want(Want::Down));
+    assert_eq!(b.give(Event::Want(Want::Up)), []);
+    assert_eq!(b.machine.state, State::Stopping);
+    assert_eq!(
+        b.give(Event::Exited(Exit::Code(0))),
+        [Action::KillGroup(pid(7)), Action::Spawn(What::Run)]
+    );
+}
+
+#[test]
+fn once_is_not_restarted() {
+    let mut b = Bench::new(daemon());
+    assert_eq!(b.give(Event::Want(Want::Once)), [Action::Spawn(What::Run)]);
+    b.give(Event::Spawned(pid(7)));
+    b.pass(9000);
+    b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!(b.machine.state, State::Done);
+    b.give(Event::Want(Want::Down));
+    assert_eq!(b.machine.state, State::Down);
+}
+
+#[test]
+fn finish_runs_after_each_end_and_before_the_next_start() {
+    let mut b = Bench::up(with_finish());
+    b.pass(2000);
+    let finish = What::Finish(Exit::Signal(9), pid(7));
+    assert_eq!(b.give(KILLED), [Action::KillGroup(pid(7)), Action::Spawn(finish)]);
+    b.give(Event::Spawned(pid(8)));
+    assert_eq!((b.machine.state, b.wait()), (State::Finishing, Some(5000)));
+    assert_eq!(
+        b.give(Event::Exited(Exit::Code(0))),
+        [Action::KillGroup(pid(8)), Action::Spawn(What::Run)]
+    );
+}
+
+#[test]
+fn a_hung_finish_is_killed_and_a_missing_one_is_skipped() {
+    let mut b = Bench::up(with_finish());
+    b.give(KILLED);
+    b.give(Event::Spawned(pid(8)));
+    assert_eq!(b.give(Event::Deadline), [Action::KillGroup(pid(8))]);
+    b.give(KILLED);
+    assert_eq!(b.machine.state, State::Backoff);
+    let mut b = Bench::up(with_finish());
+    b.give(KILLED);
+    assert_eq!(b.give(Event::SpawnFailed), []);
+    assert_eq!(b.machine.state, State::Backoff);
+}
+
+#[test]
+fn down_during_finish_and_back_off_means_down() {
+    let mut b = Bench::up(with_finish());
+    b.give(KILLED);
+    b.give(Event::Spawned(pid(8)));
+    assert_eq!(b.give(Event::Want(Want::Down)), []);
+    b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!(b.machine.state, State::Down);
+    let mut b = Bench::up(daemon());
+    b.give(KILLED);
+    b.give(Event::Want(Want::Down));
+    assert_eq!((b.machine.state, b.machine.deadline), (State::Down, None));
+}
+
+#[test]
+fn up_in_back_off_starts_at_once() {
+    let mut b = Bench::up(daemon());
+    b.give(KILLED);
+    assert_eq!(b.give(Event::Want(Want::Up)), [Action::Spawn(What::Run)]);
+    assert_eq!(b.machine.tries, 0);
+}
+
+#[test]
+fn pause_and_continue() {
+    let mut b = Bench::up(daemon());
+    assert_eq!(b.give(Event::Pause), [Action::Signal(pid(7), Signal::STOP)]);
+    assert!(b.machine.paused);
+    assert_eq!(b.give(Event::Continue), [Action::Signal(pid(7), Signal::CONT)]);
+    assert!(!b.machine.paused);
+    b.give(Event::Pause);
+    b.give(Event::Want(Want::Down));
+    assert!(!b.machine.paused);
+}
+
+#[test]
+fn a_command_ends_everything_with_its_code_and_its_group_lives_on() {
+    let mut b = Bench::up(command());
+    assert_eq!(b.give(Event::Exited(Exit::Code(42))), [Action::Ended(42)]);
+    let mut b = Bench::up(command());
+    assert_eq!(b.give(Event::Exited(Exit::Signal(15))), [Action::Ended(143)]);
+    let mut b = Bench::up(command());
+    assert_eq!(b.give(Event::ExecFailed(126)), []);
+    assert_eq!(b.give(Event::Exited(Exit::Code(127))), [Action::Ended(126)]);
+    let mut b = Bench::new(command());
+    b.give(Event::Want(Want::Up));
+    assert_eq!(b.give(Event::SpawnFailed), [Action::Ended(111)]);
+}
+
+#[test]
+fn what_cannot_be_started_is_tried_again_later() {
+    let mut b = Bench::new(daemon());
+    b.give(Event::Want(Want::Up));
+    assert_eq!(b.give(Event::SpawnFailed), []);
+    assert_eq!((b.machine.state, b.wait()), (State::Backoff, Some(100)));
+}
+
+#[test]
+fn an_event_of_another_spawn_changes_nothing() {
+    let mut b = Bench::up(daemon());
+    let before = b.machine.clone();
+    let at = Moment { now: b.now, jitter: 0 };
+    for event in [KILLED, Event::ExecFailed(127), Event::Deadline, Event::Spawned(pid(9))] {
+        let other = b.machine.run.wrapping_sub(1);
+        assert_eq!(b.machine.step(&b.service, other, event, at), []);
+        assert_eq!(b.machine, before);
+    }
+}
+
+#[test]
+fn the_forgotten_end_and_never_come_back() {
+    let mut b = Bench::up(with_finish());
+    assert_eq!(b.give(Event::Forget).len(), 2);
+    b.give(Event::Want(Want::Up));
+    b.give(Event::Exited(Exit::Code(0)));
+    b.give(Event::Spawned(pid(8)));
+    b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!(b.machine.state, State::Gone);
+    assert_eq!(b.give(Event::Want(Want::Up)), []);
+    let mut b = Bench::new(daemon());
+    b.give(Event::Forget);
+    assert_eq!(b.machine.state, State::Gone);
+}
+
+#[test]
+fn a_drained_logger_is_not_signalled_and_not_restarted() {
+    let mut b = Bench::up(daemon());
+    assert_eq!(b.give(Event::Drain), []);
+    assert_eq!(b.machine.state, State::Stopping);
+    b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!(b.machine.state, State::Gone);
+    let mut b = Bench::up(daemon());
+    b.give(KILLED);
+    b.give(Event::Drain);
+    assert_eq!((b.machine.state, b.machine.deadline), (State::Gone, None));
+}
+
+// --- random orders
+
+/// The world around one machine, as the kernel and the hands would behave.
+struct World {
+    bench: Bench,
+    alive: Vec<Pid>,
+    next: i32,
+}
+
+impl World {
+    /// Gives an event, does what the machine answers, and checks what must always hold.
+    fn give(&mut self, event: Event, random: &mut Jitter) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for action in self.bench.give(event) {
+                match action {
+                    Action::Spawn(_) => {
+                        assert!(self.alive.is_empty(), "a second copy, after {event:?}");
+                        if random.next() % 8 == 0 {
+                            events.push(Event::SpawnFailed);
+                        } else {
+                            self.next += 1;
+                            self.alive.push(pid(self.next));
+                            events.push(Event::Spawned(pid(self.next)));
+                        }
+                    }
+                    // The group of one that has just ended may be killed; the living die of it
+                    // only when they are reaped.
+                    Action::KillGroup(_) | Action::Ended(_) => {}
+                    Action::Signal(to, _) => assert_eq!(self.alive, [to], "after {event:?}"),
+                }
+            }
+        }
+        self.check(event);
+    }
+
+    fn check(&self, event: Event) {
+        let m = &self.bench.machine;
+        let text = format!("after {event:?}: {m:?}");
+        assert_eq!(m.pid.is_some(), !self.alive.is_empty(), "a lost child {text}");
+        assert_eq!(m.pid.as_slice(), self.alive, "{text}");
+        // There is always a next step: a process whose end is awaited, a deadline, or rest.
+        match m.state {
+            State::Starting => panic!("nothing pending {text}"),
+            State::Up | State::Stopping | State::Finishing => assert!(m.pid.is_some(), "{text}"),
+            State::Backoff => assert!(m.deadline.is_some() && m.want != Want::Down, "{text}"),
+            State::Down => assert!(m.want == Want::Down && m.deadline.is_none(), "{text}"),
+            State::Done => assert!(m.want != Want::Down && m.deadline.is_none(), "{text}"),
+            State::Gone => assert!(m.deadline.is_none(), "{text}"),
+        }
+    }
+}
+
+#[test]
+fn whatever_the_order_there_is_one_copy_no_lost_child_and_a_next_step() {
+    for seed in 1..=400 {
+        let mut random = Jitter::new(seed);
+        let mut service = [daemon(), with_finish(), command()][seed as usize % 3].clone();
+        if seed % 2 == 0 {
+            service.stop.limit = Some(Duration::from_millis(300));
+        }
+        let mut world = World { bench: Bench::new(service), alive: Vec::new(), next: 1 };
+        for _ in 0..500 {
+            world.bench.pass(u64::from(random.next() % 700));
+            let due = world.bench.machine.deadline.is_some_and(|at| at <= world.bench.now);
+            let event = match random.next() % 24 {
+                0..=4 => Event::Want(Want::Up),
+                5..=7 => Event::Want(Want::Down),
+                8 => Event::Want(Want::Once),
+                9 => Event::Signal(Signal::HUP),
+                10 => Event::Pause,
+                11 => Event::Continue,
+                12 => Event::Kill,
+                13 => Event::ExecFailed(127),
+                14 if random.next() % 16 == 0 => Event::Forget,
+                15 if random.next() % 16 == 0 => Event::Drain,
+                _ if due => Event::Deadline,
+                _ => match world.alive.pop() {
+                    Some(_) => Event::Exited(Exit::Code(random.next() as i32 & 0xff)),
+                    None => Event::Continue,
+                },
+            };
+            world.give(event, &mut random);
+        }
+    }
+}
