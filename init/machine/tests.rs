@@ -313,7 +313,7 @@ impl World {
                 match action {
                     Action::Spawn(_) => {
                         assert!(self.alive.is_empty(), "a second copy, after {event:?}");
-                        if random.next() % 8 == 0 {
+                        if random.next().is_multiple_of(8) {
                             events.push(Event::SpawnFailed);
                         } else {
                             self.next += 1;
@@ -369,8 +369,8 @@ fn whatever_the_order_there_is_one_copy_no_lost_child_and_a_next_step() {
                 11 => Event::Continue,
                 12 => Event::Kill,
                 13 => Event::ExecFailed(127),
-                14 if random.next() % 16 == 0 => Event::Forget,
-                15 if random.next() % 16 == 0 => Event::Drain,
+                14 if random.next().is_multiple_of(16) => Event::Forget,
+                15 if random.next().is_multiple_of(16) => Event::Drain,
                 _ if due => Event::Deadline,
                 _ => match world.alive.pop() {
                     Some(_) => Event::Exited(Exit::Code(random.next() as i32 & 0xff)),

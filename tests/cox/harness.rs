@@ -1,0 +1,237 @@
+//! A scratch directory with a FIFO for events, and cox running in a namespace of its own.
+
+use coracle::sys::{fifo, poll, signal};
+use coracle::types::{Pid, Signal};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// No event takes that long, on however loaded a machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub fn cox_binary() -> PathBuf {
+    std::env::var_os("COX_BIN").map_or(env!("CARGO_BIN_EXE_cox").into(), PathBuf::from)
+}
+
+/// Whether a tool that a test compares with is installed. Without it the test is skipped, or
+/// fails where everything must work.
+pub fn have(tool: &str) -> bool {
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .any(|dir| dir.join(tool).exists());
+    if !found {
+        assert!(std::env::var_os("MUST_WORK").is_none_or(|v| v != "1"), "{tool} is not installed");
+        eprintln!("skipped: {tool} is not installed");
+    }
+    found
+}
+
+/// `unshare`, up to the program: PID 1 of a namespace that dies with its starter.
+pub fn namespace() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "--"]);
+    command
+}
+
+/// Runs cox to its end with these arguments, as PID 1.
+pub fn cox(args: &[&str]) -> Output {
+    let mut command = namespace();
+    command.arg(cox_binary()).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs one of cox's applets here, to its end: its exit code and what it wrote.
+pub fn applet(args: &[&str]) -> (i32, String, String) {
+    finish(Command::new(cox_binary()).args(args))
+}
+
+pub fn finish(command: &mut Command) -> (i32, String, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// A scratch directory: `services/` to be scanned, and the FIFO `events`.
+pub struct Tree {
+    pub dir: PathBuf,
+    pub events: Lines<File>,
+}
+
+impl Tree {
+    pub fn new() -> Tree {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("cox-test-{}-{n}", std::process::id()));
+        fs::create_dir_all(dir.join("services")).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = dir.join("events");
+        fifo::make(&path, 0o600).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let events = Lines::new(fifo::open_both_ends(&path).unwrap());
+        Tree { dir, events }
+    }
+
+    pub fn services(&self) -> PathBuf {
+        self.dir.join("services")
+    }
+
+    /// The directory of a service, as text.
+    pub fn service(&self, name: &str) -> String {
+        self.services().join(name).to_str().unwrap().to_string()
+    }
+
+    /// Writes an executable shell script; `$E` in it is the FIFO, and `nap` starts a child that
+    /// sleeps and hears signals. Complete at once, so that nobody sees half of it.
+    pub fn script(&self, path: &str, text: &str) {
+        let path = self.services().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let new = self.dir.join("new");
+        // Before its exec, the child of a shell with traps loses signals.
+        let nap = "nap() { sleep 10000 & until grep -q sleep /proc/$!/comm; do :; done; }";
+        let head = format!("#!/bin/sh\nE={}/events\n{nap}\n", self.dir.display());
+        fs::write(&new, format!("{head}{text}\n")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    pub fn file(&self, path: &str, text: &str) {
+        let path = self.services().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// cox on `services/`, as PID 1, with these options.
+    pub fn supervise(&self, options: &[&str]) -> Cox {
+        let mut command = namespace();
+        command.arg(cox_binary()).args(options).arg(self.services());
+        Cox::start(&mut command)
+    }
+
+    /// The next event, which must be this one.
+    #[track_caller]
+    pub fn expect(&mut self, event: &str) {
+        assert_eq!(self.events.next(), event);
+    }
+
+    /// Skips events up to one that begins so, and gives the rest of it.
+    pub fn after(&mut self, start: &str) -> String {
+        self.events.after(start)
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Lines that arrive over time.
+pub struct Lines<R> {
+    source: R,
+    buffer: Vec<u8>,
+}
+
+impl<R: Read + AsFd> Lines<R> {
+    pub fn new(source: R) -> Lines<R> {
+        Lines { source, buffer: Vec::new() }
+    }
+
+    /// The next line; fails the test where none comes.
+    #[track_caller]
+    pub fn next(&mut self) -> String {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return String::from_utf8_lossy(&line[..end]).into_owned();
+            }
+            assert!(self.fill(), "no more events, but {:?}", String::from_utf8_lossy(&self.buffer));
+        }
+    }
+
+    /// Waits for more; whether there was any before the end.
+    #[track_caller]
+    fn fill(&mut self) -> bool {
+        let came = poll::readable(self.source.as_fd(), Some(LIMIT)).unwrap();
+        assert!(came, "no event came, but {:?}", String::from_utf8_lossy(&self.buffer));
+        let mut bytes = [0; 4096];
+        let count = self.source.read(&mut bytes).unwrap();
+        self.buffer.extend(&bytes[..count]);
+        count > 0
+    }
+
+    #[track_caller]
+    pub fn after(&mut self, start: &str) -> String {
+        loop {
+            if let Some(rest) = self.next().strip_prefix(start) {
+                return rest.trim().to_string();
+            }
+        }
+    }
+}
+
+/// A cox that runs. It dies with this value.
+pub struct Cox {
+    unshare: Child,
+    pub stderr: Lines<ChildStderr>,
+}
+
+impl Cox {
+    /// `command` must become `unshare` with cox as its child.
+    pub fn start(command: &mut Command) -> Cox {
+        let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut unshare = command.spawn().unwrap();
+        let stderr = Lines::new(unshare.stderr.take().unwrap());
+        Cox { unshare, stderr }
+    }
+
+    /// Its pid here, outside. Only once it is known to run.
+    pub fn pid(&self) -> Pid {
+        let id = self.unshare.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        children.trim().parse().ok().and_then(Pid::from_raw).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        signal::kill(self.pid(), signal).unwrap();
+    }
+
+    /// A shell command in its namespaces.
+    pub fn inside(&self, script: &str) -> String {
+        let pid = self.pid().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &pid, "--pid", "--mount", "--", "sh", "-c", script]);
+        let (code, out, err) = finish(&mut command);
+        assert_eq!(code, 0, "{script}: {err}");
+        out
+    }
+
+    /// Waits for its end; its exit code and what it still said.
+    pub fn wait(mut self) -> (i32, String) {
+        while self.stderr.fill() {}
+        let text = String::from_utf8_lossy(&self.stderr.buffer).into_owned();
+        (self.unshare.wait().unwrap().code().unwrap_or(-1), text)
+    }
+
+    /// Tells it to stop, and waits; its exit code and what it still said.
+    pub fn stop(self) -> (i32, String) {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Cox {
+    fn drop(&mut self) {
+        let _ = self.unshare.kill();
+        let _ = self.unshare.wait();
+    }
+}
+
+/// The pid in a line of svstat.
+pub fn pid_of(dir: &Path) -> String {
+    let (_, text, _) = applet(&["svstat", dir.to_str().unwrap()]);
+    let (_, rest) = text.split_once("(pid ").unwrap_or_else(|| panic!("{text}"));
+    rest.split_once(')').unwrap().0.to_string()
+}
