@@ -189,9 +189,13 @@ impl Cox {
 
     /// Its pid here, outside. Only once it is known to run.
     pub fn pid(&self) -> Pid {
+        self.try_pid().unwrap()
+    }
+
+    fn try_pid(&self) -> Option<Pid> {
         let id = self.unshare.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-        children.trim().parse().ok().and_then(Pid::from_raw).unwrap()
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+        children.trim().parse().ok().and_then(Pid::from_raw)
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -224,7 +228,11 @@ impl Cox {
 
 impl Drop for Cox {
     fn drop(&mut self) {
-        let _ = self.unshare.kill();
+        // PID 1 ends only after all of its namespace has, and unshare after it.
+        let _ = match self.try_pid() {
+            Some(pid) => signal::kill(pid, Signal::KILL),
+            None => self.unshare.kill(),
+        };
         let _ = self.unshare.wait();
     }
 }
