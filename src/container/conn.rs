@@ -5,9 +5,8 @@ use super::log::Stream;
 use mio::net::UnixStream;
 use std::io::{self, Read, Write};
 
-/// What waits to be sent to a client before it counts as too slow. Its log position is all it
-/// needs to catch up from the file.
-const MAX_WAITING: usize = 4 << 20;
+/// What waits to be sent to a client before it counts as too slow.
+const MAX_WAITING: usize = 1 << 20;
 
 #[derive(Debug)]
 pub struct Conn {
@@ -88,6 +87,7 @@ impl Conn {
             return;
         }
         if self.outgoing.len() > MAX_WAITING {
+            // It catches up from the log, and attaches again.
             self.attached = Attached { stdout: false, stderr: false, ..self.attached };
             return self.send(&Frame::Lagged);
         }

@@ -51,7 +51,12 @@ pub enum Frame {
     },
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
-    /// The client did not keep up: no more output comes. The log has it all.
+    /// The answer to `Attach`: output from here on is in the log from this offset on.
+    Attached {
+        log: u64,
+    },
+    /// The client did not keep up: no more output comes. It reads what it missed from the log,
+    /// up to where a new `Attach` begins.
     Lagged,
     /// It ended, is recorded, and what was its is cleared away.
     Exited {
@@ -74,6 +79,7 @@ mod kind {
     pub const STDOUT: u8 = 67;
     pub const STDERR: u8 = 68;
     pub const LAGGED: u8 = 69;
+    pub const ATTACHED: u8 = 71;
     pub const EXITED: u8 = 70;
     pub const UNKNOWN: u8 = 127;
 }
@@ -116,6 +122,10 @@ impl Frame {
             }
             Frame::Stdout(data) => output(out, kind::STDOUT, data),
             Frame::Stderr(data) => output(out, kind::STDERR, data),
+            Frame::Attached { log } => {
+                out.push(kind::ATTACHED);
+                out.extend(log.to_le_bytes());
+            }
             Frame::Lagged => out.push(kind::LAGGED),
             Frame::Exited { code } => {
                 out.push(kind::EXITED);
@@ -179,6 +189,9 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
         }
         kind::STDOUT => Frame::Stdout(rest.to_vec()),
         kind::STDERR => Frame::Stderr(rest.to_vec()),
+        kind::ATTACHED => {
+            Frame::Attached { log: u64::from_le_bytes(rest.get(..8)?.try_into().ok()?) }
+        }
         kind::LAGGED => Frame::Lagged,
         kind::EXITED => Frame::Exited { code: u32_at(0)? as i32 },
         kind::UNKNOWN => Frame::Unknown { kind: *rest.first()? },
@@ -204,6 +217,7 @@ mod tests {
             Frame::Failed { code: 127, text: "no".into(), hint: "yes".into() },
             Frame::Stdout(vec![]),
             Frame::Stderr(vec![255; 300]),
+            Frame::Attached { log: 1 << 40 },
             Frame::Lagged,
             Frame::Exited { code: -1 },
             Frame::Unknown { kind: 9 },

@@ -265,8 +265,12 @@ impl Monitor {
     fn handle(&mut self, token: usize, frame: Frame, process: BorrowedFd) -> Result<()> {
         match frame {
             Frame::Attach { stdin, stdout, stderr } => {
+                // All that came before is in the log now: the client's part begins at its end.
+                self.write_log(true)?;
+                let log = self.log.metadata().on("stat", "the container's log")?.len();
                 if let Some(client) = self.clients.get_mut(&token) {
                     client.attached = Attached { stdin, stdout, stderr };
+                    client.send(&Frame::Attached { log });
                 }
             }
             Frame::Stdin(data) => {

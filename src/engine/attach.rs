@@ -3,6 +3,7 @@
 use super::Engine;
 use super::session::{self, End, Output, Peer};
 use super::start::Started;
+use crate::container::log::{Reader, Stream};
 use crate::container::{Client, Dir, Frame, Status};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::pidfd;
@@ -30,7 +31,8 @@ impl Engine {
         signals: &crate::sys::signal::SignalFd,
     ) -> Result<End> {
         let dir = Dir::new(&self.home, &started.id);
-        let mut peer = Attached { client: started.client, dir };
+        let mut peer =
+            Attached { client: started.client, dir, stdin: options.stdin, log: 0, seen: [0; 2] };
         session::run(&mut peer, standard, options, signals)
     }
 }
@@ -38,6 +40,10 @@ impl Engine {
 struct Attached {
     client: Client,
     dir: Dir,
+    stdin: bool,
+    /// Where in the log our attachment begins, and how much of each stream we have had since.
+    log: u64,
+    seen: [u64; 2],
 }
 
 impl Attached {
@@ -45,6 +51,36 @@ impl Attached {
         // A monitor that is gone shows when we read.
         let _ = self.client.send(frame);
         Ok(())
+    }
+
+    /// We were too slow, and missed some: attaches anew, and shows what lies between from the log.
+    fn catch_up(
+        &mut self,
+        sink: &mut dyn FnMut(Output, &[u8]) -> Result<()>,
+    ) -> Result<Option<i32>> {
+        self.send(&Frame::Attach { stdin: self.stdin, stdout: true, stderr: true })?;
+        let (end, code) = loop {
+            match self.client.receive().on("hear from", "the monitor")? {
+                Some(Frame::Attached { log }) => break (log, None),
+                // It ended meanwhile: the log is complete.
+                Some(Frame::Exited { code }) => break (u64::MAX, Some(code)),
+                Some(_) => {}
+                None => break (u64::MAX, self.end_without_monitor()?),
+            }
+        };
+        let mut seen = self.seen;
+        Reader::open_range(&self.dir.log(), self.log..end)?.read(&mut |piece| {
+            let (output, seen) = match piece.stream {
+                Stream::Stdout => (Output::Stdout, &mut seen[0]),
+                Stream::Stderr => (Output::Stderr, &mut seen[1]),
+            };
+            let skip = usize::try_from(*seen).unwrap_or(usize::MAX).min(piece.bytes.len());
+            *seen -= skip as u64;
+            sink(output, &piece.bytes[skip..])
+        })?;
+        self.log = end;
+        self.seen = [0; 2];
+        Ok(code)
     }
 
     /// What the records say once the monitor is gone without a word.
@@ -85,12 +121,20 @@ impl Peer for Attached {
         let gone = self.client.fill().on("hear from", "the monitor")? == 0;
         while let Some(frame) = self.client.buffered().on("hear from", "the monitor")? {
             match frame {
-                Frame::Stdout(data) => sink(Output::Stdout, &data)?,
-                Frame::Stderr(data) => sink(Output::Stderr, &data)?,
+                Frame::Stdout(data) => {
+                    self.seen[0] += data.len() as u64;
+                    sink(Output::Stdout, &data)?;
+                }
+                Frame::Stderr(data) => {
+                    self.seen[1] += data.len() as u64;
+                    sink(Output::Stderr, &data)?;
+                }
+                Frame::Attached { log } => self.log = log,
                 Frame::Exited { code } => return Ok(Some(code)),
                 Frame::Lagged => {
-                    return Err(Error::Conflict("output came faster than it was read".into())
-                        .hint("the log has all of it: coracle logs -f"));
+                    if let Some(code) = self.catch_up(sink)? {
+                        return Ok(Some(code));
+                    }
                 }
                 _ => {}
             }

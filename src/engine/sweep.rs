@@ -57,9 +57,10 @@ impl Engine {
             return self.spawn_monitor(dir, live, Mode::Adopt, None);
         }
         self.clear(dir)?;
-        let was_running = state.status == Status::Running;
-        let code = if was_running { UNKNOWN_EXIT } else { state.exit_code };
-        let ended = self.record_end(dir, code, was_running, false)?;
+        // One that waited for its next start has its last code still.
+        let waited = state.status == Status::Restarting;
+        let code = if waited { state.exit_code } else { UNKNOWN_EXIT };
+        let ended = self.record_end(dir, code, state.status == Status::Running, false)?;
         match ended {
             Some(_) => self.spawn_monitor(dir, live, Mode::Restart, None),
             None if dir.config()?.auto_remove => self.discard(dir, live),

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::container::{Client, Frame, Status};
 use crate::error::Result;
+use std::time::Duration;
 
 impl Engine {
     /// Waits for the end of the container's present run. One that is down answers at once, with
@@ -22,16 +23,10 @@ impl Engine {
                         }
                     }
                 }
+                // No monitor listens: it is just coming or going, or was killed.
                 Err(_) => {
-                    // No monitor: whoever repairs it, we; then look again.
                     self.begin()?;
-                    if let Some(process) = dir.state()?.process.and_then(|p| p.open()) {
-                        use std::os::fd::AsFd;
-                        let _ = crate::sys::pidfd::wait_ended(
-                            process.as_fd(),
-                            Some(std::time::Duration::from_millis(100)),
-                        );
-                    }
+                    std::thread::sleep(Duration::from_millis(2));
                 }
             }
         }

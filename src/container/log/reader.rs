@@ -47,6 +47,8 @@ pub struct Reader {
     streams: [StreamState; 2],
     /// A line later than `until` was met.
     passed_until: bool,
+    /// How much of the file may still be read.
+    left: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +75,17 @@ impl Reader {
             block: Vec::with_capacity(BLOCK),
             streams: [StreamState { inside_line: false, chosen }; 2],
             passed_until: false,
+            left: u64::MAX,
         })
+    }
+
+    /// A part of the log, by offsets in the file that lie between records.
+    pub fn open_range(path: &Path, range: std::ops::Range<u64>) -> Result<Reader> {
+        let mut reader = Reader::open(path, Query::default())?;
+        let start = std::io::SeekFrom::Start(range.start);
+        std::io::Seek::seek(&mut &reader.file, start).on("seek", path)?;
+        reader.left = range.end.saturating_sub(range.start);
+        Ok(reader)
     }
 
     /// Hands what is there now to `sink`, and returns whether more may come: `false` once a line
@@ -81,10 +93,13 @@ impl Reader {
     pub fn read(&mut self, sink: &mut dyn FnMut(Piece) -> Result<()>) -> Result<bool> {
         while !self.passed_until {
             let held = self.block.len();
-            let got = (&self.file).take(BLOCK as u64).read_to_end(&mut self.block);
-            if got.on("read", &self.path)? == 0 {
+            let part = self.left.min(BLOCK as u64);
+            let got = (&self.file).take(part).read_to_end(&mut self.block);
+            let got = got.on("read", &self.path)?;
+            if got == 0 {
                 break;
             }
+            self.left -= got as u64;
             let Some(end) = memchr::memrchr(b'\n', &self.block[held..]).map(|at| held + at + 1)
             else {
                 if self.block.len() > LONGEST {
