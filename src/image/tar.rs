@@ -429,11 +429,13 @@ fn fill(input: &mut dyn BufRead) -> Result<&[u8]> {
     input.fill_buf().map_err(|e| unreadable(&e))
 }
 
-fn unreadable(error: &io::Error) -> Error {
+/// The stream that an archive is read from failed.
+pub fn unreadable(error: &io::Error) -> Error {
     Error::invalid(format!("cannot read the archive: {}", reason(error)))
 }
 
-fn padding(size: u64) -> u64 {
+/// How many bytes complete the last block of a member.
+pub fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
 }
 

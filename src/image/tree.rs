@@ -71,9 +71,8 @@ impl Tree {
         std::fs::create_dir(&path).on("create", &path)?;
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).on("chmod", &path)?;
         let root = fs::open_directory(&path).on("open", &path)?;
-        fs::futimens(root.as_fd(), Time(0)).on("set the time of", &path)?;
         let notes = dir.join("directories");
-        Ok(Tree {
+        let mut tree = Tree {
             dir: dir.to_path_buf(),
             root_path: fs::path_of(root.as_fd()).on("find", &path)?,
             root,
@@ -81,7 +80,10 @@ impl Tree {
             directories: BufWriter::new(File::create_new(&notes).on("create", &notes)?),
             files: 0,
             displaced: Displaced::default(),
-        })
+        };
+        // Unless a member says otherwise.
+        tree.note_listed(b"", Time(0))?;
+        Ok(tree)
     }
 
     /// Makes the directory, or gives an existing one other attributes.

@@ -10,10 +10,11 @@
 //! Archives are hostile until shown otherwise: names and links cannot lead out of the tree
 //! (tree), and numbers are limited here. On any error the caller removes the directory.
 
+use super::compression::{self, BUFFER, Compression};
 use super::recipe::{self, Writer};
-use super::tar::{Archive, EndMarker, Kind, Member};
+use super::tar::{Archive, EndMarker, Kind, Member, unreadable};
 use super::tree::{self, Attributes, Tree};
-use crate::error::{Context, Error, OsContext, Result, reason};
+use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::fs::FileType;
 use crate::types::Digest;
 use flate2::bufread::MultiGzDecoder;
@@ -52,8 +53,6 @@ pub struct Unpacked {
     pub implied: u64,
 }
 
-const BUFFER: usize = 256 << 10;
-
 /// Unpacks the layer that `input` holds, to its end, into the empty directory `dir`.
 pub fn unpack(
     input: &mut dyn Read,
@@ -61,39 +60,17 @@ pub fn unpack(
     limits: Limits,
     end_marker: EndMarker,
 ) -> Result<Unpacked> {
-    let mut head = Vec::new();
-    input.take(6).read_to_end(&mut head).map_err(|e| unreadable(&e))?;
-    let mut compressed = Hashed::new(head.as_slice().chain(input));
-    match compression(&head) {
-        None => {
-            let layer = unpack_tar(&mut compressed.input, dir, limits, end_marker)?;
-            Ok(Unpacked { blob: layer.diff_id, ..layer })
+    let (compression, mut input) = compression::peek(input)?;
+    match compression {
+        Compression::None => unpack_tar(&mut input, dir, limits, end_marker),
+        Compression::Gzip => {
+            let mut hashed = Hashed::new(input);
+            let buffered = BufReader::with_capacity(BUFFER, &mut hashed);
+            let layer = unpack_tar(&mut MultiGzDecoder::new(buffered), dir, limits, end_marker)?;
+            io::copy(&mut hashed, &mut io::sink()).map_err(|e| unreadable(&e))?;
+            Ok(Unpacked { blob: hashed.digest(), ..layer })
         }
-        Some("gzip") => {
-            let buffered = BufReader::with_capacity(BUFFER, &mut compressed);
-            let mut plain = MultiGzDecoder::new(buffered);
-            let layer = unpack_tar(&mut plain, dir, limits, end_marker)?;
-            io::copy(&mut compressed, &mut io::sink()).map_err(|e| unreadable(&e))?;
-            Ok(Unpacked { blob: compressed.digest(), ..layer })
-        }
-        Some(other) => Err(Error::invalid(format!("the archive is compressed with {other}"))
-            .hint("decompress it first; plain and gzip archives are read")),
     }
-}
-
-/// The compression that the first bytes of a stream tell.
-pub fn compression(head: &[u8]) -> Option<&'static str> {
-    let magics: [(&[u8], _); 4] = [
-        (b"\x1f\x8b", "gzip"),
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"\xfd7zXZ\0", "xz"),
-        (b"BZh", "bzip2"),
-    ];
-    magics.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name)
-}
-
-fn unreadable(error: &io::Error) -> Error {
-    Error::invalid(format!("cannot read the archive: {}", reason(error)))
 }
 
 fn unpack_tar(

@@ -52,6 +52,9 @@ impl FromStr for ImageRef {
     type Err = Error;
     fn from_str(text: &str) -> Result<ImageRef, Error> {
         let bad = |what: &str| Error::invalid(format!("invalid image name \"{text}\": {what}"));
+        // The long form of the short names.
+        let hub = ["docker.io/library/", "docker.io/", "index.docker.io/library/"];
+        let text = hub.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
         // A colon after the last slash parts the tag; an earlier one parts a registry's port.
         let (repository, tag) = match text.rsplit_once(':') {
             Some((left, right)) if !right.contains('/') => (left, right),
@@ -92,6 +95,8 @@ mod tests {
             ("localhost:5000/a/b", "localhost:5000/a/b", "latest"),
             ("localhost:5000/a/b:v1", "localhost:5000/a/b", "v1"),
             ("team/app_x:L-2", "team/app_x", "L-2"),
+            ("docker.io/library/busybox:1", "busybox", "1"),
+            ("docker.io/team/app", "team/app", "latest"),
         ] {
             let r: ImageRef = text.parse().unwrap();
             assert_eq!((r.repository(), r.tag()), (repository, tag));

@@ -1,5 +1,17 @@
 //! The verbs on images. Each takes a `Store` and plain data and returns data.
 
+mod images;
 mod import;
+mod inspect;
+mod load;
+mod rmi;
+mod save;
+mod tag;
 
+pub use images::{ImageRow, images};
 pub use import::{ImportOptions, import};
+pub use inspect::{GraphDriver, ImageInspect, inspect_image};
+pub use load::{Loaded, load};
+pub use rmi::{ImageUser, Removed, rmi};
+pub use save::save;
+pub use tag::tag;

@@ -1,0 +1,98 @@
+//! `rmi`: names, and images without the last of them, go.
+//!
+//! The rules are Docker's: by one of its names an image is untagged, and removed with its last
+//! name; by its id it is removed with all its names, if they are of one repository or `force` is
+//! given. An image that containers use stays; with `force`, and if they are stopped, its names go.
+
+use crate::error::{Error, Result};
+use crate::image::Store;
+use crate::sys::lock::Mode;
+use crate::types::{Digest, ImageRef};
+use std::collections::BTreeSet;
+
+/// A container that was made from an image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImageUser {
+    /// What to call it in messages.
+    pub container: String,
+    pub running: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Removed {
+    Untagged(ImageRef),
+    Image(Digest),
+}
+
+/// Removes what `text` stands for. `users` tells the containers of an image; it is called with
+/// the images lock held, so that none can come meanwhile.
+pub fn rmi(
+    store: &Store,
+    text: &str,
+    force: bool,
+    users: &dyn Fn(&Digest) -> Result<Vec<ImageUser>>,
+) -> Result<Vec<Removed>> {
+    store.sweep()?;
+    let removed = {
+        let _lock = store.lock(Mode::Exclusive)?;
+        let id = store.resolve(text)?;
+        let mut refs = store.refs()?;
+        let names = refs.names_of(&id);
+        // By name where the text is one: an id's digits may spell a name too, which then wins.
+        let by_name = text.parse::<ImageRef>().ok().filter(|name| refs.get(name) == Some(id));
+        let going = match by_name {
+            Some(name) => vec![name],
+            None => {
+                check_repositories(&id, &names, force)?;
+                names.clone()
+            }
+        };
+        let mut stays = going.len() < names.len();
+        if !stays {
+            stays = !may_go(&id, &users(&id)?, force)?;
+        }
+        let mut removed = Vec::new();
+        for name in going {
+            refs.unset(&name);
+            removed.push(Removed::Untagged(name));
+        }
+        if !stays {
+            refs.remove(&id);
+            removed.push(Removed::Image(id));
+        }
+        store.write_refs(&refs)?;
+        store.discard_unreferenced()?;
+        removed
+    };
+    store.empty_trash()?;
+    Ok(removed)
+}
+
+fn check_repositories(id: &Digest, names: &[ImageRef], force: bool) -> Result<()> {
+    let repositories: BTreeSet<_> = names.iter().map(ImageRef::repository).collect();
+    if repositories.len() < 2 || force {
+        return Ok(());
+    }
+    let list: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let text =
+        format!("image {} has names in several repositories: {}", id.short(), list.join(", "));
+    Err(Error::Conflict(text).hint("name the one to remove, or use -f for all"))
+}
+
+/// Whether nothing keeps the image. The error says who does and cannot be overruled.
+fn may_go(id: &Digest, users: &[ImageUser], force: bool) -> Result<bool> {
+    let Some(user) = users.iter().find(|user| user.running).or(users.first()) else {
+        return Ok(true);
+    };
+    let (id, name) = (id.short(), &user.container);
+    if user.running {
+        let text = format!("image {id} is used by the running container {name}");
+        return Err(Error::Conflict(text).hint("stop and remove the container first"));
+    }
+    if !force {
+        let text = format!("image {id} is used by the stopped container {name}");
+        return Err(Error::Conflict(text)
+            .hint("remove the container first, or use -f to take only the names away"));
+    }
+    Ok(false)
+}
