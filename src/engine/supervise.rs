@@ -202,6 +202,8 @@ impl Engine {
         let Running { child, cgroup, terminal } = created.start()?;
         dir.update_state(|state| {
             state.status = Status::Running;
+            state.exit_code = 0;
+            state.oom_killed = false;
             state.started = Timestamp::now();
         })?;
         Ok(Up { process: child.pidfd, pipes: channels.outside(terminal)?, cgroup })

@@ -42,8 +42,8 @@ impl FromStr for ContainerId {
 
 super::serde_by_text!(ContainerId);
 
-/// A container's name: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, 2 to 128 characters, without Docker's
-/// leading slash.
+/// A container's name: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, 1 to 128 characters, without Docker's
+/// leading slash. Docker of 2014 and Podman take one character, Docker of today wants two.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ContainerName(String);
 
@@ -63,14 +63,14 @@ impl FromStr for ContainerName {
     type Err = Error;
     fn from_str(text: &str) -> Result<ContainerName, Error> {
         let name = text.strip_prefix('/').unwrap_or(text);
-        let fits = (2..=128).contains(&name.len())
+        let fits = (1..=128).contains(&name.len())
             && name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         if fits {
             return Ok(ContainerName(name.to_string()));
         }
         Err(Error::invalid(format!("invalid container name \"{text}\"")).hint(
-            "a name is 2 to 128 letters, digits, '_', '.' or '-', and starts with a letter or digit",
+            "a name is 1 to 128 letters, digits, '_', '.' or '-', and starts with a letter or digit",
         ))
     }
 }
@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn names_keep_to_dockers_grammar() {
-        for good in ["web", "a1", "my_app.1-x", "/web"] {
+        for good in ["web", "a", "a1", "my_app.1-x", "/web"] {
             assert!(good.parse::<ContainerName>().is_ok(), "{good}");
         }
-        for bad in ["", "a", "-a", "a b", "a/b", "ä1", "_x"] {
+        for bad in ["", "-a", "a b", "a/b", "ä1", "_x"] {
             assert!(bad.parse::<ContainerName>().is_err(), "{bad}");
         }
     }
