@@ -15,6 +15,7 @@ pub mod limit;
 pub mod lock;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

@@ -1,0 +1,523 @@
+//! rtnetlink: links, addresses, routes.
+//!
+//! Requests are ready-made bytes, so that a container's child can send them between clone and
+//! exec (`Step::Netlink`); `Socket` is for everybody else. Source: rtnetlink(7), netlink(7),
+//! linux/if_link.h, linux/if_bridge.h; the layout of a message is a header of 16 bytes, a struct
+//! by type, then attributes of four bytes' header each, all padded to four bytes.
+
+use super::{check, check_long};
+use crate::error::{Error, Result};
+use crate::types::Pid;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+pub type Mac = [u8; 6];
+
+/// A finished request; it asks for an acknowledgement.
+pub type Request = Vec<u8>;
+
+/// The index of `lo` in every network namespace.
+pub const LOOPBACK: u32 = 1;
+
+const HEADER: usize = 16;
+const ACK: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+const CREATE: u16 = ACK | (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+const REPLACE: u16 = ACK | (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
+const DUMP: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
+const UP: u32 = libc::IFF_UP as u32;
+
+// linux/if_link.h, linux/veth.h, linux/neighbour.h
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const VETH_INFO_PEER: u16 = 1;
+const IFLA_BRPORT_MODE: u16 = 4;
+const NDA_LLADDR: u16 = 2;
+const NTF_MASTER: u8 = 4;
+const NUD_REACHABLE: u16 = 2;
+const NLA_F_NESTED: u16 = 1 << 15;
+
+// --- requests
+
+pub fn link_up(index: u32) -> Request {
+    Message::new(libc::RTM_NEWLINK, ACK, &link_header(0, index, UP)).finish()
+}
+
+pub fn link_delete(index: u32) -> Request {
+    Message::new(libc::RTM_DELLINK, ACK, &link_header(0, index, 0)).finish()
+}
+
+pub fn addr_add(index: u32, address: Ipv4Addr, prefix: u8) -> Request {
+    // struct ifaddrmsg: family, prefix, flags, scope, index.
+    let mut header = vec![libc::AF_INET as u8, prefix, 0, 0];
+    header.extend(index.to_ne_bytes());
+    let broadcast = u32::from(address) | u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+    let mut message = Message::new(libc::RTM_NEWADDR, CREATE, &header);
+    message.put(libc::IFA_LOCAL, &address.octets());
+    message.put(libc::IFA_ADDRESS, &address.octets());
+    message.put(libc::IFA_BROADCAST, &broadcast.to_be_bytes());
+    message.finish()
+}
+
+pub fn route_default(gateway: Ipv4Addr, index: u32) -> Request {
+    // struct rtmsg: family, the lengths of destination and source, tos, table, protocol, scope,
+    // type, flags.
+    let mut header = vec![libc::AF_INET as u8, 0, 0, 0];
+    header.extend([libc::RT_TABLE_MAIN, libc::RTPROT_BOOT, libc::RT_SCOPE_UNIVERSE]);
+    header.extend([libc::RTN_UNICAST, 0, 0, 0, 0]);
+    let mut message = Message::new(libc::RTM_NEWROUTE, CREATE, &header);
+    message.put(libc::RTA_GATEWAY, &gateway.octets());
+    message.put(libc::RTA_OIF, &index.to_ne_bytes());
+    message.finish()
+}
+
+/// A bridge, up. With an address of its own it does not take over that of a port.
+pub fn bridge_create(name: &str, mac: Mac) -> Request {
+    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link_header(0, 0, UP));
+    message.put_name(name);
+    message.put(libc::IFLA_ADDRESS, &mac);
+    message.nest(libc::IFLA_LINKINFO, |info| info.put(IFLA_INFO_KIND, b"bridge"));
+    message.finish()
+}
+
+/// A pair of links: the host's end a port of a bridge, the other one born in another network
+/// namespace. Both up.
+#[derive(Clone, Copy, Debug)]
+pub struct Veth<'a> {
+    pub name: &'a str,
+    pub bridge: u32,
+    /// Of both ends; `None` for the kernel's choice.
+    pub mtu: Option<u32>,
+    pub peer_name: &'a str,
+    pub peer_index: u32,
+    pub peer_mac: Mac,
+    /// A process in the peer's namespace.
+    pub peer_process: Pid,
+}
+
+pub fn veth_create(veth: &Veth) -> Request {
+    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link_header(0, 0, UP));
+    message.put_name(veth.name);
+    message.put(libc::IFLA_MASTER, &veth.bridge.to_ne_bytes());
+    let put_mtu = |message: &mut Message| {
+        if let Some(mtu) = veth.mtu {
+            message.put(libc::IFLA_MTU, &mtu.to_ne_bytes());
+        }
+    };
+    put_mtu(&mut message);
+    message.nest(libc::IFLA_LINKINFO, |info| {
+        info.put(IFLA_INFO_KIND, b"veth");
+        info.nest(IFLA_INFO_DATA, |data| {
+            data.nest(VETH_INFO_PEER, |peer| {
+                peer.bytes.extend(link_header(0, veth.peer_index, UP));
+                peer.put_name(veth.peer_name);
+                peer.put(libc::IFLA_ADDRESS, &veth.peer_mac);
+                peer.put(libc::IFLA_NET_NS_PID, &veth.peer_process.raw().to_ne_bytes());
+                put_mtu(peer);
+            });
+        });
+    });
+    message.finish()
+}
+
+/// Has the bridge send what is for `mac` to this port, whatever it learned before.
+pub fn fdb_replace(port: u32, mac: Mac) -> Request {
+    // struct ndmsg: family, padding, index, state, flags, type.
+    let mut header = vec![libc::AF_BRIDGE as u8, 0, 0, 0];
+    header.extend(port.to_ne_bytes());
+    header.extend(NUD_REACHABLE.to_ne_bytes());
+    header.extend([NTF_MASTER, 0]);
+    let mut message = Message::new(libc::RTM_NEWNEIGH, REPLACE, &header);
+    message.put(NDA_LLADDR, &mac);
+    message.finish()
+}
+
+/// Whether a bridge may send a frame back through the port that it came by.
+pub fn hairpin(port: u32, on: bool) -> Request {
+    let header = link_header(libc::AF_BRIDGE as u8, port, 0);
+    let mut message = Message::new(libc::RTM_SETLINK, ACK, &header);
+    message.nest(libc::IFLA_PROTINFO, |port| port.put(IFLA_BRPORT_MODE, &[u8::from(on)]));
+    message.finish()
+}
+
+/// struct ifinfomsg: family, padding, type, index, flags, which flags to change.
+fn link_header(family: u8, index: u32, up: u32) -> [u8; 16] {
+    let mut header = [0; 16];
+    header[0] = family;
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&up.to_ne_bytes());
+    header[12..16].copy_from_slice(&up.to_ne_bytes());
+    header
+}
+
+struct Message {
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    fn new(kind: u16, flags: u16, header: &[u8]) -> Message {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend(0u32.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend([0; 8]); // sequence and port
+        bytes.extend(header);
+        Message { bytes }
+    }
+
+    fn put(&mut self, kind: u16, data: &[u8]) {
+        self.nest_as(kind, |message| message.bytes.extend(data));
+    }
+
+    fn put_name(&mut self, name: &str) {
+        self.put(libc::IFLA_IFNAME, &[name.as_bytes(), b"\0"].concat());
+    }
+
+    fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
+        self.nest_as(kind | NLA_F_NESTED, fill);
+    }
+
+    fn nest_as(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; 2]);
+        self.bytes.extend(kind.to_ne_bytes());
+        fill(self);
+        let length = (self.bytes.len() - start) as u16;
+        self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self) -> Request {
+        let length = self.bytes.len() as u32;
+        self.bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        self.bytes
+    }
+}
+
+// --- answers
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    pub mac: Option<Mac>,
+    /// `bridge`, `veth`; empty for hardware.
+    pub kind: String,
+    pub up: bool,
+    /// The bridge that it is a port of.
+    pub master: Option<u32>,
+    pub mtu: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub index: u32,
+    pub address: Ipv4Addr,
+    pub prefix: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub destination: Ipv4Addr,
+    pub prefix: u8,
+    /// The link it leads to; `None` for unreachable and several.
+    pub index: Option<u32>,
+}
+
+/// A connection to the network configuration of one namespace: that in which it was opened.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Socket {
+    pub fn open() -> Result<Socket> {
+        open().map_err(|e| Error::os("open", "an rtnetlink socket", e))
+    }
+
+    /// Sends a request and waits for its acknowledgement. `op` and `target` are for the error,
+    /// which also has the kernel's own words.
+    pub fn request(&mut self, op: &'static str, target: &str, request: &[u8]) -> Result<()> {
+        self.exchange(request, &mut |_, _| {}).map_err(|refusal| refusal.error(op, target))
+    }
+
+    pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
+        let flags = libc::NLM_F_REQUEST as u16;
+        let mut message = Message::new(libc::RTM_GETLINK, flags, &link_header(0, 0, 0));
+        message.put_name(name);
+        let mut link = None;
+        let asked = self.exchange(&message.finish(), &mut |_, body| link = parse_link(body));
+        match asked {
+            Ok(()) => Ok(link),
+            Err(refusal) if refusal.source.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            Err(refusal) => Err(refusal.error("look up link", name)),
+        }
+    }
+
+    pub fn links(&mut self) -> Result<Vec<Link>> {
+        self.dump(libc::RTM_GETLINK, &link_header(0, 0, 0), parse_link)
+    }
+
+    /// The IPv4 addresses of all links.
+    pub fn addresses(&mut self) -> Result<Vec<Address>> {
+        self.dump(libc::RTM_GETADDR, &[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0], parse_address)
+    }
+
+    /// The IPv4 routes of all tables, those to local and broadcast addresses included.
+    pub fn routes(&mut self) -> Result<Vec<Route>> {
+        let mut header = [0; 12];
+        header[0] = libc::AF_INET as u8;
+        self.dump(libc::RTM_GETROUTE, &header, parse_route)
+    }
+
+    fn dump<T>(
+        &mut self,
+        kind: u16,
+        header: &[u8],
+        parse: fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let request = Message::new(kind, DUMP, header).finish();
+        let mut all = Vec::new();
+        // A dump disturbed by a change (EINTR) is taken anew.
+        for _ in 0..10 {
+            all.clear();
+            match self.exchange(&request, &mut |_, body| all.extend(parse(body))) {
+                Ok(()) => return Ok(all),
+                Err(refusal) if refusal.source.kind() == io::ErrorKind::Interrupted => {}
+                Err(refusal) => return Err(refusal.error("read", "the network configuration")),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sends a request and hands each answer (type, body) to `each` until the last one.
+    fn exchange(
+        &mut self,
+        request: &[u8],
+        each: &mut dyn FnMut(u16, &[u8]),
+    ) -> std::result::Result<(), Refusal> {
+        let fd = self.fd.as_raw_fd();
+        // SAFETY: pointer and length agree.
+        check_long(unsafe { libc::send(fd, request.as_ptr().cast(), request.len(), 0) as _ })?;
+        let mut disturbed = false;
+        loop {
+            let (at, len) = (self.buffer.as_mut_ptr().cast(), self.buffer.len());
+            // SAFETY: pointer and length agree. With MSG_TRUNC the answer's true length is told.
+            let got = check_long(unsafe { libc::recv(fd, at, len, libc::MSG_TRUNC) as _ });
+            let got = match got {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other? as usize,
+            };
+            let mut rest = self.buffer.get(..got).ok_or(io::ErrorKind::InvalidData)?;
+            while let Some(length) = u32_at(rest, 0).map(|n| n as usize) {
+                let message = rest.get(..length).filter(|_| length >= HEADER);
+                let message = message.ok_or(io::ErrorKind::InvalidData)?;
+                let (kind, flags) = (u16_at(message, 4), u16_at(message, 6));
+                let (kind, flags) = (kind.unwrap_or(0), i32::from(flags.unwrap_or(0)));
+                let body = message.get(HEADER..).unwrap_or_default();
+                disturbed |= flags & libc::NLM_F_DUMP_INTR != 0;
+                match i32::from(kind) {
+                    libc::NLMSG_ERROR => return acknowledged(flags, body),
+                    libc::NLMSG_DONE if disturbed => {
+                        return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+                    }
+                    libc::NLMSG_DONE => return acknowledged(flags, body),
+                    _ => each(kind, body),
+                }
+                // One message without MULTI to a request without ACK is the whole answer.
+                let asked = u16_at(request, 6).map_or(0, i32::from);
+                if asked & (libc::NLM_F_ACK | libc::NLM_F_DUMP) == 0 {
+                    return Ok(());
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn open() -> io::Result<Socket> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: integers only; on success the descriptor is new and ours.
+    let fd = unsafe {
+        OwnedFd::from_raw_fd(check(libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE))?)
+    };
+    let on: libc::c_int = 1;
+    // Errors in words, and without the request repeated. Older kernels do without.
+    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        let (at, size) = (&raw const on, size_of_val(&on) as u32);
+        // SAFETY: reads a live int of the size passed.
+        unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_NETLINK, option, at.cast(), size) };
+    }
+    Ok(Socket { fd, buffer: vec![0; 32 << 10] })
+}
+
+/// The kernel's no.
+struct Refusal {
+    source: io::Error,
+    words: String,
+}
+
+impl Refusal {
+    fn error(self, op: &'static str, target: &str) -> Error {
+        match self.words.as_str() {
+            "" => Error::os(op, target, self.source),
+            words => Error::os(op, format!("{target} ({words})"), self.source),
+        }
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(source: io::Error) -> Refusal {
+        Refusal { source, words: String::new() }
+    }
+}
+
+impl From<io::ErrorKind> for Refusal {
+    fn from(kind: io::ErrorKind) -> Refusal {
+        io::Error::from(kind).into()
+    }
+}
+
+/// Reads struct nlmsgerr (or the errno at the end of a dump), and the words behind it.
+fn acknowledged(flags: i32, body: &[u8]) -> std::result::Result<(), Refusal> {
+    const NLM_F_CAPPED: i32 = 0x100;
+    const NLM_F_ACK_TLVS: i32 = 0x200;
+    const NLMSGERR_ATTR_MSG: u16 = 1;
+    let errno = u32_at(body, 0).map_or(0, |n| (n as i32).wrapping_neg());
+    if errno == 0 {
+        return Ok(());
+    }
+    let repeated = match flags & NLM_F_CAPPED {
+        0 => u32_at(body, 4).unwrap_or(0) as usize,
+        _ => HEADER,
+    };
+    let words = match flags & NLM_F_ACK_TLVS {
+        0 => None,
+        _ => attribute(body.get(4 + repeated..).unwrap_or_default(), NLMSGERR_ATTR_MSG),
+    };
+    Err(Refusal {
+        source: io::Error::from_raw_os_error(errno),
+        words: words.map(text).unwrap_or_default(),
+    })
+}
+
+fn parse_link(body: &[u8]) -> Option<Link> {
+    let attributes = body.get(16..)?;
+    let info = attribute(attributes, libc::IFLA_LINKINFO);
+    let number = |kind| attribute(attributes, kind).and_then(|data| u32_at(data, 0));
+    Some(Link {
+        index: u32_at(body, 4)?,
+        name: text(attribute(attributes, libc::IFLA_IFNAME)?),
+        mac: attribute(attributes, libc::IFLA_ADDRESS).and_then(|data| data.try_into().ok()),
+        kind: info.and_then(|info| attribute(info, IFLA_INFO_KIND)).map(text).unwrap_or_default(),
+        up: u32_at(body, 8)? & UP != 0,
+        master: number(libc::IFLA_MASTER),
+        mtu: number(libc::IFLA_MTU).unwrap_or(0),
+    })
+}
+
+fn parse_address(body: &[u8]) -> Option<Address> {
+    let attributes = body.get(8..)?;
+    let local = attribute(attributes, libc::IFA_LOCAL);
+    Some(Address {
+        index: u32_at(body, 4)?,
+        address: ipv4(local.or_else(|| attribute(attributes, libc::IFA_ADDRESS))?)?,
+        prefix: *body.get(1)?,
+    })
+}
+
+fn parse_route(body: &[u8]) -> Option<Route> {
+    let attributes = body.get(12..)?;
+    Some(Route {
+        destination: match attribute(attributes, libc::RTA_DST) {
+            Some(data) => ipv4(data)?,
+            None => Ipv4Addr::UNSPECIFIED,
+        },
+        prefix: *body.get(1)?,
+        index: attribute(attributes, libc::RTA_OIF).and_then(|data| u32_at(data, 0)),
+    })
+}
+
+/// The first attribute of this kind.
+fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16_at(attributes, 0)?);
+        let found = u16_at(attributes, 2)? & !NLA_F_NESTED;
+        if found == kind {
+            return attributes.get(4..length);
+        }
+        attributes = attributes.get(length.max(4).next_multiple_of(4)..)?;
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn ipv4(data: &[u8]) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?))
+}
+
+fn text(data: &[u8]) -> String {
+    String::from_utf8_lossy(data).trim_end_matches('\0').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_request_has_the_kernels_layout() {
+        let request = addr_add(3, Ipv4Addr::new(172, 17, 0, 2), 16);
+        let mut expected = vec![48, 0, 0, 0, 20, 0, 5, 6, 0, 0, 0, 0, 0, 0, 0, 0];
+        expected.extend([2, 16, 0, 0, 3, 0, 0, 0]);
+        expected.extend([8, 0, 2, 0, 172, 17, 0, 2]);
+        expected.extend([8, 0, 1, 0, 172, 17, 0, 2]);
+        expected.extend([8, 0, 4, 0, 172, 17, 255, 255]);
+        assert_eq!(request, expected);
+    }
+
+    #[test]
+    fn nested_attributes_are_padded_and_counted() {
+        let request = bridge_create("br0", [2, 0, 0, 0, 0, 1]);
+        assert_eq!(request.len(), 32 + 8 + 12 + 16);
+        assert_eq!(u32_at(&request, 0), Some(request.len() as u32));
+        let attributes = &request[32..];
+        assert_eq!(attribute(attributes, libc::IFLA_IFNAME), Some(b"br0\0".as_slice()));
+        assert_eq!(attribute(attributes, libc::IFLA_ADDRESS).unwrap().len(), 6);
+        let info = attribute(attributes, libc::IFLA_LINKINFO).unwrap();
+        assert_eq!(attribute(info, IFLA_INFO_KIND), Some(b"bridge".as_slice()));
+        assert_eq!(attribute(info, IFLA_INFO_DATA), None);
+    }
+
+    #[test]
+    fn damaged_answers_are_not_followed() {
+        assert_eq!(attribute(&[0, 0, 9, 0, 0, 0, 0, 0], 5), None);
+        assert_eq!(attribute(&[255, 0, 5, 0], 5), None);
+        assert_eq!(parse_link(&[0; 15]), None);
+    }
+
+    #[test]
+    fn loopback_is_there() {
+        let mut socket = Socket::open().unwrap();
+        let lo = socket.link_by_name("lo").unwrap().unwrap();
+        assert_eq!(lo.index, LOOPBACK);
+        assert!(socket.links().unwrap().contains(&lo));
+        assert_eq!(socket.link_by_name("no-such-link").unwrap(), None);
+    }
+
+    #[test]
+    fn the_kernels_words_are_passed_on() {
+        let mut socket = Socket::open().unwrap();
+        // A gateway that no route leads to: refused before anything changes.
+        let request = route_default(Ipv4Addr::new(0, 0, 0, 0), 999_999);
+        let error = socket.request("add", "route", &request).unwrap_err();
+        assert!(error.to_string().starts_with("add route"), "{error}");
+        assert!(error.errno().is_some());
+    }
+}
