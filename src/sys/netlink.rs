@@ -34,7 +34,7 @@ const VETH_INFO_PEER: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
 const NDA_LLADDR: u16 = 2;
 const NTF_MASTER: u8 = 4;
-const NUD_REACHABLE: u16 = 2;
+const NUD_NOARP: u16 = 0x40;
 const NLA_F_NESTED: u16 = 1 << 15;
 
 // --- requests
@@ -81,10 +81,13 @@ pub fn bridge_create(name: &str, mac: Mac) -> Request {
 }
 
 /// A pair of links: the host's end a port of a bridge, the other one born in another network
-/// namespace. Both up.
+/// namespace. The host's end is up; the peer is to be brought up there (veth cannot do it at
+/// birth).
 #[derive(Clone, Copy, Debug)]
 pub struct Veth<'a> {
     pub name: &'a str,
+    /// Must be free. (The kernel heeds `peer_index` only where this is given too.)
+    pub index: u32,
     pub bridge: u32,
     /// Of both ends; `None` for the kernel's choice.
     pub mtu: Option<u32>,
@@ -96,7 +99,8 @@ pub struct Veth<'a> {
 }
 
 pub fn veth_create(veth: &Veth) -> Request {
-    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link_header(0, 0, UP));
+    let header = link_header(0, veth.index, UP);
+    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &header);
     message.put_name(veth.name);
     message.put(libc::IFLA_MASTER, &veth.bridge.to_ne_bytes());
     let put_mtu = |message: &mut Message| {
@@ -109,7 +113,7 @@ pub fn veth_create(veth: &Veth) -> Request {
         info.put(IFLA_INFO_KIND, b"veth");
         info.nest(IFLA_INFO_DATA, |data| {
             data.nest(VETH_INFO_PEER, |peer| {
-                peer.bytes.extend(link_header(0, veth.peer_index, UP));
+                peer.bytes.extend(link_header(0, veth.peer_index, 0));
                 peer.put_name(veth.peer_name);
                 peer.put(libc::IFLA_ADDRESS, &veth.peer_mac);
                 peer.put(libc::IFLA_NET_NS_PID, &veth.peer_process.raw().to_ne_bytes());
@@ -120,12 +124,14 @@ pub fn veth_create(veth: &Veth) -> Request {
     message.finish()
 }
 
-/// Has the bridge send what is for `mac` to this port, whatever it learned before.
+/// Has the bridge send what is for `mac` to this port, whatever it learned before, until it sees
+/// the station elsewhere or the port goes. (A static entry: others are not taken before the
+/// port's other end is up.)
 pub fn fdb_replace(port: u32, mac: Mac) -> Request {
     // struct ndmsg: family, padding, index, state, flags, type.
     let mut header = vec![libc::AF_BRIDGE as u8, 0, 0, 0];
     header.extend(port.to_ne_bytes());
-    header.extend(NUD_REACHABLE.to_ne_bytes());
+    header.extend(NUD_NOARP.to_ne_bytes());
     header.extend([NTF_MASTER, 0]);
     let mut message = Message::new(libc::RTM_NEWNEIGH, REPLACE, &header);
     message.put(NDA_LLADDR, &mac);

@@ -1,0 +1,128 @@
+//! The files about the network in a container's /etc: texts from texts.
+
+use crate::error::{OsContext, Result};
+use std::fmt::Write;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The servers that systemd-resolved asks, where /etc/resolv.conf names only its own stub.
+const UPSTREAM: &str = "/run/systemd/resolve/resolv.conf";
+
+/// Asked where the host names no server that a container can reach, as Docker does.
+const FALLBACK: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
+
+/// /etc/hostname.
+pub fn hostname(name: &str) -> String {
+    format!("{name}\n")
+}
+
+/// /etc/hosts: the host itself, then the container by its address (where it has one) and `more`.
+/// `domain` completes the container's name.
+pub fn hosts(
+    name: &str,
+    domain: Option<&str>,
+    address: Option<IpAddr>,
+    more: &[(String, IpAddr)],
+) -> String {
+    let mut text = String::from(
+        "127.0.0.1\tlocalhost\n\
+         ::1\tlocalhost ip6-localhost ip6-loopback\n\
+         fe00::0\tip6-localnet\n\
+         ff00::0\tip6-mcastprefix\n\
+         ff02::1\tip6-allnodes\n\
+         ff02::2\tip6-allrouters\n",
+    );
+    if let Some(address) = address {
+        let _ = match domain.filter(|domain| !domain.is_empty()) {
+            Some(domain) => writeln!(text, "{address}\t{name}.{domain} {name}"),
+            None => writeln!(text, "{address}\t{name}"),
+        };
+    }
+    for (name, address) in more {
+        let _ = writeln!(text, "{address}\t{name}");
+    }
+    text
+}
+
+/// The host's resolver files: /etc/resolv.conf, and the list behind systemd-resolved's stub;
+/// empty where they do not exist.
+pub fn read_resolv_conf() -> Result<(String, String)> {
+    let read = |path: &str| match fs::read(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(String::new()),
+        other => other.on("read", path).map(|text| String::from_utf8_lossy(&text).into_owned()),
+    };
+    Ok((read(RESOLV_CONF)?, read(UPSTREAM)?))
+}
+
+/// /etc/resolv.conf of a container with a network of its own: the host's, without the servers on
+/// the host's loopback, which it cannot reach. Where none is left, `upstream` in the same way;
+/// where that has none, two public servers.
+pub fn resolv_conf(host: &str, upstream: &str) -> String {
+    let without_loopback = |text: &str| -> String {
+        let keep = |line: &&str| server(line).is_none_or(|server| !is_loopback(server));
+        text.lines().filter(keep).map(|line| format!("{line}\n")).collect()
+    };
+    let host = without_loopback(host);
+    if servers(&host).next().is_some() {
+        return host;
+    }
+    let upstream = without_loopback(upstream);
+    if servers(&upstream).next().is_some() {
+        return upstream;
+    }
+    FALLBACK.iter().fold(host, |text, server| text + "nameserver " + server + "\n")
+}
+
+/// The servers that a resolv.conf names (resolv.conf(5)).
+pub(super) fn servers(text: &str) -> impl Iterator<Item = IpAddr> {
+    text.lines().filter_map(|line| address(server(line)?))
+}
+
+fn server(line: &str) -> Option<&str> {
+    let mut words = line.split_ascii_whitespace();
+    (words.next()? == "nameserver").then(|| words.next())?
+}
+
+/// Without the zone of `fe80::1%eth0`.
+fn address(server: &str) -> Option<IpAddr> {
+    server.split('%').next()?.parse().ok()
+}
+
+fn is_loopback(server: &str) -> bool {
+    address(server).is_some_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_names_the_container() {
+        let address = Some("172.17.0.2".parse().unwrap());
+        let more = [("db".to_string(), "172.17.0.3".parse().unwrap())];
+        let text = hosts("web", Some("example.org"), address, &more);
+        assert!(text.starts_with("127.0.0.1\tlocalhost\n::1\tlocalhost "));
+        assert!(text.ends_with("172.17.0.2\tweb.example.org web\n172.17.0.3\tdb\n"));
+        assert!(hosts("web", None, address, &[]).ends_with("172.17.0.2\tweb\n"));
+        assert!(hosts("web", None, None, &[]).ends_with("ip6-allrouters\n"));
+    }
+
+    #[test]
+    fn servers_on_the_hosts_loopback_are_left_out() {
+        let host = "# mine\nsearch example.org\nnameserver 127.0.0.53\nnameserver 10.0.0.1\n\
+                    nameserver ::1\noptions edns0";
+        let expected = "# mine\nsearch example.org\nnameserver 10.0.0.1\noptions edns0\n";
+        assert_eq!(resolv_conf(host, ""), expected);
+    }
+
+    #[test]
+    fn the_servers_behind_a_stub_are_used() {
+        let stub = "nameserver 127.0.0.53\nsearch x\n";
+        assert_eq!(resolv_conf(stub, "nameserver 9.9.9.9\n"), "nameserver 9.9.9.9\n");
+        let public = "search x\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n";
+        assert_eq!(resolv_conf(stub, ""), public);
+    }
+}

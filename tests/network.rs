@@ -1,0 +1,312 @@
+//! The network of containers, with real links: each test runs again as a process in a network
+//! namespace of its own, which stands for the host.
+
+use coracle::network::{Attachment, Network, NetworkLock, loopback_requests};
+use coracle::sys::child::{Child, Plan, spawn};
+use coracle::sys::netlink::{self, Socket};
+use coracle::sys::step::{Exec, FdSource, Step};
+use coracle::sys::{lock, pidfd};
+use coracle::types::{ContainerId, Signal};
+use std::ffi::CString;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::Command;
+
+const CLONE_NEWNET: i32 = 0x4000_0000;
+
+/// Runs `body` in a network namespace of its own: in a child process that runs this one test.
+fn on_a_host_of_its_own(test: &str, body: fn(&Host)) {
+    if std::env::var_os("CORACLE_TEST_NETNS").is_some() {
+        body(&Host::new(test));
+        return;
+    }
+    let output = Command::new("unshare")
+        .arg("--net")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env("CORACLE_TEST_NETNS", "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+struct Host {
+    dir: PathBuf,
+    network: Network,
+}
+
+impl Host {
+    fn new(test: &str) -> Host {
+        let dir = std::env::temp_dir().join(format!("coracle-{test}-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        Host { network: Network::new(&dir.join("network")), dir }
+    }
+
+    fn lock(&self) -> NetworkLock {
+        NetworkLock::new(lock::lock(&self.dir.join("locks"), 0, lock::Mode::Exclusive).unwrap())
+    }
+
+    fn attach(&self, n: u8) -> Attachment {
+        let lock = self.lock();
+        let bridge = self.network.ensure_bridge(&lock).unwrap();
+        self.network.lease(&lock, &bridge, &id(n), None).unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+fn id(n: u8) -> ContainerId {
+    ContainerId::from_random([n; 32])
+}
+
+/// A process in a network namespace of its own, as a container's child sets it up.
+struct Container {
+    child: Child,
+    stdin: PipeWriter,
+    stdout: PipeReader,
+}
+
+impl Container {
+    /// Starts a shell script once the network is there.
+    fn start(attachment: Option<&Attachment>, script: &str) -> Container {
+        let (go, mut say_go) = std::io::pipe().unwrap();
+        let (stdin, to_child) = std::io::pipe().unwrap();
+        let (from_child, stdout) = std::io::pipe().unwrap();
+        let requests = match attachment {
+            Some(attachment) => attachment.child_requests(),
+            None => loopback_requests(),
+        };
+        let argv = ["sh", "-c", script].map(|arg| CString::new(arg).unwrap()).to_vec();
+        let env = vec![c"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
+        let descriptors = [(stdin.as_fd(), 0), (stdout.as_fd(), 1), (stdout.as_fd(), 2)];
+        let mut plan = Plan::new();
+        // The child has a copy of both ends: only this ends it where the test fails.
+        plan.push(Step::ParentDeathSignal(Signal::KILL))
+            .push(Step::Await(go.as_fd()))
+            .push(Step::Netlink(requests))
+            .push(Step::Descriptors(descriptors.map(|(fd, n)| (FdSource::Fd(fd), n)).to_vec()))
+            .push(Step::Exec(Exec::new(vec![c"/bin/sh".to_owned()], argv, env)));
+        let (mut frames, report) = std::io::pipe().unwrap();
+        let child = spawn(&plan, CLONE_NEWNET, report.as_fd(), 0).unwrap();
+        drop((report, plan));
+        if let Some(attachment) = attachment {
+            attachment.connect(child.pid).unwrap();
+        }
+        say_go.write_all(b"g").unwrap();
+        let mut failed = Vec::new();
+        frames.read_to_end(&mut failed).unwrap();
+        assert!(failed.is_empty(), "a step of the child failed: {failed:?}");
+        Container { child, stdin: to_child, stdout: from_child }
+    }
+
+    /// Lets the script go on, and gives what it says until it ends.
+    fn finish(self) -> String {
+        drop(self.stdin);
+        let (mut said, mut stdout) = (String::new(), self.stdout);
+        stdout.read_to_string(&mut said).unwrap();
+        pidfd::wait(self.child.pidfd.as_fd()).unwrap();
+        said
+    }
+}
+
+fn ip(args: &[&str]) -> serde_json::Value {
+    let output = Command::new("ip").arg("-j").args(args).output().unwrap();
+    assert!(output.status.success(), "ip {args:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn ping(address: Ipv4Addr) -> bool {
+    let address = address.to_string();
+    let args = ["ping", "-c", "1", "-W", "5", &address];
+    Command::new("busybox").args(args).output().unwrap().status.success()
+}
+
+#[test]
+fn host_and_container_reach_each_other() {
+    on_a_host_of_its_own("host_and_container_reach_each_other", |host| {
+        let attachment = host.attach(1);
+        assert_eq!(attachment.address, Ipv4Addr::new(172, 17, 0, 2));
+        let server = TcpListener::bind((attachment.gateway(), 0)).unwrap();
+        let port = server.local_addr().unwrap().port();
+        let script = format!(
+            "ip -j addr show eth0; ip -j route; echo hello | busybox nc {} {port}; read x",
+            attachment.gateway()
+        );
+        let container = Container::start(Some(&attachment), &script);
+
+        let mut said = String::new();
+        server.accept().unwrap().0.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "hello\n");
+        assert!(ping(attachment.address));
+        // Nobody listens there; the container's kernel says so itself.
+        let refused = TcpStream::connect((attachment.address, 9)).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+
+        let link = &ip(&["link", "show", "coracle0"])[0];
+        assert_eq!(link["operstate"], "UP");
+        let ports = ip(&["link", "show", "master", "coracle0"]);
+        assert_eq!(ports.as_array().unwrap().len(), 1);
+
+        let said = container.finish();
+        let (addresses, routes) = said.trim().split_once('\n').unwrap();
+        let addresses: serde_json::Value = serde_json::from_str(addresses).unwrap();
+        assert_eq!(addresses[0]["address"], "02:42:ac:11:00:02");
+        assert_eq!(addresses[0]["addr_info"][0]["local"], "172.17.0.2");
+        assert_eq!(addresses[0]["addr_info"][0]["prefixlen"], 16);
+        let routes: serde_json::Value = serde_json::from_str(routes).unwrap();
+        assert_eq!(routes[0]["dst"], "default");
+        assert_eq!(routes[0]["gateway"], "172.17.0.1");
+    });
+}
+
+#[test]
+fn containers_reach_each_other() {
+    on_a_host_of_its_own("containers_reach_each_other", |host| {
+        let (first, second) = (host.attach(1), host.attach(2));
+        let one = Container::start(Some(&first), "read x");
+        let script = format!("busybox ping -c 1 -W 5 {} >/dev/null; echo $?", first.address);
+        let two = Container::start(Some(&second), &script);
+        assert_eq!(two.finish(), "0\n");
+        one.finish();
+    });
+}
+
+#[test]
+fn a_restarted_container_is_reached_while_its_old_links_linger() {
+    on_a_host_of_its_own("a_restarted_container_is_reached_while_its_old_links_linger", |host| {
+        let attachment = host.attach(1);
+        let old = Container::start(Some(&attachment), "read x");
+        assert!(ping(attachment.address));
+        // The old namespace is still there, and the bridge knows its port.
+        let new = Container::start(Some(&attachment), "read x");
+        assert!(ping(attachment.address));
+        let ports = ip(&["link", "show", "master", "coracle0"]);
+        assert_eq!(ports.as_array().unwrap().len(), 2);
+        new.finish();
+        old.finish();
+    });
+}
+
+#[test]
+fn without_a_network_there_is_only_the_loopback() {
+    on_a_host_of_its_own("without_a_network_there_is_only_the_loopback", |_| {
+        let script = "ip -j link; busybox ping -c 1 127.0.0.1 >/dev/null; echo $?";
+        let said = Container::start(None, script).finish();
+        let (links, status) = said.trim().split_once('\n').unwrap();
+        let links: serde_json::Value = serde_json::from_str(links).unwrap();
+        let names: Vec<_> = links.as_array().unwrap().iter().map(|l| &l["ifname"]).collect();
+        assert!(!names.iter().any(|name| *name == "eth0") && names.contains(&&"lo".into()));
+        assert_eq!(status, "0");
+    });
+}
+
+#[test]
+fn the_bridge_goes_with_the_last_lease_and_comes_back_as_it_was() {
+    on_a_host_of_its_own("the_bridge_goes_with_the_last_lease_and_comes_back_as_it_was", |host| {
+        assert_eq!(host.network.bridge().unwrap(), None);
+        let attachment = host.attach(1);
+        let lock = host.lock();
+        host.network.remove_bridge_if_unused(&lock).unwrap();
+        assert!(host.network.bridge().unwrap().is_some(), "in use");
+        host.network.release(&lock, &id(1)).unwrap();
+        host.network.remove_bridge_if_unused(&lock).unwrap();
+        host.network.remove_bridge_if_unused(&lock).unwrap();
+        assert_eq!(host.network.bridge().unwrap(), None);
+        assert!(ip(&["link"]).as_array().unwrap().iter().all(|l| l["ifname"] != "coracle0"));
+        drop(lock);
+        let again = host.attach(2);
+        assert_eq!(again.bridge.subnet, attachment.bridge.subnet);
+        assert_eq!(again.bridge.name, "coracle0");
+    });
+}
+
+#[test]
+fn what_a_crash_left_half_made_is_completed() {
+    on_a_host_of_its_own("what_a_crash_left_half_made_is_completed", |host| {
+        let before = host.attach(1).bridge;
+        let run = |args: &[&str]| {
+            assert!(Command::new("ip").args(args).status().unwrap().success(), "{args:?}");
+        };
+        run(&["addr", "flush", "dev", "coracle0"]);
+        run(&["link", "set", "coracle0", "down"]);
+        assert_eq!(host.attach(1).bridge, before);
+        let link = &ip(&["addr", "show", "coracle0"])[0];
+        assert_eq!(link["addr_info"][0]["local"], "172.17.0.1");
+        assert!(link["flags"].as_array().unwrap().contains(&"UP".into()));
+        // The record is lost, the bridge is not.
+        std::fs::remove_file(host.dir.join("network/bridge.json")).unwrap();
+        assert_eq!(host.attach(1).bridge, before);
+    });
+}
+
+#[test]
+fn two_roots_have_a_bridge_each() {
+    on_a_host_of_its_own("two_roots_have_a_bridge_each", |host| {
+        let other = Host::new("other_root");
+        let (one, two) = (host.attach(1), other.attach(1));
+        assert_eq!([one.bridge.name.as_str(), two.bridge.name.as_str()], ["coracle0", "coracle1"]);
+        assert!(!one.bridge.subnet.overlaps(&two.bridge.subnet));
+        assert_eq!(host.attach(1), one);
+    });
+}
+
+#[test]
+fn a_range_in_use_is_avoided_and_a_later_clash_is_told() {
+    on_a_host_of_its_own("a_range_in_use_is_avoided_and_a_later_clash_is_told", |host| {
+        let mut socket = Socket::open().unwrap();
+        let lo = netlink::LOOPBACK;
+        socket.request("up", "lo", &netlink::link_up(lo)).unwrap();
+        let add = |socket: &mut Socket, b| {
+            let address = Ipv4Addr::new(172, b, 3, 4);
+            socket.request("add", "address", &netlink::addr_add(lo, address, 24)).unwrap();
+        };
+        add(&mut socket, 17);
+        let attachment = host.attach(1);
+        assert_eq!(attachment.bridge.subnet.to_string(), "172.18.0.0/16");
+
+        let lock = host.lock();
+        host.network.release(&lock, &id(1)).unwrap();
+        host.network.remove_bridge_if_unused(&lock).unwrap();
+        add(&mut socket, 18);
+        let error = host.network.ensure_bridge(&lock).unwrap_err();
+        let expected = "make the bridge: the range 172.18.0.0/16 of coracle0 overlaps the host's \
+                        route 172.18.3.";
+        assert!(error.to_string().starts_with(expected), "{error}");
+        assert!(error.hints()[0].contains("bridge.json"), "{:?}", error.hints());
+    });
+}
+
+#[test]
+fn a_foreign_link_of_that_name_is_left_alone() {
+    on_a_host_of_its_own("a_foreign_link_of_that_name_is_left_alone", |host| {
+        let mut socket = Socket::open().unwrap();
+        let foreign = netlink::bridge_create("coracle0", [2, 0, 0, 0, 0, 1]);
+        socket.request("make", "coracle0", &foreign).unwrap();
+        let error = host.network.ensure_bridge(&host.lock()).unwrap_err();
+        assert_eq!(error.to_string(), "make the bridge: there is a link coracle0 that is not ours");
+        assert!(error.hints()[0].contains("ip link delete coracle0"));
+        assert!(socket.link_by_name("coracle0").unwrap().is_some());
+    });
+}
+
+#[test]
+fn hairpin_mode_is_switched_on() {
+    on_a_host_of_its_own("hairpin_mode_is_switched_on", |host| {
+        let attachment = host.attach(1);
+        let container = Container::start(Some(&attachment), "read x");
+        let ports = ip(&["link", "show", "master", "coracle0"]);
+        let index = u32::try_from(ports[0]["ifindex"].as_u64().unwrap()).unwrap();
+        let mut socket = Socket::open().unwrap();
+        socket.request("set hairpin", "port", &netlink::hairpin(index, true)).unwrap();
+        let port = &ip(&["-d", "link", "show", "master", "coracle0"])[0];
+        assert_eq!(port["linkinfo"]["info_slave_data"]["hairpin"], true);
+        container.finish();
+    });
+}
