@@ -35,7 +35,8 @@
 //! Done, and Ended(code) where that stops the container; `run` was healthy or ended because
 //! someone asked for a signal -> Starting at once; else tries+1 and Backoff.
 //!
-//! Every spawn has a number of its own (`run`); an event of another one changes nothing.
+//! Every spawn has a number of its own (`run`); an event of another one changes nothing, nor does
+//! a Deadline that is not due.
 //! A run is healthy once it has lasted `policy::HEALTHY`: that is looked up when it ends, so no
 //! timer is needed for it.
 
@@ -127,6 +128,8 @@ pub struct Machine {
     /// When `Event::Deadline` is due.
     pub deadline: Option<Instant>,
     started: Option<Instant>,
+    /// The run that ended had lasted long enough.
+    healthy: bool,
     /// Someone asked for a signal that may have ended this run.
     signalled: bool,
     exec_failure: Option<u8>,
@@ -156,6 +159,7 @@ impl Machine {
             tries: 0,
             deadline: None,
             started: None,
+            healthy: false,
             signalled: false,
             exec_failure: None,
             last_code: 0,
@@ -175,6 +179,7 @@ impl Machine {
     fn take(&mut self, service: &Service, event: Event, at: Moment, actions: &mut Vec<Action>) {
         use State::*;
         match (self.state, event) {
+            (_, Event::Deadline) if self.deadline.is_none_or(|deadline| deadline > at.now) => {}
             (_, Event::Want(want)) => self.want(want, service, at, actions),
             (_, Event::Forget) => {
                 self.forgotten = true;
@@ -260,6 +265,7 @@ impl Machine {
         self.started = Some(at.now);
         self.told = false;
         self.signalled = false;
+        self.healthy = false;
         self.exec_failure = None;
         actions.push(Action::Spawn(What::Run));
     }
@@ -295,6 +301,8 @@ impl Machine {
             Some(code) => Exit::Code(i32::from(code)),
             None => exit,
         };
+        let lasted = self.started.map(|start| at.now.saturating_duration_since(start));
+        self.healthy = lasted.is_some_and(|time| time >= policy::HEALTHY);
         let Some(pid) = self.pid else { return };
         if service.on_end == OnEnd::Ignore {
             actions.push(Action::KillGroup(pid));
@@ -322,8 +330,7 @@ impl Machine {
         if self.want == Want::Down {
             return self.rest(State::Down);
         }
-        let lasted = self.started.map(|start| at.now.saturating_duration_since(start));
-        if self.was_asked() || lasted.is_some_and(|time| time >= policy::HEALTHY) {
+        if self.healthy || self.was_asked() {
             self.tries = 0;
             return self.start(at, actions);
         }

@@ -1,52 +1,35 @@
 //! The one process that supervises all: events go to the machines, their actions to the hands.
 //!
 //! Each service has a slot, by a number that is never used again; a logger is a service like any
-//! other whose slot holds the pipe it reads. The `shutdown` child module does the ordered stop.
+//! other whose slot holds the pipe it reads. `services` makes slots come and go, `stop` does the
+//! ordered stop.
 
+mod services;
+mod slot;
 mod stop;
 
-use crate::dialect::directory;
+use self::slot::{Slot, describe, finish_arguments};
 use crate::event_loop::{EventLoop, Source, Timer, Wake};
-use crate::face::fifo::{Phase, Status, Supervise};
+use crate::face::fifo::Supervise;
 use crate::log::LogPipe;
-use crate::machine::{Action, Event, Machine, Moment, State, Want, What};
+use crate::machine::{Action, Event, Moment, State, Want, What};
 use crate::message::{say, say_error};
 use crate::policy::{self, Jitter};
 use crate::reap;
-use crate::service::{Exec, FinishArguments, Service};
+use crate::service::{Exec, Service};
 use crate::shutdown::Shutdown;
-use crate::sources::{Identity, Sources};
+use crate::sources::Sources;
 use crate::spawn::{Spawner, Streams};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::pidfd::Exit;
 use coracle::sys::signal::{self, SignalFd};
 use coracle::types::{Pid, Signal};
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Which signals ask for a stop, besides TERM, INT and QUIT: PWR, and RTMIN+3 (systemd's halt).
 const HALT: i32 = 37;
-
-/// The rest of a service's directory, for those that have one.
-struct Origin {
-    dir: PathBuf,
-    identity: Identity,
-}
-
-struct Slot {
-    service: Service,
-    machine: Machine,
-    /// `None` for the main service and for loggers, which come and go with their writers.
-    origin: Option<Origin>,
-    face: Option<Supervise>,
-    published: Option<Status>,
-    /// The slot of its logger.
-    logger: Option<u32>,
-    /// What it reads, if it is a logger.
-    pipe: Option<LogPipe>,
-}
 
 pub struct Options {
     pub stop_timeout: Duration,
@@ -201,145 +184,14 @@ impl Supervisor {
     }
 
     fn reap(&mut self) {
-        // Frames of those that died were written before: the exits find them read.
-        self.take_failures();
         reap::drain(|pid, exit| {
             if let Some(id) = self.pids.remove(&pid) {
+                // Why it ended, if it could not be executed, was written before it did.
+                self.take_failures();
                 self.dispatch(id, None, Event::Exited(exit));
             }
         });
     }
-
-    // --- services coming and going
-
-    /// Compares the scan directories with what is supervised.
-    fn look(&mut self) {
-        let services = match self.sources.look() {
-            Ok(services) => services,
-            Err(error) => return say_error(&error),
-        };
-        if self.shutdown.is_some() {
-            return;
-        }
-        let mut known = Vec::new();
-        let mut gone = Vec::new();
-        for (id, slot) in &self.slots {
-            let Some(origin) = &slot.origin else { continue };
-            known.push(origin.dir.clone());
-            // Still there, though perhaps without `run` for the moment?
-            let now = services.get(&origin.dir).copied();
-            if now.or_else(|| Identity::of(&origin.dir).ok()) != Some(origin.identity) {
-                gone.push(*id);
-            }
-        }
-        for id in gone {
-            self.dispatch(id, None, Event::Forget);
-        }
-        for (dir, identity) in services {
-            // One that is on its way out comes back once it is gone.
-            if !known.contains(&dir)
-                && let Err(error) = self.add_directory(dir, identity)
-            {
-                say_error(&error);
-            }
-        }
-    }
-
-    fn look_later(&mut self, at: Instant) {
-        let old = self.look_at.replace(at);
-        self.event_loop.arm(Timer::Quiet, old, Some(at));
-    }
-
-    fn add_directory(&mut self, dir: PathBuf, identity: Identity) -> Result<()> {
-        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let service = directory::read(&dir, &name)?;
-        let auto = service.auto;
-        let face = Supervise::open(&dir)?;
-        let id = self.add(service, Some(Origin { dir, identity }), Some(face), None);
-        self.add_logger(id);
-        if auto {
-            self.dispatch(id, None, Event::Want(Want::Up));
-        } else {
-            self.settle(id, None);
-        }
-        Ok(())
-    }
-
-    fn add(
-        &mut self,
-        service: Service,
-        origin: Option<Origin>,
-        face: Option<Supervise>,
-        pipe: Option<LogPipe>,
-    ) -> u32 {
-        self.next_id = self.next_id.wrapping_add(1);
-        let id = self.next_id;
-        if let Some(face) = &face
-            && let Err(e) = self.event_loop.watch(face.control(), Source::Control(id))
-        {
-            say_error(&Error::os("watch control of", service.name.clone(), e));
-        }
-        let slot = Slot {
-            service,
-            machine: Machine::new(),
-            origin,
-            face,
-            published: None,
-            logger: None,
-            pipe,
-        };
-        self.slots.insert(id, slot);
-        id
-    }
-
-    /// Gives service `id` its logger, if its directory now has one and it has none yet; or takes
-    /// it away, if the directory no longer has one.
-    fn add_logger(&mut self, id: u32) {
-        let Some(slot) = self.slots.get(&id) else { return };
-        let Some(origin) = &slot.origin else { return };
-        let dir = origin.dir.join("log");
-        match (slot.logger, directory::is_service(&dir)) {
-            (None, true) => {
-                let name = format!("{}/log", slot.service.name);
-                let started = directory::read(&dir, &name).and_then(|service| {
-                    let pipe = LogPipe::new().on("make", "a log pipe")?;
-                    Ok((service, Supervise::open(&dir)?, pipe))
-                });
-                match started {
-                    Ok((service, face, pipe)) => {
-                        let auto = service.auto;
-                        let logger = self.add(service, None, Some(face), Some(pipe));
-                        if let Some(slot) = self.slots.get_mut(&id) {
-                            slot.logger = Some(logger);
-                        }
-                        if auto {
-                            self.dispatch(logger, None, Event::Want(Want::Up));
-                        } else {
-                            self.settle(logger, None);
-                        }
-                    }
-                    Err(error) => self.complain(id, error),
-                }
-            }
-            (Some(logger), false) => {
-                if let Some(slot) = self.slots.get_mut(&id) {
-                    slot.logger = None;
-                }
-                self.drain(logger);
-            }
-            _ => {}
-        }
-    }
-
-    /// Nobody writes to this logger any more.
-    fn drain(&mut self, logger: u32) {
-        if let Some(pipe) = self.slots.get_mut(&logger).and_then(|slot| slot.pipe.as_mut()) {
-            pipe.close_writer();
-        }
-        self.dispatch(logger, None, Event::Drain);
-    }
-
-    // --- events and actions
 
     /// Hands one event to a machine (of spawn number `run`, or of the present one), and does what
     /// it answers, until nothing is left to do.
@@ -405,21 +257,6 @@ impl Supervisor {
         }
     }
 
-    /// Reads a service's directory again, before a start.
-    fn refresh(&mut self, id: u32) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        let Some(origin) = &slot.origin else { return };
-        match directory::read(&origin.dir, &slot.service.name) {
-            Ok(service) => {
-                slot.service = service;
-                self.add_logger(id);
-            }
-            // Without `run` it is the exec that fails, with the same words.
-            Err(error) if error.is_not_found() => {}
-            Err(error) => self.complain(id, error),
-        }
-    }
-
     fn spawn(&self, id: u32, what: What) -> Result<Pid> {
         let lost = || Error::NotFound("nothing to start".into());
         let slot = self.slots.get(&id).ok_or_else(lost)?;
@@ -474,23 +311,6 @@ impl Supervisor {
         }
     }
 
-    fn remove(&mut self, id: u32) {
-        let Some(slot) = self.slots.remove(&id) else { return };
-        if let Some(face) = &slot.face {
-            self.event_loop.unwatch(face.control());
-        }
-        if let Some(logger) = slot.logger {
-            self.drain(logger);
-        }
-        for other in self.slots.values_mut().filter(|other| other.logger == Some(id)) {
-            other.logger = None;
-        }
-        // Its directory may be there again, or still.
-        if slot.origin.is_some() && self.shutdown.is_none() {
-            self.look_later(Instant::now());
-        }
-    }
-
     fn complain(&self, id: u32, error: Error) {
         let name = self.slots.get(&id).map(|slot| slot.service.name.clone()).unwrap_or_default();
         let told: Result<()> =
@@ -498,89 +318,5 @@ impl Supervisor {
         if let Err(error) = told {
             say_error(&error);
         }
-    }
-}
-
-impl Slot {
-    /// Writes the status file, if it would say something new.
-    fn publish(&mut self) {
-        let Some(face) = &self.face else { return };
-        let machine = &self.machine;
-        let mut status = Status {
-            since: SystemTime::now(),
-            pid: machine.pid,
-            paused: machine.paused,
-            want: match machine.want {
-                Want::Up => b'u',
-                Want::Down => b'd',
-                Want::Once => 0,
-            },
-            told: machine.told,
-            phase: match machine.state {
-                State::Up | State::Stopping => Phase::Run,
-                State::Finishing => Phase::Finish,
-                _ => Phase::Down,
-            },
-        };
-        if let Some(old) = &self.published {
-            if (old.pid, old.phase) == (status.pid, status.phase) {
-                status.since = old.since;
-            }
-            if *old == status {
-                return;
-            }
-        }
-        self.published = Some(status);
-        match face.publish(&status) {
-            // Its directory was removed: nobody is left to read it.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => say_error(&Error::os("write status of", self.service.name.clone(), e)),
-            Ok(()) => {}
-        }
-    }
-}
-
-fn describe(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exited with code {code}"),
-        Exit::Signal(number) => match Signal::from_number(number) {
-            Some(signal) => format!("ended by {signal}"),
-            None => format!("ended by signal {number}"),
-        },
-    }
-}
-
-/// What `finish` is called with after its name.
-fn finish_arguments(family: FinishArguments, exit: Exit, group: Pid, name: &str) -> Vec<CString> {
-    let none = match family {
-        FinishArguments::Runit => -1,
-        FinishArguments::S6 => 256,
-    };
-    let (code, signal) = match exit {
-        Exit::Code(code) => (code, 0),
-        Exit::Signal(signal) => (none, signal),
-    };
-    let mut arguments = vec![code.to_string(), signal.to_string()];
-    if family == FinishArguments::S6 {
-        arguments.extend([name.to_string(), group.to_string()]);
-    }
-    arguments.into_iter().filter_map(|text| CString::new(text).ok()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finish_is_told_as_runit_and_s6_tell_it() {
-        let words = |family, exit| -> Vec<String> {
-            let group = Pid::from_raw(77).unwrap();
-            let arguments = finish_arguments(family, exit, group, "web");
-            arguments.into_iter().map(|text| text.into_string().unwrap()).collect()
-        };
-        assert_eq!(words(FinishArguments::Runit, Exit::Code(3)), ["3", "0"]);
-        assert_eq!(words(FinishArguments::Runit, Exit::Signal(9)), ["-1", "9"]);
-        assert_eq!(words(FinishArguments::S6, Exit::Code(3)), ["3", "0", "web", "77"]);
-        assert_eq!(words(FinishArguments::S6, Exit::Signal(15)), ["256", "15", "web", "77"]);
     }
 }

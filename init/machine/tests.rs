@@ -59,7 +59,11 @@ impl Bench {
         bench
     }
 
+    /// Gives an event, a deadline when it is due.
     fn give(&mut self, event: Event) -> Vec<Action> {
+        if event == Event::Deadline {
+            self.now = self.machine.deadline.unwrap();
+        }
         let at = Moment { now: self.now, jitter: 0 };
         self.machine.step(&self.service, self.machine.run, event, at)
     }
@@ -253,6 +257,15 @@ fn what_cannot_be_started_is_tried_again_later() {
     b.give(Event::Want(Want::Up));
     assert_eq!(b.give(Event::SpawnFailed), []);
     assert_eq!((b.machine.state, b.wait()), (State::Backoff, Some(100)));
+}
+
+#[test]
+fn a_deadline_that_is_not_due_changes_nothing() {
+    let mut b = Bench::up(daemon());
+    b.give(KILLED);
+    let (before, at) = (b.machine.clone(), Moment { now: b.now, jitter: 0 });
+    assert_eq!(b.machine.step(&b.service, before.run, Event::Deadline, at), []);
+    assert_eq!(b.machine, before);
 }
 
 #[test]

@@ -56,7 +56,10 @@ impl Supervisor {
 
     /// The time of the present phase is up.
     pub(super) fn expire_shutdown(&mut self) {
-        self.enter(Shutdown::expire);
+        // Something else may just have begun the next one.
+        if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.until() <= Instant::now()) {
+            self.enter(Shutdown::expire);
+        }
     }
 
     fn enter(&mut self, next: fn(&mut Shutdown, Instant) -> Phase) {

@@ -1,0 +1,176 @@
+//! Services coming and going: scan directories compared with what is supervised.
+
+use super::Supervisor;
+use super::slot::{Origin, Slot};
+use crate::dialect::directory;
+use crate::event_loop::{Source, Timer};
+use crate::face::fifo::Supervise;
+use crate::log::LogPipe;
+use crate::machine::{Event, Machine, Want};
+use crate::message::say_error;
+use crate::service::Service;
+use crate::sources::Identity;
+use coracle::error::{Error, OsContext, Result};
+use std::path::PathBuf;
+use std::time::Instant;
+
+impl Supervisor {
+    /// Compares the scan directories with what is supervised.
+    pub(super) fn look(&mut self) {
+        let services = match self.sources.look() {
+            Ok(services) => services,
+            Err(error) => return say_error(&error),
+        };
+        if self.shutdown.is_some() {
+            return;
+        }
+        let mut known = Vec::new();
+        let mut gone = Vec::new();
+        for (id, slot) in &self.slots {
+            let Some(origin) = &slot.origin else { continue };
+            known.push(origin.dir.clone());
+            // Still there, though perhaps without `run` for the moment?
+            let now = services.get(&origin.dir).copied();
+            if now.or_else(|| Identity::of(&origin.dir).ok()) != Some(origin.identity) {
+                gone.push(*id);
+            }
+        }
+        for id in gone {
+            self.dispatch(id, None, Event::Forget);
+        }
+        for (dir, identity) in services {
+            // One that is on its way out comes back once it is gone.
+            if !known.contains(&dir)
+                && let Err(error) = self.add_directory(dir, identity)
+            {
+                say_error(&error);
+            }
+        }
+    }
+
+    pub(super) fn look_later(&mut self, at: Instant) {
+        let old = self.look_at.replace(at);
+        self.event_loop.arm(Timer::Quiet, old, Some(at));
+    }
+
+    pub(super) fn add_directory(&mut self, dir: PathBuf, identity: Identity) -> Result<()> {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let service = directory::read(&dir, &name)?;
+        let auto = service.auto;
+        let face = Supervise::open(&dir)?;
+        let id = self.add(service, Some(Origin { dir, identity }), Some(face), None);
+        self.add_logger(id);
+        if auto {
+            self.dispatch(id, None, Event::Want(Want::Up));
+        } else {
+            self.settle(id, None);
+        }
+        Ok(())
+    }
+
+    pub(super) fn add(
+        &mut self,
+        service: Service,
+        origin: Option<Origin>,
+        face: Option<Supervise>,
+        pipe: Option<LogPipe>,
+    ) -> u32 {
+        self.next_id = self.next_id.wrapping_add(1);
+        let id = self.next_id;
+        if let Some(face) = &face
+            && let Err(e) = self.event_loop.watch(face.control(), Source::Control(id))
+        {
+            say_error(&Error::os("watch control of", service.name.clone(), e));
+        }
+        let slot = Slot {
+            service,
+            machine: Machine::new(),
+            origin,
+            face,
+            published: None,
+            logger: None,
+            pipe,
+        };
+        self.slots.insert(id, slot);
+        id
+    }
+
+    /// Gives service `id` its logger, if its directory now has one and it has none yet; or takes
+    /// it away, if the directory no longer has one.
+    pub(super) fn add_logger(&mut self, id: u32) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        let Some(origin) = &slot.origin else { return };
+        let dir = origin.dir.join("log");
+        match (slot.logger, directory::is_service(&dir)) {
+            (None, true) => {
+                let name = format!("{}/log", slot.service.name);
+                let started = directory::read(&dir, &name).and_then(|service| {
+                    let pipe = LogPipe::new().on("make", "a log pipe")?;
+                    Ok((service, Supervise::open(&dir)?, pipe))
+                });
+                match started {
+                    Ok((service, face, pipe)) => {
+                        let auto = service.auto;
+                        let logger = self.add(service, None, Some(face), Some(pipe));
+                        if let Some(slot) = self.slots.get_mut(&id) {
+                            slot.logger = Some(logger);
+                        }
+                        if auto {
+                            self.dispatch(logger, None, Event::Want(Want::Up));
+                        } else {
+                            self.settle(logger, None);
+                        }
+                    }
+                    Err(error) => self.complain(id, error),
+                }
+            }
+            (Some(logger), false) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.logger = None;
+                }
+                self.drain(logger);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody writes to this logger any more.
+    pub(super) fn drain(&mut self, logger: u32) {
+        if let Some(pipe) = self.slots.get_mut(&logger).and_then(|slot| slot.pipe.as_mut()) {
+            pipe.close_writer();
+        }
+        self.dispatch(logger, None, Event::Drain);
+    }
+
+    /// Reads a service's directory again, before a start.
+    pub(super) fn refresh(&mut self, id: u32) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let Some(origin) = &slot.origin else { return };
+        match directory::read(&origin.dir, &slot.service.name) {
+            Ok(service) => {
+                slot.service = service;
+                self.add_logger(id);
+            }
+            // Without `run` it is the exec that fails, with the same words.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => self.complain(id, error),
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: u32) {
+        let Some(slot) = self.slots.remove(&id) else { return };
+        if let Some(face) = &slot.face {
+            self.event_loop.unwatch(face.control());
+        }
+        if let Some(logger) = slot.logger {
+            self.drain(logger);
+        }
+        for other in self.slots.values_mut().filter(|other| other.logger == Some(id)) {
+            other.logger = None;
+        }
+        // Its directory may be there again, or still.
+        if slot.origin.is_some() && self.shutdown.is_none() {
+            self.look_later(Instant::now());
+        }
+    }
+}

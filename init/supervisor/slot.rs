@@ -1,0 +1,123 @@
+//! One supervised service: what it is, how it stands, what it shows.
+
+use crate::face::fifo::{Phase, Status, Supervise};
+use crate::log::LogPipe;
+use crate::machine::{Machine, State, Want};
+use crate::message::say_error;
+use crate::service::{FinishArguments, Service};
+use crate::sources::Identity;
+use coracle::error::Error;
+use coracle::sys::pidfd::Exit;
+use coracle::types::{Pid, Signal};
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// The rest of a service's directory, for those that have one.
+pub struct Origin {
+    pub dir: PathBuf,
+    pub identity: Identity,
+}
+
+pub struct Slot {
+    pub service: Service,
+    pub machine: Machine,
+    /// `None` for the main service and for loggers, which come and go with their writers.
+    pub origin: Option<Origin>,
+    pub face: Option<Supervise>,
+    pub published: Option<Status>,
+    /// The slot of its logger.
+    pub logger: Option<u32>,
+    /// What it reads, if it is a logger.
+    pub pipe: Option<LogPipe>,
+}
+
+impl Slot {
+    /// Writes the status file, if it would say something new.
+    pub fn publish(&mut self) {
+        let Some(face) = &self.face else { return };
+        let machine = &self.machine;
+        let mut status = Status {
+            since: SystemTime::now(),
+            pid: machine.pid,
+            paused: machine.paused,
+            want: match machine.want {
+                Want::Up => b'u',
+                Want::Down => b'd',
+                Want::Once => 0,
+            },
+            told: machine.told,
+            phase: match machine.state {
+                State::Up | State::Stopping => Phase::Run,
+                State::Finishing => Phase::Finish,
+                _ => Phase::Down,
+            },
+        };
+        if let Some(old) = &self.published {
+            if (old.pid, old.phase) == (status.pid, status.phase) {
+                status.since = old.since;
+            }
+            if *old == status {
+                return;
+            }
+        }
+        self.published = Some(status);
+        match face.publish(&status) {
+            // Its directory was removed: nobody is left to read it.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => say_error(&Error::os("write status of", self.service.name.clone(), e)),
+            Ok(()) => {}
+        }
+    }
+}
+
+/// How it ended, in words.
+pub fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exited with code {code}"),
+        Exit::Signal(number) => match Signal::from_number(number) {
+            Some(signal) => format!("ended by {signal}"),
+            None => format!("ended by signal {number}"),
+        },
+    }
+}
+
+/// What `finish` is called with after its name.
+pub fn finish_arguments(
+    family: FinishArguments,
+    exit: Exit,
+    group: Pid,
+    name: &str,
+) -> Vec<CString> {
+    let none = match family {
+        FinishArguments::Runit => -1,
+        FinishArguments::S6 => 256,
+    };
+    let (code, signal) = match exit {
+        Exit::Code(code) => (code, 0),
+        Exit::Signal(signal) => (none, signal),
+    };
+    let mut arguments = vec![code.to_string(), signal.to_string()];
+    if family == FinishArguments::S6 {
+        arguments.extend([name.to_string(), group.to_string()]);
+    }
+    arguments.into_iter().filter_map(|text| CString::new(text).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finish_is_told_as_runit_and_s6_tell_it() {
+        let words = |family, exit| -> Vec<String> {
+            let group = Pid::from_raw(77).unwrap();
+            let arguments = finish_arguments(family, exit, group, "web");
+            arguments.into_iter().map(|text| text.into_string().unwrap()).collect()
+        };
+        assert_eq!(words(FinishArguments::Runit, Exit::Code(3)), ["3", "0"]);
+        assert_eq!(words(FinishArguments::Runit, Exit::Signal(9)), ["-1", "9"]);
+        assert_eq!(words(FinishArguments::S6, Exit::Code(3)), ["3", "0", "web", "77"]);
+        assert_eq!(words(FinishArguments::S6, Exit::Signal(15)), ["256", "15", "web", "77"]);
+    }
+}
