@@ -1,17 +1,271 @@
-//! (being laid)
+//! The command line: words in, text out. Everything between is the engine's.
+//!
+//! `argv` brings a command line into one form, argh reads it into the `Args` of the command,
+//! `Command::new` checks it, `Command::run` asks the engine and prints what it answers. Results go
+//! to stdout, all else to stderr; errors are rendered here and nowhere else.
+//!
+//! Exit codes: 125 where the words were wrong or `run` failed before its program (126 and 127
+//! where the program could not be executed), 1 where another command failed, else 0, or the
+//! program's own.
 
+mod argv;
+mod attach;
+mod command;
+mod env;
+mod exec;
+mod help;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod json;
+mod kill;
+mod load;
+mod logs;
 mod monitor;
+mod output;
+mod ps;
+mod rm;
+mod rmi;
+mod run;
+mod save;
+mod start;
+mod stop;
+mod table;
+mod tag;
+mod template;
+mod top;
+mod version;
+mod wait;
 
+use crate::engine::Engine;
+use crate::error::{Error, OsContext, Result};
+use crate::types::{Home, nearest};
+use argh::{ArgsInfo, FromArgs};
+use argv::{Flags, Line};
+use command::{Entry, Outcome, Parsed};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// All commands, in the order of the help.
+const COMMANDS: [Entry; 22] = [
+    Entry::of::<attach::Attach>(),
+    Entry::of::<run::Create>(),
+    Entry::of::<exec::Exec>(),
+    Entry::of::<images::Images>(),
+    Entry::of::<import::Import>(),
+    Entry::of::<info::Info>(),
+    Entry::of::<inspect::Inspect>(),
+    Entry::of::<kill::Kill>(),
+    Entry::of::<load::Load>(),
+    Entry::of::<logs::Logs>(),
+    Entry::of::<ps::Ps>(),
+    Entry::of::<stop::Restart>(),
+    Entry::of::<rm::Rm>(),
+    Entry::of::<rmi::Rmi>(),
+    Entry::of::<run::Run>(),
+    Entry::of::<save::Save>(),
+    Entry::of::<start::Start>(),
+    Entry::of::<stop::Stop>(),
+    Entry::of::<tag::Tag>(),
+    Entry::of::<top::Top>(),
+    Entry::of::<version::Version>(),
+    Entry::of::<wait::Wait>(),
+];
+
+/// The code for a command line that makes no sense.
+const USAGE: u8 = 125;
+
+/// A small daemonless container engine
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+struct Global {
+    /// directory for all that outlives a reboot (default /var/lib/coracle)
+    #[argh(option, short = 'g', arg_name = "directory")]
+    root: Option<String>,
+    /// show the version
+    #[argh(switch, short = 'v')]
+    version: bool,
+    #[argh(positional)]
+    command: Vec<String>,
+}
 
 pub fn main(args: Vec<OsString>) -> ExitCode {
     // The engine's own word comes first: a monitor parses nothing it does not need.
     if args.get(1).is_some_and(|word| word == "monitor") {
-        return match monitor::run(args.get(2..).unwrap_or_default()) {
+        // It has told its client what went wrong, and has nobody else to tell.
+        return match monitor::run(&args[2..]) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
     }
-    ExitCode::SUCCESS
+    finish(dispatch(args))
+}
+
+fn dispatch(args: Vec<OsString>) -> Outcome {
+    let usage = |e: Error| (USAGE, e);
+    let words: Vec<String> = args
+        .into_iter()
+        .skip(1)
+        .map(|word| {
+            word.into_string().map_err(|word| {
+                Error::invalid(format!("the argument \"{}\" is not UTF-8", word.to_string_lossy()))
+            })
+        })
+        .collect::<Result<_>>()
+        .map_err(usage)?;
+    let Some(global) = global(&words).map_err(usage)? else {
+        return print(&overview());
+    };
+    if global.version {
+        return print(&format!("coracle version {}\n", version::VERSION));
+    }
+    let (name, rest) = match global.command.split_first() {
+        None => return print(&overview()),
+        Some((name, rest)) => (name.as_str(), rest),
+    };
+    if name == "help" {
+        return match rest.first() {
+            None => print(&overview()),
+            Some(name) => print(&help::of(&entry(name).map_err(usage)?)),
+        };
+    }
+    let entry = entry(name).map_err(usage)?;
+    let see = |e: Error| (USAGE, e.hint(format!("see 'coracle {name} --help'")));
+    match (entry.parse)(&entry, rest).map_err(see)? {
+        Parsed::Help => print(&help::of(&entry)),
+        Parsed::Run(command) => {
+            refuse_remote_engine(std::env::var("DOCKER_HOST").ok()).map_err(usage)?;
+            command(&engine(global.root).map_err(usage)?)
+        }
+    }
+}
+
+/// The options before the command; `None` where they ask for help.
+fn global(words: &[String]) -> Result<Option<Global>> {
+    let info = Global::get_args_info();
+    let line = match argv::normalise(&info, &[], Flags::First, words) {
+        Ok(Line::Help) => return Ok(None),
+        Ok(Line::Arguments(line)) => line,
+        Err(e) => return Err(e.hint("see 'coracle --help'")),
+    };
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    let global = Global::from_args(&["coracle"], &line);
+    global.map(Some).map_err(|exit| Error::invalid(exit.output.trim_end().to_string()))
+}
+
+fn entry(name: &str) -> Result<Entry> {
+    let error = Error::invalid(format!("there is no command \"{name}\""));
+    let names = COMMANDS.iter().map(|entry| entry.name);
+    let hint = match nearest(name, names) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "see 'coracle --help'".to_string(),
+    };
+    COMMANDS.into_iter().find(|entry| entry.name == name).ok_or_else(|| error.hint(hint))
+}
+
+/// A command line that is pointed at another machine's engine must not act here.
+fn refuse_remote_engine(host: Option<String>) -> Result<()> {
+    match host.as_deref() {
+        None | Some("") => Ok(()),
+        Some(host) => Err(Error::invalid(format!(
+            "DOCKER_HOST names the engine at {host}, and this one acts on its own machine only"
+        ))
+        .hint("unset DOCKER_HOST to act here")),
+    }
+}
+
+fn engine(root: Option<String>) -> Result<Engine> {
+    let root = PathBuf::from(root.as_deref().unwrap_or(Home::DEFAULT_ROOT));
+    Engine::new(&std::path::absolute(&root).on("find", &root)?)
+}
+
+fn overview() -> String {
+    let info = Global::get_args_info();
+    help::overview(info.description, info.flags, &COMMANDS)
+}
+
+fn print(text: &str) -> Outcome {
+    output::text(text).map(|()| 0).map_err(|e| (1, e))
+}
+
+/// Renders what went wrong, and gives the exit code.
+fn finish(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(code) => code.into(),
+        Err((_, error)) if output::is_closed(&error) => ExitCode::SUCCESS,
+        Err((code, error)) => {
+            report(&error);
+            code.into()
+        }
+    }
+}
+
+/// One line for an error, one for each cure, the nearest first; several errors each have their own.
+fn report(error: &Error) {
+    if let Error::List(errors) = error {
+        return errors.iter().for_each(report);
+    }
+    output::diagnostic(&format!("coracle: {error}"));
+    for hint in error.hints().iter().rev() {
+        output::diagnostic(&format!("hint: {hint}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> (u8, Error) {
+        let words = std::iter::once("coracle").chain(line.split_whitespace());
+        dispatch(words.map(OsString::from).collect()).unwrap_err()
+    }
+
+    #[test]
+    fn mistakes_end_before_the_engine_with_125() {
+        for (line, text, hint) in [
+            ("strat x", "there is no command \"strat\"", "did you mean start?"),
+            ("frobnicate", "there is no command \"frobnicate\"", "see 'coracle --help'"),
+            ("--rot x ps", "unknown flag --rot", "did you mean --root?"),
+            ("run --nmae x y", "unknown flag --nmae", "did you mean --name?"),
+            ("run", "run: an argument is missing: image", "see 'coracle run --help'"),
+            ("rm", "rm: an argument is missing: container", "see 'coracle rm --help'"),
+            ("ps x", "ps: too many arguments: x", "see 'coracle ps --help'"),
+            (
+                "stop -t soon x",
+                "--timeout: \"soon\" is not a whole number",
+                "see 'coracle stop --help'",
+            ),
+            ("create -d x", "unknown flag -d", "see 'coracle create --help'"),
+            ("help strat", "there is no command \"strat\"", "did you mean start?"),
+        ] {
+            let (code, error) = refused(line);
+            assert_eq!((code, error.to_string().as_str()), (125, text), "{line}");
+            assert!(error.hints().contains(&hint), "{line}: {:?}", error.hints());
+        }
+    }
+
+    #[test]
+    fn a_remote_engine_is_never_played_by_this_one() {
+        assert!(
+            refuse_remote_engine(None).is_ok() && refuse_remote_engine(Some("".into())).is_ok()
+        );
+        let error = refuse_remote_engine(Some("tcp://boat:2375".into())).unwrap_err();
+        assert!(error.to_string().contains("tcp://boat:2375"));
+    }
+
+    #[test]
+    fn every_command_has_a_help_that_fits_a_terminal() {
+        let mut last = "";
+        for entry in &COMMANDS {
+            assert!(last < entry.name, "{} is out of order", entry.name);
+            last = entry.name;
+            let text = help::of(entry);
+            assert!(text.starts_with(&format!("Usage:  coracle {}", entry.name)));
+            assert!(text.lines().skip(1).all(|line| line.chars().count() <= 80), "{text}");
+        }
+        let text = overview();
+        assert!(text.contains("\n  run ") && text.contains("\n  -g, --root directory "));
+    }
 }

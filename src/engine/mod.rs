@@ -11,6 +11,7 @@ mod exec;
 mod find;
 pub mod image;
 mod kill;
+mod logs;
 mod monitor;
 mod names;
 mod network;

@@ -4,6 +4,7 @@
 //! While it lasts, our terminal is raw (with `-t`), its size is passed on, signals are forwarded
 //! to the container where asked, and ctrl-p ctrl-q detaches.
 
+use crate::container::Terminal;
 use crate::error::{OsContext, Result};
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::{fd, poll, tty};
@@ -80,6 +81,12 @@ pub fn catch_signals(sig_proxy: bool) -> Result<SignalFd> {
     }
     signal::set_mask(mask).on("block", "signals")?;
     SignalFd::new(mask).on("signalfd", "")
+}
+
+/// How large the terminal is, if it is one.
+pub fn terminal_size(fd: BorrowedFd) -> Option<Terminal> {
+    let (rows, columns) = tty::size(fd).ok()?;
+    Some(Terminal { rows, columns })
 }
 
 /// Runs the session. The terminal is put back as it was, whatever happens.

@@ -1,5 +1,6 @@
 //! Amounts as people read them, in the words and digits of Docker's `go-units`.
 
+use super::Timestamp;
 use std::time::Duration;
 
 /// `Less than a second`, `About a minute`, `3 hours`.
@@ -21,6 +22,11 @@ pub fn human_duration(duration: Duration) -> String {
         (_, _, 1440..17520) => format!("{} months", hours / 24 / 30),
         _ => format!("{} years", seconds / 3600 / 24 / 365),
     }
+}
+
+/// `3 hours ago`.
+pub fn human_ago(then: Timestamp, now: Timestamp) -> String {
+    format!("{} ago", human_duration(then.until(now)))
 }
 
 /// Bytes in powers of 1000 with three digits: `4.43MB`.

@@ -15,7 +15,7 @@ mod timestamp;
 
 pub use digest::Digest;
 pub use home::Home;
-pub use human::{human_duration, human_memory, human_size};
+pub use human::{human_ago, human_duration, human_memory, human_size};
 pub use id::{ContainerId, ContainerName};
 pub use image_ref::ImageRef;
 pub use moment::parse_moment;

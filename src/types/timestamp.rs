@@ -3,7 +3,7 @@
 use crate::error::Error;
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since 1970, UTC. Zero is "never" (Docker writes 0001-01-01T00:00:00Z for it).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -23,6 +23,11 @@ impl Timestamp {
 
     pub fn unix_seconds(self) -> i64 {
         i64::try_from(self.0.div_euclid(1_000_000_000)).unwrap_or_default()
+    }
+
+    /// The time from this point to a later one; nothing, to an earlier one.
+    pub fn until(self, later: Timestamp) -> Duration {
+        Duration::from_nanos(u64::try_from(later.0 - self.0).unwrap_or_default())
     }
 
     pub fn is_never(self) -> bool {

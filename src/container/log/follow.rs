@@ -1,31 +1,38 @@
-//! `logs -f`: reads a log as it grows, woken by inotify, until its container ends.
+//! Reading a log as it grows, woken by inotify.
 
 use super::reader::{Piece, Query, Reader};
 use crate::error::{OsContext, Result};
 use crate::sys::inotify::Inotify;
 use crate::sys::poll;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Hands the log at `path` to `sink`, first what is there and then what is added, until `ended`
-/// becomes readable or hangs up and all that was written before is read.
-pub fn follow(
-    path: &Path,
-    query: Query,
-    ended: BorrowedFd,
-    sink: &mut dyn FnMut(Piece) -> Result<()>,
-) -> Result<()> {
-    let changes = Inotify::new().on("inotify_init", path)?;
-    let mut reader = Reader::open(path, query)?;
-    changes.watch_writes(path).on("watch", path)?;
-    loop {
-        // The end is looked at before the log is read, or the last words would be missed.
-        let is_last = poll::readable(ended, Some(std::time::Duration::ZERO)).on("poll", path)?;
-        if !reader.read(sink)? || is_last {
-            return Ok(());
-        }
-        poll::any_readable(&[changes.as_fd(), ended]).on("poll", path)?;
-        changes.drain().on("read inotify of", path)?;
+/// A log, and being told when more is written to it.
+#[derive(Debug)]
+pub struct Follower {
+    reader: Reader,
+    changes: Inotify,
+    path: PathBuf,
+}
+
+impl Follower {
+    pub fn open(path: &Path, query: Query) -> Result<Follower> {
+        let changes = Inotify::new().on("inotify_init", path)?;
+        let reader = Reader::open(path, query)?;
+        changes.watch_writes(path).on("watch", path)?;
+        Ok(Follower { reader, changes, path: path.to_path_buf() })
+    }
+
+    /// As `Reader::read`.
+    pub fn read(&mut self, sink: &mut dyn FnMut(Piece) -> Result<()>) -> Result<bool> {
+        self.reader.read(sink)
+    }
+
+    /// Sleeps until the log has grown since it was last waited for, or `other` is readable.
+    pub fn wait(&self, other: BorrowedFd) -> Result<()> {
+        poll::any_readable(&[self.changes.as_fd(), other]).on("poll", &self.path)?;
+        self.changes.drain().on("read inotify of", &self.path)?;
+        Ok(())
     }
 }
 
@@ -37,11 +44,10 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn a_log_is_followed_to_the_end_of_its_container() {
+    fn no_line_is_missed_while_a_log_grows() {
         let path = std::env::temp_dir().join(format!("coracle-follow-{}", std::process::id()));
         let mut file = std::fs::File::create(&path).unwrap();
-        let (ended, container) = std::io::pipe().unwrap();
-        let mut container = Some(container);
+        let (never, _kept_open) = std::io::pipe().unwrap();
         let mut writer = Writer::new();
         let mut add = |text: &str| {
             let mut out = Vec::new();
@@ -49,22 +55,19 @@ mod tests {
             file.write_all(&out).unwrap();
         };
         add("0\n");
+        let mut follower = Follower::open(&path, Query::default()).unwrap();
         let mut seen = Vec::new();
-        follow(&path, Query::default(), ended.as_fd(), &mut |piece| {
-            seen.extend_from_slice(piece.bytes);
-            // Each line read writes the next: had one been missed, this would wait for ever.
-            match seen.len() / 2 {
-                n @ 1..5 => add(&format!("{n}\n")),
-                5 => {
-                    add("end\n");
-                    container.take();
-                }
-                _ => {}
-            }
-            Ok(())
-        })
-        .unwrap();
+        for next in 1..=10 {
+            let mut sink = |piece: Piece| {
+                seen.extend_from_slice(piece.bytes);
+                Ok(())
+            };
+            assert!(follower.read(&mut sink).unwrap());
+            add(&format!("{next}\n"));
+            // Were the change not told, this would be for ever.
+            follower.wait(never.as_fd()).unwrap();
+        }
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(String::from_utf8(seen).unwrap(), "0\n1\n2\n3\n4\nend\n");
+        assert_eq!(String::from_utf8(seen).unwrap(), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
     }
 }

@@ -25,7 +25,7 @@ mod follow;
 mod reader;
 mod writer;
 
-pub use follow::follow;
+pub use follow::Follower;
 pub use reader::{Piece, Query, Reader};
 pub use writer::{Writer, repair_tail};
 

@@ -1,8 +1,8 @@
-//! The JSON of `inspect`: Docker's keys, types and order (API 1.50's ContainerInspectResponse and
-//! ImageInspect), for what this engine has. A key we have no truth for is left out.
+//! The JSON of `inspect`: Docker's keys, types and order (API 1.50's ContainerInspectResponse), for
+//! what this engine has. A key we have no truth for is left out.
 
-use super::{Container, Image};
-use crate::container::{MountKind, Network};
+use super::Container;
+use crate::container::MountKind;
 use crate::types::{RestartPolicy, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -208,7 +208,7 @@ fn host_config(container: &Container) -> HostConfig {
     HostConfig {
         binds: (!binds.is_empty()).then_some(binds),
         log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
-        network_mode: network_name(config.network),
+        network_mode: container.network_name(),
         restart_policy: Restart { name, maximum_retry_count },
         auto_remove: config.auto_remove,
         privileged: config.privileged,
@@ -216,14 +216,6 @@ fn host_config(container: &Container) -> HostConfig {
         cpu_shares: settings.cpu_shares.unwrap_or_default(),
         memory: settings.memory.unwrap_or_default(),
         pids_limit: settings.pids_limit,
-    }
-}
-
-fn network_name(network: Network) -> &'static str {
-    match network {
-        Network::Bridge => "bridge",
-        Network::None => "none",
-        Network::Host => "host",
     }
 }
 
@@ -295,57 +287,6 @@ fn network_settings(container: &Container) -> NetworkSettings {
         ip_prefix_len: shown.ip_prefix_len,
         gateway: shown.gateway.clone(),
         mac_address: shown.mac_address.clone(),
-        networks: [(network_name(container.config.network), shown)].into(),
-    }
-}
-
-#[derive(Serialize, Debug)]
-#[serde(rename_all = "PascalCase")]
-pub struct InspectImage {
-    id: String,
-    repo_tags: Vec<String>,
-    repo_digests: Vec<String>,
-    parent: &'static str,
-    comment: String,
-    created: Timestamp,
-    author: serde_json::Value,
-    config: serde_json::Value,
-    architecture: serde_json::Value,
-    os: serde_json::Value,
-    size: u64,
-    #[serde(rename = "RootFS")]
-    root_fs: RootFs,
-}
-
-#[derive(Serialize, Debug)]
-#[serde(rename_all = "PascalCase")]
-struct RootFs {
-    r#type: &'static str,
-    layers: Vec<String>,
-}
-
-impl From<&Image> for InspectImage {
-    fn from(image: &Image) -> InspectImage {
-        // The stored config is shown as it is, unknown fields included.
-        let text = |key: &str| image.config.get(key).cloned().unwrap_or_else(|| "".into());
-        let comment = image.config.pointer("/history").and_then(|h| h.as_array()?.last());
-        let comment = comment.and_then(|entry| entry.get("comment")?.as_str());
-        InspectImage {
-            id: image.id.to_string(),
-            repo_tags: image.names.iter().map(ToString::to_string).collect(),
-            repo_digests: Vec::new(),
-            parent: "",
-            comment: comment.unwrap_or_default().to_string(),
-            created: image.created,
-            author: text("author"),
-            config: image.config.get("config").cloned().unwrap_or_default(),
-            architecture: text("architecture"),
-            os: text("os"),
-            size: image.size,
-            root_fs: RootFs {
-                r#type: "layers",
-                layers: image.layers.iter().map(ToString::to_string).collect(),
-            },
-        }
+        networks: [(container.network_name(), shown)].into(),
     }
 }

@@ -1,12 +1,11 @@
-//! What the engine tells about containers, images and itself: plain data, which every face shows
-//! in its own way.
+//! What the engine tells about containers and itself: plain data, which every face shows in its
+//! own way.
 
 mod inspect;
 
-pub use inspect::{InspectContainer, InspectImage};
+pub use inspect::InspectContainer;
 
-use crate::container::{Config, Settings, State, Status};
-use crate::types::{Digest, ImageRef, Timestamp};
+use crate::container::{Config, Network, Settings, State, Status};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -54,24 +53,23 @@ impl Container {
         self.state.status == Status::Running
     }
 
+    /// It runs, or will run again by itself: what a plain `ps` shows.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state.status, Status::Running | Status::Restarting)
+    }
+
+    pub fn network_name(&self) -> &'static str {
+        match self.config.network {
+            Network::Bridge => "bridge",
+            Network::None => "none",
+            Network::Host => "host",
+        }
+    }
+
     /// The program and its arguments: entrypoint and command, in this order.
     pub fn argv(&self) -> impl Iterator<Item = &str> {
         self.config.entrypoint.iter().chain(&self.config.command).map(String::as_str)
     }
-}
-
-/// An image and what it is called.
-#[derive(Clone, Debug)]
-pub struct Image {
-    pub id: Digest,
-    pub names: Vec<ImageRef>,
-    pub created: Timestamp,
-    /// Bytes of all its layers' files.
-    pub size: u64,
-    /// The stored config, as the OCI image spec has it.
-    pub config: serde_json::Value,
-    /// Diff-ids, lowest first.
-    pub layers: Vec<Digest>,
 }
 
 /// The processes of a container, as ps(1) lists them.
@@ -102,4 +100,47 @@ pub struct Info {
     pub hostname: String,
     /// What this host lacks, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// A container of busybox that was created and no more, with an id of one repeated digit.
+#[cfg(test)]
+pub fn sample(name: &str, digit: &str) -> Container {
+    use crate::types::{Digest, RestartPolicy, Signal, Timestamp};
+    Container {
+        config: Config {
+            id: digit.repeat(64).parse().unwrap(),
+            created: Timestamp::from_unix(1_400_000_000),
+            image: Digest::of(b"busybox"),
+            image_name: "busybox".to_string(),
+            entrypoint: Vec::new(),
+            command: vec!["sh".to_string()],
+            env: vec!["PATH=/bin".to_string()],
+            working_dir: "/".to_string(),
+            user: String::new(),
+            hostname: "box".to_string(),
+            tty: None,
+            open_stdin: false,
+            stop_signal: Signal::TERM,
+            stop_timeout: 10,
+            mounts: Vec::new(),
+            exposed_ports: Vec::new(),
+            labels: Default::default(),
+            network: Network::Bridge,
+            auto_remove: false,
+            privileged: false,
+        },
+        settings: Settings {
+            name: name.parse().unwrap(),
+            restart: RestartPolicy::No,
+            memory: None,
+            cpu_shares: None,
+            pids_limit: None,
+        },
+        state: State::new(Status::Created),
+        image_name: "busybox".to_string(),
+        monitored: true,
+        directory: PathBuf::from("/root/containers/x"),
+        volumes: PathBuf::from("/root/volumes"),
+        endpoint: None,
+    }
 }

@@ -1,0 +1,117 @@
+//! `attach`, and the foreground of `run` and `start -a`: the caller's standard descriptors are the
+//! program's, until it ends or ctrl-p ctrl-q leaves it.
+
+use super::command::Command;
+use super::output;
+use super::run::{CidFile, Request, Streams};
+use crate::container::Frame;
+use crate::engine::options::Terminal;
+use crate::engine::session::{self, End, Standard};
+use crate::engine::{Engine, Started};
+use crate::error::{Error, Result};
+use argh::{ArgsInfo, FromArgs};
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+/// Attach to a running container
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// leave stdin alone
+    #[argh(switch)]
+    no_stdin: bool,
+    /// pass signals on to the program (default true)
+    #[argh(option, arg_name = "bool", default = "true")]
+    sig_proxy: bool,
+    #[argh(positional)]
+    container: String,
+}
+
+pub struct Attach(Args);
+
+impl Command for Attach {
+    type Args = Args;
+    const NAME: &'static str = "attach";
+    const USAGE: &'static str = "CONTAINER";
+
+    fn new(args: Args) -> Result<Attach> {
+        Ok(Attach(args))
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        let Args { no_stdin, sig_proxy, container: name } = self.0;
+        let config = engine.container(&name)?.config;
+        let stdin = config.open_stdin && !no_stdin;
+        let session = Session { stdin, tty: config.tty.is_some(), sig_proxy };
+        session.hold(engine, || engine.attach(&name, stdin))
+    }
+}
+
+/// How the caller is bound to the program.
+pub struct Session {
+    pub stdin: bool,
+    pub tty: bool,
+    pub sig_proxy: bool,
+}
+
+impl Session {
+    /// Starts or reaches a container, stays with it, and gives its exit code.
+    pub fn hold(self, engine: &Engine, start: impl FnOnce() -> Result<Started>) -> Result<u8> {
+        if self.tty && self.stdin && !std::io::stdin().is_terminal() {
+            return Err(Error::invalid("stdin is not a terminal, and the program is to have one")
+                .hint("leave out -t, or -i"));
+        }
+        // In a terminal, what the user types is signal enough; and one that hangs up ends us only.
+        let sig_proxy = self.sig_proxy && !self.tty;
+        let signals = session::catch_signals(sig_proxy)?;
+        let started = start()?;
+        let options = session::Options {
+            stdin: self.stdin,
+            tty: self.tty,
+            sig_proxy,
+            detach_keys: Some(session::Options::DETACH_KEYS),
+        };
+        match with_standard(|standard| engine.follow(started, standard, options, &signals))? {
+            End::Exited(code) => Ok(exit_code(code)),
+            End::Detached => Ok(0),
+        }
+    }
+}
+
+/// Our own standard descriptors, for as long as `act` takes.
+pub fn with_standard<T>(act: impl FnOnce(Standard) -> T) -> T {
+    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    act(Standard { input: input.as_fd(), output: output.as_fd(), error: error.as_fd() })
+}
+
+/// A terminal for the program, as large as ours; 80 by 24 where we have none.
+pub fn new_terminal() -> Terminal {
+    let ours = with_standard(|standard| session::terminal_size(standard.input));
+    ours.unwrap_or(Terminal { rows: 24, columns: 80 })
+}
+
+/// A program's exit code as ours.
+pub fn exit_code(code: i32) -> u8 {
+    u8::try_from(code & 0xff).unwrap_or_default()
+}
+
+/// The foreground, or background, of `run`.
+pub fn run(engine: &Engine, request: Request, cidfile: CidFile) -> Result<u8> {
+    let streams = request.streams;
+    let is_silent = !streams.stdout && !streams.stderr;
+    let start = |attach| {
+        let started = engine.run(&request.options, attach)?;
+        cidfile.write(&started.id)?;
+        if is_silent {
+            output::line(&started.id)?;
+        }
+        Ok(started)
+    };
+    if is_silent && !streams.stdin {
+        return start(None).map(|_| 0);
+    }
+    let tty = request.options.tty.is_some();
+    let session = Session { stdin: streams.stdin, tty, sig_proxy: request.sig_proxy };
+    let Streams { stdin, stdout, stderr } = streams;
+    session.hold(engine, || start(Some(Frame::Attach { stdin, stdout, stderr })))
+}

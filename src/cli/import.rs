@@ -1,0 +1,68 @@
+//! `import`: a tar becomes an image.
+
+use super::command::Command;
+use super::output;
+use crate::engine::Engine;
+use crate::engine::image::{ImportOptions, import};
+use crate::error::{Error, OsContext, Result};
+use argh::{ArgsInfo, FromArgs};
+use std::io::Read;
+
+/// Make an image from a tar of a root file system
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// apply a Dockerfile instruction to the image's configuration
+    #[argh(option, short = 'c', arg_name = "list")]
+    change: Vec<String>,
+    /// a comment for the image's history
+    #[argh(option, short = 'm', arg_name = "string")]
+    message: Option<String>,
+    #[argh(positional)]
+    file: String,
+    #[argh(positional)]
+    name: Option<String>,
+}
+
+pub struct Import {
+    file: String,
+    options: ImportOptions,
+}
+
+impl Command for Import {
+    type Args = Args;
+    const NAME: &'static str = "import";
+    const USAGE: &'static str = "FILE|- [NAME[:TAG]]";
+
+    fn new(args: Args) -> Result<Import> {
+        if args.file.starts_with("http://") || args.file.starts_with("https://") {
+            return Err(Error::invalid(format!("cannot fetch {}", args.file))
+                .hint("fetch it yourself: curl URL | coracle import - NAME"));
+        }
+        Ok(Import {
+            options: ImportOptions {
+                name: args.name.map(|text| text.parse()).transpose()?,
+                changes: args.change,
+                message: args.message,
+                source: args.file.clone(),
+            },
+            file: args.file,
+        })
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        let mut archive = input(&self.file)?;
+        engine.begin()?;
+        let id = import(&engine.images()?, &mut *archive, &self.options)?;
+        output::line(id)?;
+        Ok(0)
+    }
+}
+
+/// The named file, or stdin for `-`.
+pub fn input(file: &str) -> Result<Box<dyn Read>> {
+    Ok(match file {
+        "-" => Box::new(std::io::stdin().lock()),
+        file => Box::new(std::fs::File::open(file).on("open", file)?),
+    })
+}

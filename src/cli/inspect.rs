@@ -1,0 +1,186 @@
+//! `inspect`: all about containers and images, in Docker's JSON.
+
+use super::command::Command;
+use super::template::Template;
+use super::{json, output};
+use crate::engine::Engine;
+use crate::engine::image::{ImageInspect, inspect_image};
+use crate::engine::report::InspectContainer;
+use crate::error::{Error, Result};
+use argh::{ArgsInfo, FromArgs};
+use serde::Serialize;
+
+/// Show all about one or more containers or images
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// print by a template: json or '{{.State.Pid}}'
+    #[argh(option, short = 'f', arg_name = "string")]
+    format: Option<String>,
+    /// look among containers or images only
+    #[argh(option, arg_name = "container|image")]
+    r#type: Option<String>,
+    #[argh(positional)]
+    names: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Inspect {
+    format: Option<Template>,
+    containers: bool,
+    images: bool,
+    names: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Thing {
+    Container(Box<InspectContainer>),
+    Image(Box<ImageInspect>),
+}
+
+impl Command for Inspect {
+    type Args = Args;
+    const NAME: &'static str = "inspect";
+    const USAGE: &'static str = "NAME|ID [NAME|ID...]";
+
+    fn new(args: Args) -> Result<Inspect> {
+        let (containers, images) = match args.r#type.as_deref() {
+            None | Some("") => (true, true),
+            Some("container") => (true, false),
+            Some("image") => (false, true),
+            Some(other) => {
+                return Err(Error::invalid(format!("--type: there are no things called {other}"))
+                    .hint("use container or image"));
+            }
+        };
+        Ok(Inspect {
+            format: args.format.map(|text| Template::parse(&text)).transpose()?,
+            containers,
+            images,
+            names: args.names,
+        })
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        let mut found = Vec::new();
+        let mut errors = Vec::new();
+        for name in &self.names {
+            match self.find(engine, name) {
+                Ok(thing) => found.push(thing),
+                Err(e) => errors.push(e),
+            }
+        }
+        // What there is, is shown, whatever else there is not.
+        output::text(&self.render(&found)?)?;
+        Error::collect(errors).map(|()| 0)
+    }
+}
+
+impl Inspect {
+    fn find(&self, engine: &Engine, name: &str) -> Result<Thing> {
+        if self.containers {
+            match engine.container(name) {
+                Ok(container) => return Ok(Thing::Container(Box::new((&container).into()))),
+                Err(e) if !e.is_not_found() => return Err(e),
+                Err(_) => {}
+            }
+        }
+        if self.images {
+            match engine.images().and_then(|store| inspect_image(&store, name)) {
+                Ok(image) => return Ok(Thing::Image(Box::new(image))),
+                Err(e) if !e.is_not_found() => return Err(e),
+                Err(_) => {}
+            }
+        }
+        let what = match (self.containers, self.images) {
+            (true, false) => "container",
+            (false, true) => "image",
+            _ => "object",
+        };
+        Err(Error::NotFound(format!("no such {what}: {name}")))
+    }
+
+    fn render(&self, things: &[Thing]) -> Result<String> {
+        match &self.format {
+            None => Ok(json::pretty(&things) + "\n"),
+            Some(template) => {
+                let values = things.iter().map(serde_json::to_value);
+                let values: std::result::Result<Vec<_>, _> = values.collect();
+                template.render(&values.map_err(|e| Error::invalid(e.to_string()))?)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::{Mount, MountKind, Status};
+    use crate::engine::report::{Endpoint, sample};
+
+    fn inspect(format: Option<&str>) -> Inspect {
+        let args = Args { format: format.map(str::to_string), r#type: None, names: Vec::new() };
+        Inspect::new(args).unwrap()
+    }
+
+    fn web() -> Thing {
+        let mut web = sample("web", "6");
+        web.state.status = Status::Running;
+        web.config.entrypoint = vec!["/init".to_string()];
+        web.config.command = ["-c", "a>b"].map(String::from).to_vec();
+        web.config.mounts = vec![Mount {
+            kind: MountKind::Volume,
+            source: "cache".to_string(),
+            target: "/cache".to_string(),
+            read_only: true,
+        }];
+        web.config.exposed_ports = vec!["80/tcp".to_string()];
+        web.endpoint = Some(Endpoint {
+            bridge: "coracle0".to_string(),
+            address: [10, 88, 0, 2].into(),
+            prefix_len: 16,
+            gateway: [10, 88, 0, 1].into(),
+            mac_address: "02:42:0a:58:00:02".to_string(),
+        });
+        Thing::Container(Box::new((&web).into()))
+    }
+
+    #[test]
+    fn a_container_has_dockers_keys() {
+        let fields = r"{{.Name}} {{.Path}} {{.Args}} {{.State.Status}} {{.State.Running}}
+{{.NetworkSettings.IPAddress}} {{.NetworkSettings.Networks.bridge.Gateway}} {{json .NetworkSettings.Ports}}
+{{json .Config.Entrypoint}} {{json .Config.Volumes}} {{json .HostConfig.Binds}} {{.HostConfig.RestartPolicy.Name}}
+{{json .Mounts}} {{.LogPath}} {{.State.FinishedAt}}";
+        let text = inspect(Some(fields)).render(&[web()]).unwrap();
+        let expected = r#"/web /init [-c a>b] running true
+10.88.0.2 10.88.0.1 {"80/tcp":null}
+["/init"] {"/cache":{}} ["cache:/cache:ro"] no
+[{"Destination":"/cache","Driver":"local","Mode":"ro","Name":"cache","Propagation":"","RW":false,"Source":"/root/volumes/cache/data","Type":"volume"}] /root/containers/x/log 0001-01-01T00:00:00Z
+"#;
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn without_a_template_it_is_a_list_in_dockers_order() {
+        let text = inspect(None).render(&[web()]).unwrap();
+        let start = format!("[\n    {{\n        \"Id\": \"{}\",\n", "6".repeat(64));
+        assert!(text.starts_with(&start), "{text}");
+        assert!(text.contains("\"a\\u003eb\""));
+        let place = |key: &str| text.find(&format!("\n        \"{key}\":")).unwrap();
+        let keys = [
+            "Id",
+            "Created",
+            "Path",
+            "State",
+            "Image",
+            "Name",
+            "HostConfig",
+            "Mounts",
+            "Config",
+            "NetworkSettings",
+        ];
+        assert!(keys.is_sorted_by_key(|key| place(key)));
+        assert_eq!(inspect(None).render(&[]).unwrap(), "[]\n");
+    }
+}

@@ -1,0 +1,55 @@
+//! `load`: images from an archive.
+
+use super::command::Command;
+use super::import::input;
+use super::output;
+use crate::engine::Engine;
+use crate::engine::image::load;
+use crate::error::{Error, Result};
+use argh::{ArgsInfo, FromArgs};
+use std::io::IsTerminal;
+
+/// Load images from an archive, of docker save or in OCI layout
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// read this file, not stdin
+    #[argh(option, short = 'i', arg_name = "file")]
+    input: Option<String>,
+    /// say nothing on success
+    #[argh(switch, short = 'q')]
+    quiet: bool,
+}
+
+pub struct Load(Args);
+
+impl Command for Load {
+    type Args = Args;
+    const NAME: &'static str = "load";
+    const USAGE: &'static str = "";
+
+    fn new(args: Args) -> Result<Load> {
+        if args.input.is_none() && std::io::stdin().is_terminal() {
+            return Err(Error::invalid("stdin is a terminal, not an archive")
+                .hint("use load -i FILE, or load <FILE"));
+        }
+        Ok(Load(args))
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        let mut archive = input(self.0.input.as_deref().unwrap_or("-"))?;
+        engine.begin()?;
+        for image in load(&engine.images()?, &mut *archive)? {
+            if self.0.quiet {
+                continue;
+            }
+            if image.names.is_empty() {
+                output::line(format!("Loaded image ID: {}", image.id))?;
+            }
+            for name in image.names {
+                output::line(format!("Loaded image: {name}"))?;
+            }
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,425 @@
+//! `ps`: the table of containers, in Docker's columns and words.
+
+use super::command::{Command, number};
+use super::output;
+use super::table::table;
+use super::template::Template;
+use crate::container::MountKind;
+use crate::engine::Engine;
+use crate::engine::report::Container;
+use crate::error::{Error, Result};
+use crate::types::{Timestamp, human_ago, human_duration};
+use argh::{ArgsInfo, FromArgs};
+use serde_json::{Value, json};
+
+/// List containers
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// show all containers, not only those that run
+    #[argh(switch, short = 'a')]
+    all: bool,
+    /// show those that match: name=, id=, status=, label=, exited=
+    #[argh(option, short = 'f', arg_name = "list")]
+    filter: Vec<String>,
+    /// print by a template: json, '{{.Names}}' or 'table {{.ID}}\t{{.Status}}'
+    #[argh(option, arg_name = "string")]
+    format: Option<String>,
+    /// show so many of the last created, in any state
+    #[argh(option, short = 'n', arg_name = "int")]
+    last: Option<String>,
+    /// show the last created, in any state
+    #[argh(switch, short = 'l')]
+    latest: bool,
+    /// show ids and commands whole
+    #[argh(switch)]
+    no_trunc: bool,
+    /// show ids only
+    #[argh(switch, short = 'q')]
+    quiet: bool,
+}
+
+pub struct Ps {
+    all: bool,
+    last: Option<usize>,
+    filters: Vec<Filter>,
+    format: Option<Template>,
+    no_trunc: bool,
+    quiet: bool,
+}
+
+impl Command for Ps {
+    type Args = Args;
+    const NAME: &'static str = "ps";
+    const USAGE: &'static str = "";
+
+    fn new(args: Args) -> Result<Ps> {
+        let last = match &args.last {
+            Some(text) => usize::try_from(number::<i64>("--last", text)?).ok(),
+            None => args.latest.then_some(1),
+        };
+        let filters: Vec<Filter> =
+            args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?;
+        let in_any_state = last.is_some() || filters.iter().any(Filter::asks_for_state);
+        Ok(Ps {
+            all: args.all || in_any_state,
+            last,
+            filters,
+            format: args.format.map(|text| Template::parse(&text)).transpose()?,
+            no_trunc: args.no_trunc,
+            quiet: args.quiet,
+        })
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        let containers = engine.containers()?;
+        output::text(&self.render(&containers, Timestamp::now())?)?;
+        Ok(0)
+    }
+}
+
+impl Ps {
+    /// `containers` come with the last created first.
+    fn render(&self, containers: &[Container], now: Timestamp) -> Result<String> {
+        let shown = containers.iter().filter(|c| self.all || c.is_up());
+        let shown = shown.filter(|c| Filter::all_match(&self.filters, c));
+        let rows: Vec<Row> = shown
+            .take(self.last.unwrap_or(usize::MAX))
+            .map(|c| Row::new(c, self.no_trunc, now))
+            .collect();
+        if let (Some(template), false) = (&self.format, self.quiet) {
+            return template.render(&rows.iter().map(Row::fields).collect::<Vec<_>>());
+        }
+        if self.quiet {
+            return Ok(rows.iter().map(|row| format!("{}\n", row.id)).collect());
+        }
+        let titles = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
+        let mut lines = vec![titles.map(String::from).to_vec()];
+        lines.extend(rows.into_iter().map(|row| {
+            vec![row.id, row.image, row.command, row.running_for, row.status, row.ports, row.name]
+        }));
+        Ok(table(&lines))
+    }
+}
+
+/// What is shown of one container.
+struct Row<'a> {
+    container: &'a Container,
+    id: String,
+    image: String,
+    command: String,
+    running_for: String,
+    status: String,
+    ports: String,
+    name: String,
+}
+
+impl Row<'_> {
+    fn new(container: &Container, no_trunc: bool, now: Timestamp) -> Row<'_> {
+        let config = &container.config;
+        let id = if no_trunc { config.id.as_str() } else { config.id.short() };
+        let command = command_line(container);
+        let command = if no_trunc { command } else { ellipsis(&command, 20) };
+        Row {
+            container,
+            id: id.to_string(),
+            image: container.image_name.clone(),
+            command: quote(&command),
+            running_for: human_ago(config.created, now),
+            status: status(container, now),
+            // Published ports will stand here too.
+            ports: match container.is_running() {
+                true => config.exposed_ports.join(", "),
+                false => String::new(),
+            },
+            name: container.settings.name.to_string(),
+        }
+    }
+
+    fn fields(&self) -> Value {
+        let config = &self.container.config;
+        let labels = config.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        let volumes = config.mounts.iter().filter(|m| m.kind == MountKind::Volume).count();
+        let mounts = config.mounts.iter().map(|mount| mount.source.clone());
+        json!({
+            "ID": self.id,
+            "Image": self.image,
+            "Command": self.command,
+            "CreatedAt": config.created,
+            "RunningFor": self.running_for,
+            "Status": self.status,
+            "State": self.container.status(),
+            "Ports": self.ports,
+            "Names": self.name,
+            "Labels": labels.collect::<Vec<_>>().join(","),
+            "LocalVolumes": volumes.to_string(),
+            "Mounts": mounts.collect::<Vec<_>>().join(","),
+            "Networks": self.container.network_name(),
+        })
+    }
+}
+
+/// `Up 3 seconds`, `Exited (0) About a minute ago`.
+fn status(container: &Container, now: Timestamp) -> String {
+    let state = &container.state;
+    let code = state.exit_code;
+    match container.status() {
+        "running" => {
+            let lost = if container.monitored { "" } else { " (monitor lost)" };
+            format!("Up {}{lost}", human_duration(state.started.until(now)))
+        }
+        "restarting" => format!("Restarting ({code}) {}", human_ago(state.finished, now)),
+        "exited" => format!("Exited ({code}) {}", human_ago(state.finished, now)),
+        "removing" => "Removal In Progress".to_string(),
+        _ => "Created".to_string(),
+    }
+}
+
+/// Program and arguments on one line; those with blanks in quotes.
+fn command_line(container: &Container) -> String {
+    let words = container.argv().enumerate().map(|(at, word)| match word.contains(' ') && at > 0 {
+        true => format!("'{word}'"),
+        false => word.to_string(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn ellipsis(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_string();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+/// Go's `strconv.Quote`.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+/// One `--filter`. Of those with the same key one must match, labels all.
+#[derive(Debug, PartialEq, Eq)]
+enum Filter {
+    Name { text: String, at_start: bool, at_end: bool },
+    Id(String),
+    Status(String),
+    Label { key: String, value: Option<String> },
+    Exited(i32),
+}
+
+const STATES: [&str; 7] =
+    ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+
+impl Filter {
+    fn parse(text: &str) -> Result<Filter> {
+        let bad = |what: String| Error::invalid(format!("--filter: {what}"));
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(bad(format!("\"{text}\" is not key=value")));
+        };
+        match key {
+            "name" => Filter::name(value),
+            "id" => Ok(Filter::Id(value.to_string())),
+            "status" if STATES.contains(&value) => Ok(Filter::Status(value.to_string())),
+            "status" => Err(bad(format!("unknown status \"{value}\""))
+                .hint(format!("use one of {}", STATES.join(", ")))),
+            "label" => {
+                let (key, value) = match value.split_once('=') {
+                    Some((key, value)) => (key, Some(value.to_string())),
+                    None => (value, None),
+                };
+                Ok(Filter::Label { key: key.to_string(), value })
+            }
+            "exited" => Ok(Filter::Exited(number("--filter exited", value)?)),
+            _ => {
+                Err(bad(format!("unknown key \"{key}\""))
+                    .hint("use name, id, status, label or exited"))
+            }
+        }
+    }
+
+    /// Docker takes a regular expression. We take what is written in practice: a part of the
+    /// name, with `^` and `$` for its ends.
+    fn name(pattern: &str) -> Result<Filter> {
+        let (at_start, text) = match pattern.strip_prefix('^') {
+            Some(rest) => (true, rest),
+            None => (false, pattern),
+        };
+        let (at_end, text) = match text.strip_suffix('$') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        if text.contains(['*', '+', '?', '[', '(', '|', '\\', '{', '^', '$']) {
+            return Err(Error::invalid(format!("--filter: cannot use name={pattern}"))
+                .hint("write a part of the name, with ^ for its start and $ for its end"));
+        }
+        let text = text.strip_prefix('/').unwrap_or(text).to_string();
+        Ok(Filter::Name { text, at_start, at_end })
+    }
+
+    fn asks_for_state(&self) -> bool {
+        matches!(self, Filter::Status(_) | Filter::Exited(_))
+    }
+
+    fn matches(&self, container: &Container) -> bool {
+        match self {
+            Filter::Name { text, at_start, at_end } => {
+                let name = container.settings.name.as_str();
+                match (at_start, at_end) {
+                    (true, true) => name == text,
+                    (true, false) => name.starts_with(text),
+                    (false, true) => name.ends_with(text),
+                    (false, false) => name.contains(text),
+                }
+            }
+            Filter::Id(id) => container.config.id.as_str().starts_with(id.as_str()),
+            Filter::Status(status) => container.status() == status,
+            Filter::Label { key, value } => match (container.config.labels.get(key), value) {
+                (Some(label), Some(value)) => label == value,
+                (label, _) => label.is_some(),
+            },
+            Filter::Exited(code) => {
+                container.status() == "exited" && container.state.exit_code == *code
+            }
+        }
+    }
+
+    fn all_match(filters: &[Filter], container: &Container) -> bool {
+        filters.iter().all(|filter| match filter {
+            Filter::Label { .. } => filter.matches(container),
+            _ => {
+                let same_key = |other: &&Filter| {
+                    std::mem::discriminant(*other) == std::mem::discriminant(filter)
+                };
+                filters.iter().filter(same_key).any(|other| other.matches(container))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::Status;
+    use crate::engine::report::sample;
+
+    const NOW: i64 = 1_700_000_000;
+
+    fn ps(args: &[&str]) -> Result<Ps> {
+        let mut line: Vec<&str> = args.to_vec();
+        line.push("--");
+        Ps::new(Args::from_args(&["ps"], &line).unwrap())
+    }
+
+    fn rendered(args: &[&str], containers: &[Container]) -> String {
+        ps(args).unwrap().render(containers, Timestamp::from_unix(NOW)).unwrap()
+    }
+
+    /// One that runs, one that ended, one that was never started.
+    fn three() -> Vec<Container> {
+        let mut web = sample("web", "6");
+        web.config.created = Timestamp::from_unix(NOW - 5);
+        web.config.command = ["sh", "-c", "echo out; httpd -f"].map(String::from).to_vec();
+        web.config.exposed_ports = vec!["80/tcp".to_string()];
+        web.config.labels.insert("tier".into(), "front".into());
+        web.state.status = Status::Running;
+        web.state.started = Timestamp::from_unix(NOW - 3);
+        let mut job = sample("nightly_job", "0");
+        job.config.created = Timestamp::from_unix(NOW - 7200);
+        job.state.status = Status::Exited;
+        job.state.exit_code = 137;
+        job.state.finished = Timestamp::from_unix(NOW - 60);
+        let mut new = sample("new", "a");
+        new.config.created = Timestamp::from_unix(NOW - 90_000);
+        vec![web, job, new]
+    }
+
+    #[test]
+    fn the_table_is_dockers() {
+        let expected = "\
+CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS         PORTS     NAMES
+666666666666   busybox   \"sh -c 'echo out; ht…\"   5 seconds ago   Up 3 seconds   80/tcp    web
+";
+        assert_eq!(rendered(&[], &three()), expected);
+        let all = rendered(&["--all"], &three());
+        let lines: Vec<&str> = all.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[2].contains(
+            "   2 hours ago     Exited (137) About a minute ago             nightly_job"
+        ));
+        assert!(lines[3].contains("   25 hours ago    Created"), "{}", lines[3]);
+    }
+
+    #[test]
+    fn states_are_said_in_dockers_words() {
+        let mut web = three().remove(0);
+        web.monitored = false;
+        let now = Timestamp::from_unix(NOW);
+        assert_eq!(status(&web, now), "Up 3 seconds (monitor lost)");
+        web.state.status = Status::Restarting;
+        web.state.exit_code = 1;
+        web.state.finished = Timestamp::from_unix(NOW - 4);
+        assert_eq!(status(&web, now), "Restarting (1) 4 seconds ago");
+        web.state.status = Status::Removing;
+        assert_eq!(status(&web, now), "Removal In Progress");
+    }
+
+    #[test]
+    fn containers_are_chosen_by_number_and_filter() {
+        let ids = |args: &[&str]| {
+            let args = [args, &["--quiet"]].concat();
+            rendered(&args, &three()).replace('\n', " ")
+        };
+        assert_eq!(ids(&[]), "666666666666 ");
+        assert_eq!(ids(&["--all"]), "666666666666 000000000000 aaaaaaaaaaaa ");
+        assert_eq!(ids(&["--latest"]), "666666666666 ");
+        assert_eq!(ids(&["--last", "2"]), "666666666666 000000000000 ");
+        assert_eq!(ids(&["--filter", "status=exited"]), "000000000000 ");
+        assert_eq!(ids(&["--filter", "exited=137"]), "000000000000 ");
+        assert_eq!(ids(&["--all", "--filter", "name=e"]), "666666666666 aaaaaaaaaaaa ");
+        assert_eq!(ids(&["--all", "--filter", "name=^/new$"]), "aaaaaaaaaaaa ");
+        assert_eq!(
+            ids(&["--all", "--filter", "name=web", "--filter", "name=new"]),
+            "666666666666 aaaaaaaaaaaa "
+        );
+        assert_eq!(ids(&["--all", "--filter", "id=00"]), "000000000000 ");
+        assert_eq!(ids(&["--filter", "label=tier"]), "666666666666 ");
+        assert_eq!(ids(&["--filter", "label=tier=back"]), "");
+        assert_eq!(rendered(&["--all", "--no-trunc", "--quiet"], &three()).len(), 3 * 65);
+    }
+
+    #[test]
+    fn a_template_replaces_the_table() {
+        let line = rendered(&["--format", "{{.ID}} {{.Names}} {{.State}} {{.Labels}}"], &three());
+        assert_eq!(line, "666666666666 web running tier=front\n");
+        let table = rendered(&["--format", "table {{.Names}}\\t{{.Status}}"], &three());
+        assert_eq!(table, "NAMES     STATUS\nweb       Up 3 seconds\n");
+    }
+
+    #[test]
+    fn bad_filters_are_named() {
+        for (filter, text) in [
+            ("web", "--filter: \"web\" is not key=value"),
+            ("status=up", "--filter: unknown status \"up\""),
+            ("volume=x", "--filter: unknown key \"volume\""),
+            ("name=a.*b", "--filter: cannot use name=a.*b"),
+        ] {
+            let error = ps(&["--filter", filter]).err().unwrap();
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

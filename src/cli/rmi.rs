@@ -1,0 +1,61 @@
+//! `rmi`: names of images, and images without the last of them, go.
+
+use super::command::Command;
+use super::output;
+use crate::engine::Engine;
+use crate::engine::image::{ImageUser, Removed, rmi};
+use crate::error::{Error, Result};
+use crate::types::Digest;
+use argh::{ArgsInfo, FromArgs};
+
+/// Remove one or more images
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// remove all names of an image, and names that stopped containers use
+    #[argh(switch, short = 'f')]
+    force: bool,
+    #[argh(positional)]
+    images: Vec<String>,
+}
+
+pub struct Rmi(Args);
+
+impl Command for Rmi {
+    type Args = Args;
+    const NAME: &'static str = "rmi";
+    const USAGE: &'static str = "IMAGE [IMAGE...]";
+
+    fn new(args: Args) -> Result<Rmi> {
+        Ok(Rmi(args))
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        engine.begin()?;
+        let store = engine.images()?;
+        let users = |id: &Digest| users_of(engine, id);
+        let mut errors = Vec::new();
+        for image in &self.0.images {
+            match rmi(&store, image, self.0.force, &users) {
+                Ok(removed) => print(&removed)?,
+                Err(e) => errors.push(e),
+            }
+        }
+        Error::collect(errors).map(|()| 0)
+    }
+}
+
+fn users_of(engine: &Engine, id: &Digest) -> Result<Vec<ImageUser>> {
+    let users = engine.image_users()?.into_iter().filter(|(image, ..)| image == id);
+    Ok(users.map(|(_, container, running)| ImageUser { container, running }).collect())
+}
+
+fn print(removed: &[Removed]) -> Result<()> {
+    for removed in removed {
+        output::line(match removed {
+            Removed::Untagged(name) => format!("Untagged: {name}"),
+            Removed::Image(id) => format!("Deleted: {id}"),
+        })?;
+    }
+    Ok(())
+}

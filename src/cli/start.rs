@@ -1,0 +1,51 @@
+//! `start`.
+
+use super::attach::Session;
+use super::command::{Command, each};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use argh::{ArgsInfo, FromArgs};
+
+/// Start one or more stopped containers
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// attach stdout and stderr, forward signals, and give the program's exit code
+    #[argh(switch, short = 'a')]
+    attach: bool,
+    /// attach stdin
+    #[argh(switch, short = 'i')]
+    interactive: bool,
+    /// pass signals on to the program (default true)
+    #[argh(option, arg_name = "bool", default = "true")]
+    sig_proxy: bool,
+    #[argh(positional)]
+    containers: Vec<String>,
+}
+
+pub struct Start(Args);
+
+impl Command for Start {
+    type Args = Args;
+    const NAME: &'static str = "start";
+    const USAGE: &'static str = "CONTAINER [CONTAINER...]";
+
+    fn new(args: Args) -> Result<Start> {
+        if (args.attach || args.interactive) && args.containers.len() > 1 {
+            return Err(Error::invalid("only one container at a time can be started and attached"));
+        }
+        Ok(Start(args))
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        let Args { attach, interactive, sig_proxy, containers } = self.0;
+        match &containers[..] {
+            [name] if attach || interactive => {
+                let tty = engine.container(name)?.config.tty.is_some();
+                let session = Session { stdin: interactive, tty, sig_proxy };
+                session.hold(engine, || engine.start_attached(name, interactive))
+            }
+            names => each(names, |name| engine.start(name)),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Tables as Docker prints them: Go's tabwriter with cells of at least ten columns and three
+//! blanks between them.
+
+const MIN_WIDTH: usize = 10;
+const PADDING: usize = 3;
+
+/// The rows as text, each cell but the last of a row padded to its column.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width_of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or_default();
+        (widest + PADDING).max(MIN_WIDTH)
+    };
+    let widths: Vec<usize> = (0..columns).map(width_of).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (at, cell) in row.iter().enumerate() {
+            text.push_str(cell);
+            if at + 1 < row.len() {
+                let blanks = widths[at] - cell.chars().count();
+                text.extend(std::iter::repeat_n(' ', blanks));
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_as_dockers() {
+        let rows = [
+            ["NAME", "A LONG TITLE", "LAST"].map(String::from).to_vec(),
+            ["ä", "x", ""].map(String::from).to_vec(),
+        ];
+        let expected = "NAME      A LONG TITLE   LAST\nä         x              \n";
+        assert_eq!(table(&rows), expected);
+    }
+}

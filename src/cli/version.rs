@@ -1,0 +1,80 @@
+//! `version`.
+
+use super::command::Command;
+use super::output;
+use super::template::Template;
+use crate::engine::Engine;
+use crate::error::Result;
+use argh::{ArgsInfo, FromArgs};
+use serde_json::{Value, json};
+
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Show the version
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// print by a template: json or '{{.Client.Version}}'
+    #[argh(option, short = 'f', arg_name = "string")]
+    format: Option<String>,
+}
+
+pub struct Version {
+    format: Option<Template>,
+}
+
+impl Command for Version {
+    type Args = Args;
+    const NAME: &'static str = "version";
+    const USAGE: &'static str = "";
+
+    fn new(args: Args) -> Result<Version> {
+        Ok(Version { format: args.format.map(|text| Template::parse(&text)).transpose()? })
+    }
+
+    fn run(self, _engine: &Engine) -> Result<u8> {
+        output::text(&match &self.format {
+            Some(template) => template.render(&[fields()])?,
+            None => text(),
+        })?;
+        Ok(0)
+    }
+}
+
+/// `linux/amd64`, with Docker's names of architectures.
+fn platform() -> (&'static str, &'static str) {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
+    (std::env::consts::OS, architecture)
+}
+
+/// There is one program; it is its own client and engine.
+fn fields() -> Value {
+    let (os, arch) = platform();
+    let part = json!({"Version": VERSION, "Os": os, "Arch": arch});
+    json!({"Client": part, "Server": part})
+}
+
+fn text() -> String {
+    let (os, arch) = platform();
+    format!(
+        "Client:\n Version:           {VERSION}\n OS/Arch:           {os}/{arch}\n\n\
+         Engine: coracle (no daemon)\n Version:           {VERSION}\n OS/Arch:           {os}/{arch}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_and_engine_are_one_version() {
+        let line = Template::parse("{{.Client.Version}} {{.Server.Version}}").unwrap();
+        assert_eq!(line.render(&[fields()]).unwrap(), format!("{VERSION} {VERSION}\n"));
+        assert_eq!(text().matches(VERSION).count(), 2);
+    }
+}

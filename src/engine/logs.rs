@@ -1,0 +1,99 @@
+//! `logs`: what a container has written, and with `follow` what it writes until it is down.
+
+use super::Engine;
+use crate::container::log::{Follower, Piece, Query, Reader};
+use crate::container::{Client, Dir, Frame, Status};
+use crate::error::{OsContext, Result};
+use crate::sys::poll;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+impl Engine {
+    /// Hands the log to `sink`, piece by piece.
+    pub fn logs(
+        &self,
+        name: &str,
+        query: Query,
+        follow: bool,
+        sink: &mut dyn FnMut(Piece) -> Result<()>,
+    ) -> Result<()> {
+        let dir = self.find(name)?;
+        let path = dir.log();
+        // A container that was never started has none.
+        if !path.exists() {
+            return dir.config().map(drop);
+        }
+        if !follow {
+            return Reader::open(&path, query)?.read(sink).map(drop);
+        }
+        let mut log = Follower::open(&path, query)?;
+        let mut life = Life::of(&dir);
+        loop {
+            // The end is looked for before the log is read, or the last words would be missed.
+            let is_over = life.is_over(&dir)?;
+            if !log.read(sink)? || is_over {
+                return Ok(());
+            }
+            if let Some(fd) = life.fd() {
+                log.wait(fd)?;
+            }
+        }
+    }
+}
+
+/// What tells us that a container is down.
+enum Life {
+    Monitor(Client),
+    /// Its monitor died: the container's own first process.
+    Process(OwnedFd),
+    Over,
+}
+
+impl Life {
+    fn of(dir: &Dir) -> Life {
+        // A container that was removed meanwhile is down as well.
+        let Ok(state) = dir.state() else { return Life::Over };
+        if !matches!(state.status, Status::Starting | Status::Running | Status::Restarting) {
+            return Life::Over;
+        }
+        if let Ok(client) = Client::connect(&dir.socket()) {
+            return Life::Monitor(client);
+        }
+        match state.process.and_then(|process| process.open()) {
+            Some(process) => Life::Process(process),
+            None => Life::Over,
+        }
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Life::Monitor(client) => Some(client.as_fd()),
+            Life::Process(process) => Some(process.as_fd()),
+            Life::Over => None,
+        }
+    }
+
+    fn is_over(&mut self, dir: &Dir) -> Result<bool> {
+        loop {
+            let Some(fd) = self.fd() else { return Ok(true) };
+            if !poll::readable(fd, Some(Duration::ZERO)).on("poll", dir.path())? {
+                return Ok(false);
+            }
+            let is_alive = match self {
+                Life::Monitor(client) => {
+                    let got = client.fill().on("hear from", "the monitor")?;
+                    while let Some(frame) = client.buffered().on("hear from", "the monitor")? {
+                        if let Frame::Exited { .. } = frame {
+                            return Ok(true);
+                        }
+                    }
+                    got > 0
+                }
+                Life::Process(_) | Life::Over => false,
+            };
+            if !is_alive {
+                *self = Life::of(dir);
+            }
+        }
+    }
+}
