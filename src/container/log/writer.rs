@@ -136,11 +136,11 @@ fn open_character(bytes: &[u8]) -> usize {
 pub fn repair_tail(path: &Path) -> Result<()> {
     let log = File::options().read(true).append(true).open(path).on("open", path)?;
     let len = log.metadata().on("stat", path)?.len();
-    let mut last = [b'\n'];
+    let mut last = *b"\n";
     if len > 0 {
         log.read_exact_at(&mut last, len - 1).on("read", path)?;
     }
-    if last != [b'\n'] {
+    if last != *b"\n" {
         (&log).write_all(b"\n").on("write", path)?;
     }
     Ok(())
