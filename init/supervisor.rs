@@ -290,11 +290,14 @@ impl Supervisor {
     /// ended, if that is to be told.
     fn settle(&mut self, id: u32, ended: Option<Exit>) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
+        // Shown before it is said: who reads the line finds the status.
+        let had_process = slot.published.is_some_and(|status| status.pid.is_some());
+        slot.publish();
         let machine = &slot.machine;
         let mut text = ended.filter(|_| slot.origin.is_some() || slot.pipe.is_some()).map(describe);
         if let (State::Backoff, Some(deadline)) = (machine.state, machine.deadline) {
             let wait = deadline.saturating_duration_since(Instant::now()).as_millis();
-            if text.is_some() || slot.published.is_some_and(|status| status.pid.is_some()) {
+            if text.is_some() || had_process {
                 let ended = text.unwrap_or_else(|| "finished".into());
                 text = Some(format!(
                     "{ended}; start {} in {wait} ms",
@@ -305,7 +308,6 @@ impl Supervisor {
         if let Some(text) = text {
             say(&format!("{}: {text}", slot.service.name));
         }
-        slot.publish();
         if slot.machine.state == State::Gone {
             self.remove(id);
         }
