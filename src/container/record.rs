@@ -131,7 +131,7 @@ pub struct State {
     /// The delay before the last of them, in milliseconds.
     #[serde(default)]
     pub backoff: u64,
-    /// Its address on the bridge, while it runs.
+    /// Its address on the bridge, now or when it last ran: it is given again where it is free.
     pub address: Option<std::net::Ipv4Addr>,
 }
 

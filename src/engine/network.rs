@@ -1,46 +1,120 @@
-//! Joining containers and the bridge: under the network lock, from records to leases and links.
+//! Joining containers and the bridge: leases under the network lock, and the files in /etc that
+//! follow from them.
 
 use super::Engine;
 use super::report::Endpoint;
-use crate::container::{Config, Dir, State};
-use crate::error::Result;
+use crate::container::{Config, Dir, Network as Kind, State, Status, dir::lock_offset};
+use crate::error::{OsContext, Result};
+use crate::network::{self, Attachment, Network, NetworkLock, files};
+use crate::sys::lock::{self, Mode};
+use crate::sys::netlink::Request;
 use crate::types::Pid;
-use std::net::Ipv4Addr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 
-/// What a container on its way up needs of the network.
-pub(super) struct Attachment {}
+/// What a container on its way up gets of the network.
+pub(super) enum Plan {
+    Bridge(Attachment),
+    LoopbackOnly,
+    /// The host's own namespace.
+    Host,
+}
 
-impl Attachment {
-    pub fn requests(&self) -> Vec<Vec<u8>> {
-        Vec::new()
+impl Plan {
+    /// What the container's first process is to ask of its own namespace.
+    pub fn requests(&self) -> Vec<Request> {
+        match self {
+            Plan::Bridge(attachment) => attachment.child_requests(),
+            Plan::LoopbackOnly => network::loopback_requests(),
+            Plan::Host => Vec::new(),
+        }
     }
+
     pub fn address(&self) -> Option<Ipv4Addr> {
-        None
+        match self {
+            Plan::Bridge(attachment) => Some(attachment.address),
+            Plan::LoopbackOnly | Plan::Host => None,
+        }
     }
-    pub fn connect(&self, _pid: Pid) -> Result<()> {
-        Ok(())
+
+    /// Gives the namespace of a process its link.
+    pub fn connect(&self, process: Pid) -> Result<()> {
+        match self {
+            Plan::Bridge(attachment) => attachment.connect(process).map(drop),
+            Plan::LoopbackOnly | Plan::Host => Ok(()),
+        }
     }
 }
 
 impl Engine {
-    pub(super) fn prepare_network(&self, dir: &Dir, config: &Config) -> Result<Attachment> {
+    fn network(&self) -> Network {
+        Network::new(&self.home.root.join("network"))
+    }
+
+    fn network_lock(&self) -> Result<NetworkLock> {
+        let path = self.home.root.join("locks");
+        let guard = lock::lock(&path, lock_offset::NETWORK, Mode::Exclusive).on("lock", &path)?;
+        Ok(NetworkLock::new(guard))
+    }
+
+    /// Leases an address and writes what the container finds in /etc. The lease is taken back by
+    /// `release_network`, whatever happens in between.
+    pub(super) fn prepare_network(&self, dir: &Dir, config: &Config) -> Result<Plan> {
+        let plan = match config.network {
+            Kind::Bridge => {
+                let last = dir.state()?.address;
+                let lock = self.network_lock()?;
+                let bridge = self.network().ensure_bridge(&lock)?;
+                Plan::Bridge(self.network().lease(&lock, &bridge, &dir.id, last)?)
+            }
+            Kind::None => Plan::LoopbackOnly,
+            Kind::Host => Plan::Host,
+        };
+        let hosts = match plan {
+            Plan::Host => fs::read_to_string("/etc/hosts").unwrap_or_default(),
+            _ => files::hosts(&config.hostname, None, plan.address().map(IpAddr::from), &[]),
+        };
+        let (host, upstream) = files::read_resolv_conf()?;
+        let resolv = match plan {
+            Plan::Host => host,
+            _ => files::resolv_conf(&host, &upstream),
+        };
         for (path, text) in [
-            (dir.hostname(), format!("{}\n", config.hostname)),
-            (dir.hosts(), "127.0.0.1\tlocalhost\n".into()),
-            (dir.resolv_conf(), String::new()),
+            (dir.hostname(), files::hostname(&config.hostname)),
+            (dir.hosts(), hosts),
+            (dir.resolv_conf(), resolv),
         ] {
-            use crate::error::OsContext;
-            std::fs::write(&path, text).on("write", &path)?;
+            // In place: it is bind-mounted. Everybody in the container may read it.
+            fs::write(&path, text).on("write", &path)?;
         }
-        Ok(Attachment {})
+        Ok(plan)
     }
-    pub(super) fn release_network(&self, _dir: &Dir) -> Result<()> {
-        Ok(())
+
+    pub(super) fn release_network(&self, dir: &Dir) -> Result<()> {
+        match dir.config() {
+            Ok(config) if config.network != Kind::Bridge => Ok(()),
+            // Where there is no record any more, there may be a lease.
+            _ => self.network().release(&self.network_lock()?, &dir.id),
+        }
     }
+
+    /// Deletes the bridge after its last user. Slow (50 to 110 ms in the kernel), so it is done by
+    /// a monitor that nobody waits for.
     pub(super) fn remove_bridge_if_unused(&self) -> Result<()> {
-        Ok(())
+        self.network().remove_bridge_if_unused(&self.network_lock()?)
     }
-    pub(super) fn endpoint(&self, _config: &Config, _state: &State) -> Option<Endpoint> {
-        None
+
+    /// Where a running container is attached.
+    pub(super) fn endpoint(&self, state: &State) -> Option<Endpoint> {
+        let address = state.address.filter(|_| state.status == Status::Running)?;
+        let bridge = self.network().bridge().ok().flatten()?;
+        let mac = network::mac_of(address);
+        Some(Endpoint {
+            gateway: bridge.subnet.gateway(),
+            prefix_len: bridge.subnet.prefix(),
+            bridge: bridge.name,
+            address,
+            mac_address: mac.map(|byte| format!("{byte:02x}")).join(":"),
+        })
     }
 }

@@ -86,7 +86,6 @@ impl Engine {
             state.exit_code = code;
             state.oom_killed = oom_killed;
             state.process = None;
-            state.address = None;
             state.finished = now;
             match again {
                 Some(delay) => {

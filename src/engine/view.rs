@@ -57,7 +57,7 @@ impl Engine {
             }
         };
         Ok(report::Container {
-            endpoint: self.endpoint(&config, &state),
+            endpoint: self.endpoint(&state),
             image_name,
             monitored,
             directory: dir.path().to_path_buf(),

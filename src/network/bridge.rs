@@ -286,6 +286,12 @@ fn taken(socket: &mut Socket) -> Result<Vec<Subnet>> {
     Ok(ranges)
 }
 
+/// The station address that goes with an address: 02:42 and its bytes, as Docker has it.
+pub fn mac_of(address: Ipv4Addr) -> Mac {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x42, a, b, c, d]
+}
+
 /// A container's place on the bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
@@ -299,8 +305,7 @@ pub struct Attachment {
 impl Attachment {
     /// 02:42 and the address, as Docker has it: the same address is always the same station.
     pub fn mac(&self) -> Mac {
-        let [a, b, c, d] = self.address.octets();
-        [0x02, 0x42, a, b, c, d]
+        mac_of(self.address)
     }
 
     pub fn gateway(&self) -> Ipv4Addr {

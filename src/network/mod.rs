@@ -20,7 +20,7 @@ pub mod files;
 mod lease;
 mod subnet;
 
-pub use bridge::{Attachment, Bridge, Network};
+pub use bridge::{Attachment, Bridge, Network, mac_of};
 pub use subnet::Subnet;
 
 use crate::sys::lock;

@@ -129,6 +129,7 @@ pub fn create(create: Create, root: &Root) -> Result<Created> {
     let inputs = Inputs {
         root: root.as_fd(),
         gate: child_gate.as_fd(),
+        parent_gate: gate.as_fd(),
         cgroup: &join,
         cgroup_views: &cgroups.views(),
         stdio: create.stdio,
@@ -136,13 +137,15 @@ pub fn create(create: Create, root: &Root) -> Result<Created> {
     };
     let plan = plan::build(spec, &inputs)?;
     let (child, report) = clone(&plan, plan::clone_flags(&spec.linux.namespaces))?;
+    let steps = describe(&plan);
+    drop(plan);
     Ok(Created {
         child,
         cgroup: cgroup.0.take(),
         gate,
         report,
         has_terminal: matches!(create.stdio, Stdio::Terminal),
-        steps: describe(&plan),
+        steps,
         program: spec.process.args.first().cloned().unwrap_or_default(),
     })
 }

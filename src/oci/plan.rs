@@ -19,8 +19,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub struct Inputs<'a> {
     /// The root, detached.
     pub root: BorrowedFd<'a>,
-    /// The child's end of the gate.
+    /// The child's end of the gate, and the parent's.
     pub gate: BorrowedFd<'a>,
+    pub parent_gate: BorrowedFd<'a>,
     /// Writing `0` to each joins the cgroup.
     pub cgroup: &'a [OwnedFd],
     /// What a mount of type `cgroup` consists of.
@@ -50,6 +51,7 @@ pub fn flag(kind: NamespaceKind) -> i32 {
 
 pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
     let mut plan = Plan::new();
+    plan.push(Step::Close(inputs.parent_gate));
     plan.push(Step::NewSession);
     plan.push(Step::Umask(0));
     plan.push(Step::DefaultSignals { mask: 0 });

@@ -231,6 +231,9 @@ pub enum Step<'fd> {
         fd: BorrowedFd<'fd>,
         data: Vec<u8>,
     },
+    /// Closes the child's copy of a descriptor of the parent's: its other end must be able to see
+    /// the parent's death.
+    Close(BorrowedFd<'fd>),
     /// Reads one byte; end-of-file means that the parent gave up (ECANCELED).
     Await(BorrowedFd<'fd>),
     Report,
@@ -324,6 +327,7 @@ impl Step<'_> {
             Step::IgnoreSignals(_) => "ignore signals".into(),
             Step::WriteFile { path, .. } => format!("write {}", text(path)),
             Step::WriteFd { .. } => "join the cgroup".into(),
+            Step::Close(_) => "close a descriptor".into(),
             Step::Await(_) => "wait for the parent".into(),
             Step::Report => "report".into(),
             Step::Descriptors(_) => "place descriptors".into(),
@@ -419,6 +423,10 @@ impl Step<'_> {
                 wrote
             }
             Step::WriteFd { fd, data } => write(fd.as_raw_fd(), data),
+            Step::Close(fd) => {
+                close(fd.as_raw_fd());
+                Ok(Outcome::Next)
+            }
             Step::Await(fd) => await_byte(fd.as_raw_fd()),
             Step::Report => Ok(Outcome::Report),
             Step::Descriptors(moves) => walk.place(moves),
