@@ -202,13 +202,8 @@ fn help_and_version_of_every_name() {
 
 #[test]
 fn nothing_to_run_is_said_with_the_cure() {
-    let script = format!(
-        "mount -t tmpfs none /etc && if [ -e /service ]; then mount -t tmpfs none /service; fi; exec {}",
-        cox_binary().display()
-    );
-    if std::path::Path::new("/service").exists() {
-        return;
-    }
+    assert!(!std::path::Path::new("/service").exists(), "the host has services of its own");
+    let script = format!("mount -t tmpfs none /etc && exec {}", cox_binary().display());
     let (code, _, text) = finish(namespace().args(["sh", "-c", &script]));
     assert_eq!(code, 111, "{text}");
     assert!(text.starts_with("cox: no services: none of /etc/services, /service, /etc/service"));
