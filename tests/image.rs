@@ -3,6 +3,8 @@
 
 #[path = "image/archives.rs"]
 mod archives;
+#[path = "image/crash.rs"]
+mod crash;
 #[path = "image/hostile.rs"]
 mod hostile;
 #[path = "image/layers.rs"]

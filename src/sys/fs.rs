@@ -34,8 +34,6 @@ pub struct Stat {
     pub uid: u32,
     pub gid: u32,
     pub size: u64,
-    /// Blocks on disk, in bytes.
-    pub allocated: u64,
     /// (major, minor) of a device.
     pub device: (u32, u32),
     /// Device and number of the inode: equal for hard links of one file.
@@ -306,7 +304,6 @@ fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
         uid: stat.st_uid,
         gid: stat.st_gid,
         size: stat.st_size.unsigned_abs(),
-        allocated: stat.st_blocks.unsigned_abs() * 512,
         device: (libc::major(stat.st_rdev), libc::minor(stat.st_rdev)),
         inode: (stat.st_dev, stat.st_ino),
         mtime: Time(seconds + i128::from(stat.st_mtime_nsec)),
