@@ -20,7 +20,7 @@ impl Engine {
             [id] => Ok(Dir::new(&self.home, id)),
             [] => Err(Error::NotFound(format!("no such container: {text}"))),
             many => Err(Error::Conflict(format!(
-                "\"{text}\" begins the ids of {} containers",
+                "\"{text}\" is ambiguous: it begins the ids of {} containers",
                 many.len()
             ))
             .hint("give more digits, or the name")),

@@ -101,6 +101,12 @@ impl Options {
         if let Some(hostname) = &self.hostname {
             check_hostname(hostname)?;
         }
+        if let Some(user) = &self.user
+            && (user.starts_with(':') || user.matches(':').count() > 1)
+        {
+            return Err(Error::invalid(format!("invalid user \"{user}\""))
+                .hint("write user or user:group, each a name or a number"));
+        }
         if let Some(memory) = self.memory
             && memory < MIN_MEMORY
         {
@@ -190,6 +196,7 @@ mod tests {
         assert!(refused(|o| o.working_dir = Some("srv".into())).contains("\"srv\""));
         assert!(refused(|o| o.hostname = Some("a b".into())).contains("\"a b\""));
         assert!(refused(|o| o.hostname = Some("x".repeat(65))).contains("host name"));
+        assert!(refused(|o| o.user = Some("a:b:c".into())).contains("\"a:b:c\""));
         assert!(refused(|o| o.memory = Some(4096)).contains("4096"));
         assert!(refused(|o| o.cpu_shares = Some(1)).contains("cpu shares"));
         let twice = refused(|o| {

@@ -43,7 +43,7 @@ fn values_outside_of_their_grammar_are_named() {
         (&["-m", "4k"], "memory"),
         (&["-m", "lots"], "lots"),
         (&["-c", "many"], "many"),
-        (&["-v", "relative:/x"], "relative"),
+        (&["-v", "relative/dir:/x"], "relative"),
         (&["-v", "/:relative"], "relative"),
         (&["-v", "/tmp:/x:rx"], "rx"),
         (&["-w", "relative"], "relative"),
