@@ -5,6 +5,7 @@ use super::{Engine, names};
 use crate::container::{Config, Dir, Live, Mount, MountKind, Settings, State, Status, dir};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
+use crate::sys::lock::Mode;
 use crate::types::{ContainerId, ContainerName, Signal, Timestamp};
 use std::collections::BTreeSet;
 
@@ -29,6 +30,8 @@ impl Engine {
         options.check()?;
         self.begin()?;
         let store = self.images()?;
+        // Until the record says that it is used, nobody may remove the image.
+        let _images = store.lock(Mode::Shared)?;
         let image = store.image(&store.resolve(&options.image)?)?;
         let random = crate::sys::random::bytes::<34>().on("read", "random bytes")?;
         let (id, name) = random.split_at(32);
