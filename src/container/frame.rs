@@ -58,9 +58,11 @@ pub enum Frame {
     /// The client did not keep up: no more output comes. It reads what it missed from the log,
     /// up to where a new `Attach` begins.
     Lagged,
-    /// It ended, is recorded, and what was its is cleared away.
+    /// It ended, is recorded, and what was its is cleared away. `again`: its restart policy will
+    /// start it anew.
     Exited {
         code: i32,
+        again: bool,
     },
     Unknown {
         kind: u8,
@@ -127,9 +129,10 @@ impl Frame {
                 out.extend(log.to_le_bytes());
             }
             Frame::Lagged => out.push(kind::LAGGED),
-            Frame::Exited { code } => {
+            Frame::Exited { code, again } => {
                 out.push(kind::EXITED);
                 out.extend(code.to_le_bytes());
+                out.push(u8::from(*again));
             }
             Frame::Unknown { kind } => out.extend([kind::UNKNOWN, *kind]),
         }
@@ -193,7 +196,7 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
             Frame::Attached { log: u64::from_le_bytes(rest.get(..8)?.try_into().ok()?) }
         }
         kind::LAGGED => Frame::Lagged,
-        kind::EXITED => Frame::Exited { code: u32_at(0)? as i32 },
+        kind::EXITED => Frame::Exited { code: u32_at(0)? as i32, again: *rest.get(4)? != 0 },
         kind::UNKNOWN => Frame::Unknown { kind: *rest.first()? },
         unknown => return Some(Err(unknown)),
     }))
@@ -219,7 +222,7 @@ mod tests {
             Frame::Stderr(vec![255; 300]),
             Frame::Attached { log: 1 << 40 },
             Frame::Lagged,
-            Frame::Exited { code: -1 },
+            Frame::Exited { code: -1, again: true },
             Frame::Unknown { kind: 9 },
         ];
         let mut wire = Vec::new();

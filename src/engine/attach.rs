@@ -63,7 +63,7 @@ impl Attached {
             match self.client.receive().on("hear from", "the monitor")? {
                 Some(Frame::Attached { log }) => break (log, None),
                 // It ended meanwhile: the log is complete.
-                Some(Frame::Exited { code }) => break (u64::MAX, Some(code)),
+                Some(Frame::Exited { code, .. }) => break (u64::MAX, Some(code)),
                 Some(_) => {}
                 None => break (u64::MAX, self.end_without_monitor()?),
             }
@@ -130,7 +130,7 @@ impl Peer for Attached {
                     sink(Output::Stderr, &data)?;
                 }
                 Frame::Attached { log } => self.log = log,
-                Frame::Exited { code } => return Ok(Some(code)),
+                Frame::Exited { code, .. } => return Ok(Some(code)),
                 Frame::Lagged => {
                     if let Some(code) = self.catch_up(sink)? {
                         return Ok(Some(code));

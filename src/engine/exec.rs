@@ -13,7 +13,7 @@ use crate::oci::create::{self, Stdio};
 use crate::oci::spec::{Capabilities, Process};
 use crate::oci::{CapSet, plan, seccomp};
 use crate::sys::child::Plan;
-use crate::sys::signal::{self, SignalFd};
+use crate::sys::signal::SignalFd;
 use crate::sys::step::{Missing, Step};
 use crate::sys::{fd, namespace, pidfd, poll, process};
 use std::fs::File;
@@ -85,7 +85,10 @@ impl Engine {
         if options.working_dir.is_some() {
             plan.push(Step::MakeDirs(plan::target(&spec.cwd, Missing::MakeDir)?));
         }
-        plan::run_process(&mut plan, &spec, filter, stdio)?;
+        if options.detach {
+            plan.push(Step::LeaveParent);
+        }
+        plan::run_process(&mut plan, &spec, filter, stdio, !options.detach)?;
         // Our children from here on are born in the container's pid namespace.
         namespace::join(container.as_fd(), namespace::PID).on("join", "the pid namespace")?;
         let (child, report) = create::clone(&plan, 0)?;
@@ -102,6 +105,7 @@ impl Engine {
             return Err(error);
         }
         if options.detach {
+            pidfd::wait(child.pidfd.as_fd()).on("wait for", "the program's parent")?;
             return Ok(0);
         }
         match master {
@@ -128,10 +132,8 @@ fn stand_by(child: BorrowedFd, signals: &SignalFd) -> Result<i32> {
     loop {
         let ready = poll::all_readable(&[child, signals.as_fd()]).on("poll", "")?;
         while let Some(received) = signals.read().on("read", "a signal")? {
-            if signal::bit(received.signal) != 0 && received.signal.number() != 28 {
-                // A process that is gone needs none.
-                let _ = pidfd::send_signal(child, received.signal);
-            }
+            // A process that is gone needs none.
+            let _ = pidfd::send_signal(child, received.signal);
         }
         if ready.first() == Some(&true) {
             return Ok(pidfd::wait(child).on("wait for", "the program")?.code());

@@ -83,7 +83,7 @@ impl Life {
                 Life::Monitor(client) => {
                     let got = client.fill().on("hear from", "the monitor")?;
                     while let Some(frame) = client.buffered().on("hear from", "the monitor")? {
-                        if let Frame::Exited { .. } = frame {
+                        if let Frame::Exited { again: false, .. } = frame {
                             return Ok(true);
                         }
                     }

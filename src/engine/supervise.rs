@@ -54,7 +54,7 @@ impl Engine {
                 state.status = Status::Exited;
                 state.clone()
             })?;
-            monitor.farewell(&Frame::Exited { code: state.exit_code });
+            monitor.farewell(&Frame::Exited { code: state.exit_code, again: false });
             return live.finish();
         }
         let up = match mode {
@@ -92,18 +92,18 @@ impl Engine {
         // What cannot be cleared now is tried again by the sweep, as `live` stays behind.
         let cleared = self.clear(dir);
         if again.is_some() {
-            monitor.farewell(&Frame::Exited { code });
+            monitor.farewell(&Frame::Exited { code, again: true });
             return self.become_monitor(dir, live, Mode::Restart);
         }
         if config.auto_remove {
             let removed = self.discard(dir, live);
-            monitor.farewell(&Frame::Exited { code });
+            monitor.farewell(&Frame::Exited { code, again: false });
             self.leave();
             return removed;
         }
         cleared?;
         live.finish()?;
-        monitor.farewell(&Frame::Exited { code });
+        monitor.farewell(&Frame::Exited { code, again: false });
         self.leave();
         Ok(())
     }

@@ -35,7 +35,10 @@ pub fn look_up(text: &str, passwd: &str, group: &str) -> Result<Account> {
         Some(wanted) => (find_group(wanted, group)?, Vec::new()),
         None => (id(3).unwrap_or(0), memberships(name, group)),
     };
-    let additional_gids = more.into_iter().filter(|g| *g != gid).collect();
+    // The primary group is among them, or a file that denies it access would let it in by its
+    // other bits (CVE-2022-36109).
+    let others = more.into_iter().filter(|g| *g != gid);
+    let additional_gids = [gid].into_iter().chain(others).collect();
     let home = field(5).filter(|home| !home.is_empty()).unwrap_or("/").to_string();
     Ok(Account { user: User { uid, gid, umask: None, additional_gids }, home })
 }
@@ -73,12 +76,12 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_number() {
-        assert_eq!(ids(""), (0, 0, vec![8], "/root".into()));
-        assert_eq!(ids("web"), (33, 44, vec![8, 50], "/srv".into()));
+        assert_eq!(ids(""), (0, 0, vec![0, 8], "/root".into()));
+        assert_eq!(ids("web"), (33, 44, vec![44, 8, 50], "/srv".into()));
         assert_eq!(ids("33"), ids("web"));
-        assert_eq!(ids("web:data"), (33, 50, vec![], "/srv".into()));
-        assert_eq!(ids("1000"), (1000, 0, vec![], "/".into()));
-        assert_eq!(ids("1000:1001"), (1000, 1001, vec![], "/".into()));
+        assert_eq!(ids("web:data"), (33, 50, vec![50], "/srv".into()));
+        assert_eq!(ids("1000"), (1000, 0, vec![0], "/".into()));
+        assert_eq!(ids("1000:1001"), (1000, 1001, vec![1001], "/".into()));
         assert!(look_up("nobody", PASSWD, GROUP).is_err());
         assert!(look_up("web:nogroup", PASSWD, GROUP).is_err());
         assert!(look_up("web", "", "").is_err());

@@ -6,7 +6,8 @@ use crate::error::Result;
 use std::time::Duration;
 
 impl Engine {
-    /// Waits for the end of the container's present run. One that is down answers at once, with
+    /// Waits until the container is down: an end after which its policy starts it again is none.
+    /// One that is down answers at once, with
     /// the code of its last run.
     pub fn wait(&self, name: &str) -> Result<i32> {
         let dir = self.find(name)?;
@@ -18,7 +19,7 @@ impl Engine {
             match Client::connect(&dir.socket()) {
                 Ok(mut client) => {
                     while let Ok(Some(frame)) = client.receive() {
-                        if let Frame::Exited { code } = frame {
+                        if let Frame::Exited { code, again: false } = frame {
                             return Ok(code);
                         }
                     }

@@ -12,6 +12,7 @@ use crate::sys::child::Plan;
 use crate::sys::mount::attr;
 use crate::sys::namespace;
 use crate::sys::step::{Entry, Exec, FdSource, Missing, Step, Target};
+use crate::types::Signal;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -103,7 +104,7 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
         Some(profile) => Some(super::seccomp::compile(profile)?),
         None => None,
     };
-    run_process(&mut plan, &spec.process, filter, inputs.stdio)?;
+    run_process(&mut plan, &spec.process, filter, inputs.stdio, false)?;
     Ok(plan)
 }
 
@@ -120,6 +121,7 @@ pub fn run_process<'a>(
     process: &Process,
     filter: Option<Vec<crate::sys::bpf::Insn>>,
     stdio: Stdio<'a>,
+    dies_with_parent: bool,
 ) -> Result<()> {
     for limit in &process.rlimits {
         let resource = crate::sys::limit::number(&limit.kind).ok_or_else(|| {
@@ -163,6 +165,10 @@ pub fn run_process<'a>(
     }
     if let Some(filter) = late {
         plan.push(Step::Seccomp(filter));
+    }
+    if dies_with_parent {
+        // Now: a change of identity would have taken it back.
+        plan.push(Step::ParentDeathSignal(Signal::KILL));
     }
     plan.push(Step::Umask(user.umask.unwrap_or(0o022)));
     plan.push(Step::Descriptors(sources.into_iter().zip(0..).collect()));

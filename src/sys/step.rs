@@ -231,6 +231,9 @@ pub enum Step<'fd> {
         fd: BorrowedFd<'fd>,
         data: Vec<u8>,
     },
+    /// Forks, and goes on in the child: a process whose parent ends at once belongs to the first
+    /// process of its pid namespace.
+    LeaveParent,
     /// Closes the child's copy of a descriptor of the parent's: its other end must be able to see
     /// the parent's death.
     Close(BorrowedFd<'fd>),
@@ -327,6 +330,7 @@ impl Step<'_> {
             Step::IgnoreSignals(_) => "ignore signals".into(),
             Step::WriteFile { path, .. } => format!("write {}", text(path)),
             Step::WriteFd { .. } => "join the cgroup".into(),
+            Step::LeaveParent => "fork".into(),
             Step::Close(_) => "close a descriptor".into(),
             Step::Await(_) => "wait for the parent".into(),
             Step::Report => "report".into(),
@@ -423,6 +427,19 @@ impl Step<'_> {
                 wrote
             }
             Step::WriteFd { fd, data } => write(fd.as_raw_fd(), data),
+            Step::LeaveParent => {
+                let (stack, none) = (0u64, 0u64);
+                let flags = libc::SIGCHLD as u64;
+                // SAFETY: as `child::spawn`; the raw call runs no handlers.
+                let pid = errno_of_long(unsafe {
+                    libc::syscall(libc::SYS_clone, flags, stack, none, none, none)
+                })?;
+                if pid > 0 {
+                    // SAFETY: _exit never returns.
+                    unsafe { libc::_exit(0) };
+                }
+                Ok(Outcome::Next)
+            }
             Step::Close(fd) => {
                 close(fd.as_raw_fd());
                 Ok(Outcome::Next)
