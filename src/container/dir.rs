@@ -254,12 +254,13 @@ fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {
 }
 
 /// Gives `name` to a container; refused where another holds it.
-pub fn claim_name(home: &Home, name: &ContainerName, id: &ContainerId) -> Result<bool> {
-    let path = home.root.join("names").join(name.as_str());
-    // Written aside and linked into place, so that no reader sees it empty.
-    let aside = home.root.join("names").join(format!(".{id}.new"));
+pub fn claim_name(dir: &Dir, name: &ContainerName) -> Result<bool> {
+    let path = dir.home.root.join("names").join(name.as_str());
+    // Written aside and linked into place, so that no reader sees it empty; aside being the
+    // container's own directory, which goes as a whole when this is the last that is done.
+    let aside = dir.path.join("name.new");
     fs::File::create(&aside)
-        .and_then(|mut f| f.write_all(id.as_str().as_bytes()))
+        .and_then(|mut f| f.write_all(dir.id.as_str().as_bytes()))
         .on("write", &aside)?;
     let linked = fs::hard_link(&aside, &path);
     gone_is_fine(fs::remove_file(&aside)).on("remove", &aside)?;

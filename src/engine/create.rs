@@ -81,7 +81,7 @@ impl Engine {
                 settings.name = names::invent(random, attempt).parse()?;
                 new.dir.write_settings(&settings)?;
             }
-            if dir::claim_name(&self.home, &settings.name, &new.dir.id)? {
+            if dir::claim_name(&new.dir, &settings.name)? {
                 return Ok(());
             }
             if given {

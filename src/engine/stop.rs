@@ -33,8 +33,11 @@ impl Engine {
         let number = u8::try_from(signal.number()).unwrap_or(15);
         match Client::connect(&dir.socket()) {
             Ok(mut client) => {
-                client.send(&Frame::Stop { signal: number, seconds }).on("ask", "the monitor")?;
-                while let Some(frame) = client.receive().on("hear from", "the monitor")? {
+                // A monitor that is just ending hangs up in the middle.
+                let asked = client.send(&Frame::Stop { signal: number, seconds });
+                while asked.is_ok()
+                    && let Ok(Some(frame)) = client.receive()
+                {
                     if let Frame::Exited { .. } = frame {
                         return Ok(());
                     }
@@ -44,7 +47,10 @@ impl Engine {
             Err(e)
                 if matches!(
                     e.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::BrokenPipe
                 ) => {}
             Err(e) => return Err(e).on("connect to", dir.socket()),
         }

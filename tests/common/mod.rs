@@ -138,21 +138,27 @@ impl Test {
         Pid::from_raw(pid as i32).unwrap_or_else(|| panic!("{name} has no pid: it does not run"))
     }
 
-    /// Waits for the container's PID 1 to be another than `old`, following the restarts.
-    pub fn new_pid(&self, name: &str, old: Pid) -> Pid {
+    /// Waits until `inspect` says so: a policy goes through several states by itself.
+    #[track_caller]
+    pub fn wait_for_status(&self, name: &str, status: &str) {
         let began = Instant::now();
-        loop {
-            let pid = self.inspect(name)["State"]["Pid"].as_i64().unwrap_or(0);
-            match Pid::from_raw(pid as i32) {
-                Some(pid) if pid != old => return pid,
-                _ => assert!(began.elapsed() < LIMIT, "{name} was not started again"),
-            }
+        while self.status(name) != status {
+            assert!(began.elapsed() < LIMIT, "{name} does not come to be {status}");
         }
     }
 
     /// Follows the container's log until a line holds `text`; gives that line.
     pub fn wait_for_log(&self, name: &str, text: &str) -> String {
         self.coracle(["logs", "-f", name]).spawn().line_with(text)
+    }
+
+    /// Waits until `count` lines of the log hold `text`: following ends with each run.
+    #[track_caller]
+    pub fn wait_for_logs(&self, name: &str, text: &str, count: usize) {
+        let began = Instant::now();
+        while self.says(["logs", name]).matches(text).count() < count {
+            assert!(began.elapsed() < LIMIT, "{name} does not say {text:?} {count} times");
+        }
     }
 
     /// The monitor of a container: the parent of its PID 1.

@@ -44,6 +44,7 @@ fn values_outside_of_their_grammar_are_named() {
         (&["-m", "lots"], "lots"),
         (&["-c", "many"], "many"),
         (&["-v", "relative/dir:/x"], "relative"),
+        (&["-v", "/tmp:"], "/tmp:"),
         (&["-v", "/:relative"], "relative"),
         (&["-v", "/tmp:/x:rx"], "rx"),
         (&["-w", "relative"], "relative"),

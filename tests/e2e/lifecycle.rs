@@ -60,7 +60,7 @@ fn stopping_pid_1_ends_every_process_of_the_container() {
     t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
     t.wait_for_log("c", "ready");
     let top = t.says(["top", "c"]);
-    assert_eq!(top.matches("sleep 1000").count(), 3, "{top}");
+    assert_eq!(top.lines().count(), 1 + 3, "{top}");
     t.coracle(["stop", "-t", "0", "c"]).ok();
     t.coracle(["top", "c"]).code(1).stderr_has("not running").ok();
 }
@@ -133,8 +133,8 @@ fn wait_waits_for_the_end() {
     t.coracle(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", "read x; exit 9"]).ok();
     let mut wait = t.coracle(["wait", "c"]).spawn();
     assert!(!wait.ends_within(Duration::from_millis(50)));
-    t.coracle(["kill", "-s", "HUP", "c"]).ok();
-    assert_eq!(wait.line_with("1"), "129");
+    t.coracle(["attach", "c"]).stdin("now\n").code(9).ok();
+    assert_eq!(wait.line_with("9"), "9");
     assert_eq!(wait.wait(), 0);
 }
 
@@ -159,7 +159,7 @@ fn a_container_is_found_by_name_id_and_unambiguous_prefix() {
     }
     let twice = ids.iter().find(|id| ids.iter().filter(|other| other[..1] == id[..1]).count() > 1);
     let prefix = &twice.expect("the pigeonhole")[..1];
-    t.coracle(["inspect", prefix]).code(1).any_stderr().stderr_has("ambiguous").ok();
+    t.coracle(["inspect", prefix]).code(1).any_stderr().stderr_has("begins the ids of").ok();
     t.coracle(["inspect", "nope"]).code(1).any_stderr().stderr_has("nope").ok();
 }
 
