@@ -258,29 +258,41 @@ fn two_roots_have_a_bridge_each() {
 }
 
 #[test]
-fn a_range_in_use_is_avoided_and_a_later_clash_is_told() {
-    on_a_host_of_its_own("a_range_in_use_is_avoided_and_a_later_clash_is_told", |host| {
-        let mut socket = Socket::open().unwrap();
-        let lo = netlink::LOOPBACK;
-        socket.request("up", "lo", &netlink::link_up(lo)).unwrap();
-        let add = |socket: &mut Socket, b| {
-            let address = Ipv4Addr::new(172, b, 3, 4);
-            socket.request("add", "address", &netlink::addr_add(lo, address, 24)).unwrap();
-        };
-        add(&mut socket, 17);
-        let attachment = host.attach(1);
-        assert_eq!(attachment.bridge.subnet.to_string(), "172.18.0.0/16");
+fn a_range_in_use_is_avoided_and_a_clash_under_a_container_is_told() {
+    on_a_host_of_its_own(
+        "a_range_in_use_is_avoided_and_a_clash_under_a_container_is_told",
+        |host| {
+            let mut socket = Socket::open().unwrap();
+            let lo = netlink::LOOPBACK;
+            socket.request("up", "lo", &netlink::link_up(lo)).unwrap();
+            let add = |socket: &mut Socket, b| {
+                let address = Ipv4Addr::new(172, b, 3, 4);
+                socket.request("add", "address", &netlink::addr_add(lo, address, 24)).unwrap();
+            };
+            add(&mut socket, 17);
+            let attachment = host.attach(1);
+            assert_eq!(attachment.bridge.subnet.to_string(), "172.18.0.0/16");
 
-        let lock = host.lock();
-        host.network.release(&lock, &id(1)).unwrap();
-        host.network.remove_bridge_if_unused(&lock).unwrap();
-        add(&mut socket, 18);
-        let error = host.network.ensure_bridge(&lock).unwrap_err();
-        let expected = "make the bridge: the range 172.18.0.0/16 of coracle0 overlaps the host's \
-                        route 172.18.3.";
-        assert!(error.to_string().starts_with(expected), "{error}");
-        assert!(error.hints()[0].contains("bridge.json"), "{:?}", error.hints());
-    });
+            let lock = host.lock();
+            host.network.release(&lock, &id(1)).unwrap();
+            host.network.remove_bridge_if_unused(&lock).unwrap();
+            add(&mut socket, 18);
+            // Nobody has an address there: the range moves on.
+            let bridge = host.network.ensure_bridge(&lock).unwrap();
+            assert_eq!(bridge.subnet.to_string(), "172.19.0.0/16");
+
+            // Somebody has: it stays, and the clash is told.
+            host.network.lease(&lock, &bridge, &id(1), None).unwrap();
+            let delete = netlink::link_delete(bridge.index);
+            socket.request("delete", "coracle0", &delete).unwrap();
+            add(&mut socket, 19);
+            let error = host.network.ensure_bridge(&lock).unwrap_err();
+            let expected = "make the bridge: the range 172.19.0.0/16 of coracle0 overlaps the host's \
+                        route 172.19.3.";
+            assert!(error.to_string().starts_with(expected), "{error}");
+            assert!(error.hints()[0].contains("bridge.json"), "{:?}", error.hints());
+        },
+    );
 }
 
 #[test]

@@ -78,7 +78,22 @@ impl Network {
         {
             return self.complete(&mut socket, config, &link);
         }
+        let known = match known {
+            Some(config) if self.may_move(&mut socket, &config)? => None,
+            other => other,
+        };
         self.make(&mut socket, known).doing(|| "make the bridge".into())
+    }
+
+    /// Whether a chosen name and range can be given up: the host uses them for something else
+    /// now, and no container has an address there.
+    fn may_move(&self, socket: &mut Socket, config: &Config) -> Result<bool> {
+        if !self.leases.all()?.is_empty() {
+            return Ok(false);
+        }
+        let is_taken = socket.link_by_name(&config.name)?.is_some()
+            || taken(socket)?.iter().any(|route| route.overlaps(&config.subnet));
+        Ok(is_taken)
     }
 
     /// The bridge, where it exists.
