@@ -33,25 +33,30 @@ impl Overlay<'_> {
     /// and the length of their paths do not matter; else in one string of at most 255 bytes of
     /// names relative to /proc/self/fd.
     pub fn mount(&self) -> io::Result<OwnedFd> {
+        // An old kernel keeps options as text and looks at them only when it mounts (and then
+        // complains to its log): it shows by taking one that does not exist.
+        if FsContext::open(c"overlay")?.set(c"any", c"thing").is_ok() {
+            return self.mount_by_numbers();
+        }
+        let mut top_first = self.lower.iter().rev();
+        self.mount_with(|fs| top_first.try_for_each(|dir| fs.set_path(c"lowerdir+", dir)))
+    }
+
+    fn mount_by_numbers(&self) -> io::Result<OwnedFd> {
+        let open = |dir: &&Path| std::fs::File::open(dir);
+        let layers = self.lower.iter().rev().map(open).collect::<io::Result<Vec<_>>>()?;
+        let names: Vec<String> = layers.iter().map(|d| d.as_raw_fd().to_string()).collect();
+        let names = CString::new(names.join(":"))?;
+        let _back = WorkingDir::enter(c"/proc/self/fd")?;
+        self.mount_with(|fs| fs.set(c"lowerdir", &names))
+    }
+
+    fn mount_with(
+        &self,
+        set_layers: impl FnOnce(&FsContext) -> io::Result<()>,
+    ) -> io::Result<OwnedFd> {
         let fs = FsContext::open(c"overlay")?;
-        let top_first: Vec<&Path> = self.lower.iter().rev().copied().collect();
-        let mut keep = Vec::new();
-        let one_by_one = top_first.iter().try_for_each(|dir| fs.set_path(c"lowerdir+", dir));
-        let fs = match one_by_one {
-            Ok(()) => fs,
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-                let fs = FsContext::open(c"overlay")?;
-                let mut names = Vec::new();
-                for dir in &top_first {
-                    let dir = std::fs::File::open(dir)?;
-                    names.push(dir.as_raw_fd().to_string());
-                    keep.push(dir);
-                }
-                fs.set(c"lowerdir", &CString::new(names.join(":"))?)?;
-                fs
-            }
-            Err(e) => return Err(e),
-        };
+        set_layers(&fs)?;
         if let Some((upper, work)) = self.upper {
             fs.set_path(c"upperdir", upper)?;
             fs.set_path(c"workdir", work)?;
@@ -62,8 +67,6 @@ impl Overlay<'_> {
         for off in [c"index", c"metacopy", c"redirect_dir", c"nfs_export"] {
             fs.set(off, c"off")?;
         }
-        // Old kernels look the names up only now.
-        let _back = if keep.is_empty() { None } else { Some(WorkingDir::enter(c"/proc/self/fd")?) };
         fs.mount()
     }
 }
