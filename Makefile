@@ -27,7 +27,7 @@ test-unit: ## the tests inside the source, and the architecture's
 
 test-e2e: dist ## the end-to-end tests, against the static binaries (as root)
 	@scripts/need /bin/busybox=busybox-static nft=nftables ip=iproute2 python3=python3
-	$(e2e) scripts/sandbox scripts/cargo test --locked $(E2E)
+	$(e2e) scripts/sandbox scripts/cargo test --locked --test '*' -- --test-threads=1
 
 test-vm: dist ## end-to-end scenarios under Debian's kernel with cgroup v2 only, in qemu
 	@scripts/need /bin/busybox=busybox-static qemu-system-x86_64=qemu-system-x86 cpio=cpio

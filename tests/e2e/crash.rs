@@ -13,7 +13,8 @@ use std::time::Duration;
 
 const KILLS: u32 = 200;
 
-/// xorshift32: the same moments in every run of the test, if not the same interleavings.
+/// xorshift32: the same moments in every run of the test, if not the same interleavings. $SEED (not 0)
+/// asks for others.
 struct Random(u32);
 
 impl Random {
@@ -28,7 +29,8 @@ impl Random {
 #[test]
 fn random_kills_leak_nothing_and_lose_nothing() {
     let t = test!(busybox);
-    let mut random = Random(0x5eed_c0de);
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed_c0de);
+    let mut random = Random(seed);
     let keep = "trap 'echo still here' USR1; echo ready; while :; do sleep 1 & wait $!; done";
     t.coracle(["run", "-d", "--name", "keep", "busybox", "sh", "-c", keep]).ok();
     t.wait_for_log("keep", "ready");
