@@ -68,7 +68,6 @@ impl Session {
         let options = session::Options {
             stdin: self.stdin,
             tty: self.tty,
-            sig_proxy,
             detach_keys: Some(session::Options::DETACH_KEYS),
         };
         match with_standard(|standard| engine.follow(started, standard, options, &signals))? {

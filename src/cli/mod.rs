@@ -91,7 +91,10 @@ struct Global {
     command: Vec<String>,
 }
 
-pub fn main(args: Vec<OsString>) -> ExitCode {
+pub fn main(mut args: Vec<OsString>) -> ExitCode {
+    if let Err(error) = Engine::enter() {
+        return finish(Err((USAGE, error)));
+    }
     // The engine's own word comes first: a monitor parses nothing it does not need.
     if args.get(1).is_some_and(|word| word == "monitor") {
         // It has told its client what went wrong, and has nobody else to tell.
@@ -100,10 +103,17 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    finish(dispatch(args))
+    // So does this one: we were executed again, from a sealed copy of our program.
+    let program = match args.get(1) {
+        Some(word) if word == "sealed" && args.len() > 2 => {
+            args.drain(1..3).nth(1).map(PathBuf::from)
+        }
+        _ => None,
+    };
+    finish(dispatch(args, program))
 }
 
-fn dispatch(args: Vec<OsString>) -> Outcome {
+fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
     let usage = |e: Error| (USAGE, e);
     let words: Vec<String> = args
         .into_iter()
@@ -137,7 +147,12 @@ fn dispatch(args: Vec<OsString>) -> Outcome {
         Parsed::Help => print(&help::of(&entry)),
         Parsed::Run(command) => {
             refuse_remote_engine(std::env::var("DOCKER_HOST").ok()).map_err(usage)?;
-            command(&engine(global.root).map_err(usage)?)
+            let engine = engine(global.root, program).map_err(usage)?;
+            let outcome = command(&engine);
+            for trouble in engine.take_troubles() {
+                report(&trouble.doing("warning"));
+            }
+            outcome
         }
     }
 }
@@ -176,9 +191,13 @@ fn refuse_remote_engine(host: Option<String>) -> Result<()> {
     }
 }
 
-fn engine(root: Option<String>) -> Result<Engine> {
+fn engine(root: Option<String>, program: Option<PathBuf>) -> Result<Engine> {
     let root = PathBuf::from(root.as_deref().unwrap_or(Home::DEFAULT_ROOT));
-    Engine::new(&std::path::absolute(&root).on("find", &root)?)
+    let engine = Engine::new(&std::path::absolute(&root).on("find", &root)?)?;
+    Ok(match program {
+        Some(program) => engine.sealed(program),
+        None => engine,
+    })
 }
 
 fn overview() -> String {
@@ -219,7 +238,7 @@ mod tests {
 
     fn refused(line: &str) -> (u8, Error) {
         let words = std::iter::once("coracle").chain(line.split_whitespace());
-        dispatch(words.map(OsString::from).collect()).unwrap_err()
+        dispatch(words.map(OsString::from).collect(), None).unwrap_err()
     }
 
     #[test]

@@ -14,6 +14,6 @@ pub fn run(args: &[OsString]) -> Result<()> {
     let text = |word: &OsString| word.to_string_lossy().into_owned();
     let id: ContainerId = text(id).parse()?;
     let mode: Mode = text(mode).parse()?;
-    let engine = Engine { program: program.into(), ..Engine::new(Path::new(root))? };
+    let engine = Engine::new(Path::new(root))?.sealed(program.into());
     engine.supervise(&id, mode)
 }

@@ -1,6 +1,6 @@
 //! One client of a monitor: its frames in, its frames out, neither ever blocking the monitor.
 
-use super::frame::{Frame, VERSION};
+use super::frame::{Frame, MAX_LEN, VERSION};
 use super::log::Stream;
 use mio::net::UnixStream;
 use std::io::{self, Read, Write};
@@ -12,6 +12,8 @@ const MAX_WAITING: usize = 1 << 20;
 pub struct Conn {
     pub stream: UnixStream,
     incoming: Vec<u8>,
+    /// The socket may hold more than was read.
+    pub more: bool,
     outgoing: Vec<u8>,
     pub attached: Attached,
     /// It asked for no more, went away, or spoke nonsense.
@@ -30,6 +32,7 @@ impl Conn {
         let mut conn = Conn {
             stream,
             incoming: Vec::new(),
+            more: false,
             outgoing: Vec::new(),
             attached: Attached::default(),
             closed: false,
@@ -38,10 +41,15 @@ impl Conn {
         conn
     }
 
-    /// Reads what has come.
+    /// Reads what has come, up to a bound: what we cannot pass on stays with its sender.
     pub fn fill(&mut self) {
+        self.more = false;
         let mut bytes = [0; 16384];
         loop {
+            if self.incoming.len() > MAX_LEN {
+                self.more = true;
+                return;
+            }
             match self.stream.read(&mut bytes) {
                 Ok(0) => self.closed = true,
                 Ok(n) => {
@@ -110,14 +118,13 @@ impl Conn {
         }
     }
 
-    /// Sends the rest, waiting for the client, and at most for `limit`.
-    pub fn finish(mut self, limit: std::time::Duration) {
-        use std::os::fd::AsFd;
-        while !self.closed && !self.outgoing.is_empty() {
-            match crate::sys::poll::writable(self.stream.as_fd(), limit) {
-                Ok(true) => self.flush(),
-                _ => return,
-            }
-        }
+    /// Gone, and with nothing left to say.
+    pub fn is_over(&self) -> bool {
+        self.closed && (self.incoming.is_empty() || !self.attached.stdin)
+    }
+
+    /// Has something to send, and somebody to send it to.
+    pub fn is_waiting(&self) -> bool {
+        !self.closed && !self.outgoing.is_empty()
     }
 }

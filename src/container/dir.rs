@@ -18,6 +18,7 @@
 use super::record::{Config, Settings, State};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
+use crate::sys::fs::remove_tree;
 use crate::sys::lock::{self, Guard, Mode};
 use crate::types::{ContainerId, ContainerName, Home};
 use serde::Serialize;
@@ -169,6 +170,12 @@ impl Dir {
         Ok(answer)
     }
 
+    /// Writes a state over whatever is there, readable or not.
+    pub fn replace_state(&self, state: &State) -> Result<()> {
+        let _record = self.record_lock()?;
+        self.write("state.json", state)
+    }
+
     fn record_lock(&self) -> Result<Guard> {
         let path = self.home.root.join("locks");
         let hash = u64::from_str_radix(&self.id.as_str()[..12], 16).unwrap_or_default();
@@ -236,7 +243,8 @@ impl Dir {
 
     /// Removes the container's directory.
     pub fn remove(&self) -> Result<()> {
-        gone_is_fine(fs::remove_dir_all(&self.path)).on("remove", &self.path)
+        // Flat: a container may have made directories as deep as it liked.
+        gone_is_fine(remove_tree(&self.path)).on("remove", &self.path)
     }
 }
 

@@ -13,7 +13,7 @@ use std::io;
 
 pub const VERSION: u16 = 1;
 /// The longest frame either side accepts.
-pub const MAX_LEN: usize = 1 << 20;
+pub const MAX_LEN: usize = 1 << 18;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Frame {

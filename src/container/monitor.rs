@@ -37,8 +37,6 @@ const CLIENTS: usize = 16;
 const MAX_STDIN: usize = 1 << 18;
 /// How much of one stream is moved before the others get a turn.
 const TURN: usize = 1 << 20;
-/// How long a client may take to fetch the end of the story.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The container's ends of its descriptors, seen from outside.
 #[derive(Debug, Default)]
@@ -106,11 +104,23 @@ impl Monitor {
         self.drop_closed(None);
     }
 
-    /// Says good-bye to every client.
-    pub fn farewell(mut self, frame: &Frame) {
-        for (_, mut client) in std::mem::take(&mut self.clients) {
-            client.send(frame);
-            client.finish(FAREWELL);
+    /// Says good-bye to every client, and waits until each has heard it all or has gone; at most
+    /// for `limit`. Nobody waits for us meanwhile.
+    pub fn farewell(mut self, frame: &Frame, limit: Option<Duration>) {
+        let until = limit.map(|limit| Instant::now() + limit);
+        self.accept();
+        self.clients.values_mut().for_each(|client| client.send(frame));
+        loop {
+            self.clients.retain(|_, client| client.is_waiting());
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if self.clients.is_empty() || left.is_some_and(|left| left.is_zero()) {
+                return;
+            }
+            let fds: Vec<BorrowedFd> = self.clients.values().map(|c| c.stream.as_fd()).collect();
+            if poll::any_writable(&fds, left).is_err() {
+                return;
+            }
+            self.clients.values_mut().for_each(Conn::flush);
         }
     }
 
@@ -252,10 +262,16 @@ impl Monitor {
     fn serve_waiting_clients(&mut self, process: BorrowedFd) -> Result<()> {
         let tokens: Vec<usize> = self.clients.keys().copied().collect();
         for token in tokens {
-            while self.stdin_waiting.len() < MAX_STDIN {
-                let Some(client) = self.clients.get_mut(&token) else { break };
-                let Some(frame) = client.next() else { break };
-                self.handle(token, frame, process)?;
+            while let Some(client) = self.clients.get_mut(&token) {
+                // Whoever feeds the container waits for it; nobody else does.
+                if client.attached.stdin && self.stdin_waiting.len() >= MAX_STDIN {
+                    break;
+                }
+                match client.next() {
+                    Some(frame) => self.handle(token, frame, process)?,
+                    None if client.more => client.fill(),
+                    None => break,
+                }
             }
         }
         self.drop_closed(Some(process));
@@ -297,8 +313,8 @@ impl Monitor {
     fn drop_closed(&mut self, process: Option<BorrowedFd>) {
         let mut stdin_gone = false;
         self.clients.retain(|_, client| {
-            stdin_gone |= client.closed && client.attached.stdin;
-            !client.closed
+            stdin_gone |= client.is_over() && client.attached.stdin;
+            !client.is_over()
         });
         // Whoever fed it is gone: a program reading its stdin to the end must see the end.
         if stdin_gone && process.is_some() {

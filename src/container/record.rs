@@ -114,6 +114,13 @@ pub enum Status {
     Removing,
 }
 
+impl Status {
+    /// Somebody stands by it: it is on its way up, runs, or will be started again.
+    pub fn is_up(self) -> bool {
+        matches!(self, Status::Starting | Status::Running | Status::Restarting)
+    }
+}
+
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct State {
     pub want: Want,

@@ -55,7 +55,6 @@ impl Engine {
     }
 
     fn lay(&self, new: &New, config: Config, options: &Options, random: &[u8]) -> Result<()> {
-        self.prepare_mounts(&config)?;
         let random = random.try_into().unwrap_or_default();
         let wanted = options.name.clone();
         let name = match &wanted {
@@ -71,6 +70,7 @@ impl Engine {
         };
         new.dir.create(&config, &settings, &State::new(Status::Creating))?;
         self.name(new, settings, wanted.is_some(), random)?;
+        self.prepare_mounts(&config)?;
         new.dir.update_state(|state| state.status = Status::Created)
     }
 

@@ -40,6 +40,7 @@ impl Engine {
         standard: Standard,
         signals: &SignalFd,
     ) -> Result<i32> {
+        self.seal()?;
         self.begin()?;
         let dir = self.find(name)?;
         let config = dir.config()?;
@@ -111,12 +112,8 @@ impl Engine {
         match master {
             Some(master) => {
                 let mut peer = Direct { master, process: child.pidfd };
-                let session = session::Options {
-                    stdin: options.stdin,
-                    tty: true,
-                    sig_proxy: true,
-                    detach_keys: None,
-                };
+                let session =
+                    session::Options { stdin: options.stdin, tty: true, detach_keys: None };
                 match session::run(&mut peer, standard, session, signals)? {
                     End::Exited(code) => Ok(code),
                     End::Detached => Ok(0),

@@ -1,7 +1,7 @@
 //! `kill`: a signal to a container's first process.
 
 use super::Engine;
-use crate::container::{Dir, Want};
+use crate::container::{Dir, Status, Want};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::pidfd;
 use crate::types::Signal;
@@ -21,7 +21,10 @@ impl Engine {
 
     /// The container's first process, while it runs.
     pub(super) fn process(&self, dir: &Dir, name: &str) -> Result<OwnedFd> {
-        let process = dir.state()?.process.and_then(|process| process.open());
+        // Before it is written down as running, it may still stand outside of its root.
+        let state = dir.state()?;
+        let up = matches!(state.status, Status::Running);
+        let process = state.process.filter(|_| up).and_then(|process| process.open());
         process.ok_or_else(|| {
             Error::Conflict(format!("container {name} is not running"))
                 .hint(format!("start it: coracle start {name}"))

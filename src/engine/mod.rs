@@ -36,26 +36,65 @@ pub use start::Started;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Store;
 use crate::sys::atomic::{self, Durability};
+use crate::sys::exec::{self as exec_call, Environment};
+use crate::sys::mount;
 use crate::types::Home;
+use std::cell::RefCell;
+use std::ffi::CString;
 use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The format of the state root that this release reads and writes.
 const VERSION: u32 = 1;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Engine {
     pub home: Home,
     /// The installed binary, of which monitors are made.
     pub program: PathBuf,
+    /// This process runs a sealed copy of it.
+    sealed: bool,
+    troubles: RefCell<Vec<Error>>,
 }
 
 impl Engine {
     /// `root` is absolute; nothing is made or looked at yet.
     pub fn new(root: &Path) -> Result<Engine> {
         let program = std::env::current_exe().on("find", "our own binary")?;
-        Ok(Engine { home: Home::new(root)?, program })
+        let troubles = RefCell::default();
+        Ok(Engine { home: Home::new(root)?, program, sealed: false, troubles })
+    }
+
+    /// For a process that was executed from a sealed copy of `program`.
+    pub fn sealed(self, program: PathBuf) -> Engine {
+        Engine { program, sealed: true, ..self }
+    }
+
+    /// What every process of ours does first: no umask and no closed descriptor of the caller's
+    /// reaches what we make.
+    pub fn enter() -> Result<()> {
+        crate::sys::process::set_umask(0o022);
+        crate::sys::fd::fill_standard().on("open", "/dev/null")
+    }
+
+    /// Executes this very command line again from a sealed copy of our binary, as what enters a
+    /// container must be (CVE-2019-5736). Comes back only on error; the new process finds the
+    /// words `sealed PROGRAM` in front of its arguments.
+    fn seal(&self) -> Result<()> {
+        if self.sealed {
+            return Ok(());
+        }
+        let program = &self.program;
+        let sealed = mount::sealed(program).on("mount", program)?;
+        let words = ["coracle".into(), "sealed".into(), program.clone().into_os_string()];
+        let words = words.into_iter().chain(std::env::args_os().skip(1));
+        let words = words.map(|word| CString::new(word.into_vec()));
+        let words = words.collect::<std::result::Result<Vec<_>, _>>();
+        let words = words.map_err(|_| Error::invalid("an argument with a NUL byte"))?;
+        exec_call::replace(sealed.as_fd(), words, Environment::Ours, &[]).on("execute", program)
     }
 
     /// What every changing verb does first.
@@ -63,7 +102,17 @@ impl Engine {
         self.lay_root().hint(|| {
             format!("is {} on a disk you may write to? See --root", self.home.root.display())
         })?;
-        self.sweep()
+        // What concerns other containers is no reason not to do what was asked.
+        let troubles = self.sweep()?;
+        self.troubles.borrow_mut().extend(troubles);
+        Ok(())
+    }
+
+    /// What the sweep could not repair so far, for the face to tell.
+    pub fn take_troubles(&self) -> Vec<Error> {
+        let mut all = self.troubles.take();
+        all.dedup_by_key(|error| error.to_string());
+        all
     }
 
     pub fn images(&self) -> Result<Store> {

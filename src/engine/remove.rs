@@ -1,31 +1,29 @@
 //! `rm`, and clearing away what a container that ended leaves.
 
 use super::{Engine, spec};
-use crate::container::{Dir, Live, Status, dir};
-use crate::error::{Error, Result};
+use crate::container::{Config, Dir, Live, MountKind, State, Status, dir};
+use crate::error::{Error, OsContext, Result};
 use crate::oci::cgroup::Cgroups;
+use crate::sys::fs;
+use crate::types::{Digest, Signal};
 
 impl Engine {
     /// Removes a container that does not run; one that runs too, with `force` (SIGKILL).
     pub fn remove(&self, name: &str, force: bool) -> Result<()> {
         self.begin()?;
         let dir = self.find(name)?;
-        let live = match dir.try_live()? {
-            Some(live) => live,
-            None => {
-                let state = dir.state()?;
-                let busy =
-                    matches!(state.status, Status::Starting | Status::Running | Status::Restarting);
-                if busy && !force {
-                    return Err(Error::Conflict(format!("container {name} is running"))
-                        .hint("stop it first, or use rm -f"));
-                }
-                if busy {
-                    self.stop_dir(&dir, crate::types::Signal::KILL, Some(0))?;
-                }
-                dir.wait_live()?
+        // Unreadable state does not keep anybody from removing it.
+        let state = dir.state().unwrap_or_else(|_| State::new(Status::Exited));
+        if state.status.is_up() {
+            if !force {
+                return Err(Error::Conflict(format!("container {name} is running"))
+                    .hint("stop it first, or use rm -f"));
             }
-        };
+            self.stop_dir(&dir, Signal::KILL, Some(0))?;
+        }
+        let live = self
+            .down(&dir)?
+            .ok_or_else(|| Error::Conflict(format!("container {name} was started meanwhile")))?;
         // Its own monitor may have removed it meanwhile.
         match dir.exists() {
             true => self.discard(&dir, live),
@@ -36,15 +34,35 @@ impl Engine {
     /// Removes all of a container. It is marked first: whoever finds the mark goes on.
     pub(super) fn discard(&self, dir: &Dir, live: Live) -> Result<()> {
         match dir.update_state(|state| state.status = Status::Removing) {
+            Err(error) if matches!(error.root(), Error::Damaged(_)) => {
+                dir.replace_state(&State::new(Status::Removing))?;
+            }
             Err(error) if !error.is_not_found() => return Err(error),
             _ => {}
         }
+        // Nobody is left there, unless what was written of it was lost.
+        Cgroups::detect()?.open(&spec::cgroup_path(dir))?.kill()?;
         self.clear(dir)?;
+        if let Ok(config) = dir.config()
+            && config.auto_remove
+        {
+            self.discard_anonymous_volumes(&config)?;
+        }
         if let Ok(settings) = dir.settings() {
             dir::release_name(&self.home, &settings.name, &dir.id)?;
         }
         dir.remove()?;
         live.finish()
+    }
+
+    /// The volumes that were made for this container alone, and named by chance.
+    fn discard_anonymous_volumes(&self, config: &Config) -> Result<()> {
+        let volumes = config.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+        for volume in volumes.filter(|mount| mount.source.parse::<Digest>().is_ok()) {
+            let path = self.home.root.join("volumes").join(&volume.source);
+            fs::remove_tree(&path).on("remove", &path)?;
+        }
+        Ok(())
     }
 
     /// Takes away what the kernel and the run directory hold of a container that is gone. Tries

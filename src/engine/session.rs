@@ -45,8 +45,6 @@ pub struct Options {
     pub stdin: bool,
     /// The container has a terminal.
     pub tty: bool,
-    /// Forward signals.
-    pub sig_proxy: bool,
     /// ctrl-p ctrl-q, or whatever was chosen, leaves the container running.
     pub detach_keys: Option<[u8; 2]>,
 }

@@ -119,7 +119,7 @@ pub fn environment(config: &Config, home: &str) -> Vec<String> {
     env
 }
 
-const MASKED: [&str; 10] = [
+const MASKED: [&str; 11] = [
     "/proc/asound",
     "/proc/acpi",
     "/proc/kcore",
@@ -130,6 +130,7 @@ const MASKED: [&str; 10] = [
     "/proc/sched_debug",
     "/proc/scsi",
     "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 ];
 
 const READ_ONLY: [&str; 5] =

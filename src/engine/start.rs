@@ -1,16 +1,21 @@
 //! `start`, and `run`: a container that exists gets a monitor, which starts it.
 
 use super::Engine;
+use super::attach::open_log;
 use super::create::New;
 use super::options::Options;
 use crate::container::{Client, Dir, Frame, Live, Status, Want};
 use crate::error::Result;
 use crate::types::ContainerId;
+use std::fs::File;
 
 /// A container that was started: its id, and the connection over which its end will be told.
 pub struct Started {
     pub id: ContainerId,
     pub client: Client,
+    /// What was attached.
+    pub attach: Option<Frame>,
+    pub(super) log: File,
 }
 
 impl Engine {
@@ -18,7 +23,7 @@ impl Engine {
     pub fn start(&self, name: &str) -> Result<()> {
         self.begin()?;
         let dir = self.find(name)?;
-        match self.take_down(&dir)? {
+        match self.down(&dir)? {
             Some(live) => self.start_live(&dir, live, None).map(drop),
             None => Ok(()),
         }
@@ -29,11 +34,8 @@ impl Engine {
         self.begin()?;
         let dir = self.find(name)?;
         let attach = Frame::Attach { stdin, stdout: true, stderr: true };
-        match self.take_down(&dir)? {
-            Some(live) => {
-                let client = self.start_live(&dir, live, Some(attach))?;
-                Ok(Started { id: dir.id, client })
-            }
+        match self.down(&dir)? {
+            Some(live) => self.start_with(dir, live, Some(attach)),
             None => self.attach(name, stdin),
         }
     }
@@ -42,17 +44,13 @@ impl Engine {
     /// could not be started and was to be removed at its end is gone.
     pub fn run(&self, options: &Options, attach: Option<Frame>) -> Result<Started> {
         let New { dir, live } = self.create_live(options)?;
-        self.run_created(&dir, live, attach)
+        self.start_with(dir, live, attach)
     }
 
-    pub(super) fn run_created(
-        &self,
-        dir: &Dir,
-        live: Live,
-        attach: Option<Frame>,
-    ) -> Result<Started> {
-        let client = self.start_live(dir, live, attach)?;
-        Ok(Started { id: dir.id.clone(), client })
+    fn start_with(&self, dir: Dir, live: Live, attach: Option<Frame>) -> Result<Started> {
+        let log = open_log(&dir)?;
+        let client = self.start_live(&dir, live, attach.clone())?;
+        Ok(Started { id: dir.id, client, attach, log })
     }
 
     fn start_live(&self, dir: &Dir, live: Live, attach: Option<Frame>) -> Result<Client> {
@@ -64,17 +62,5 @@ impl Engine {
             state.error.clear();
         })?;
         self.start_monitor(dir, live, attach)
-    }
-
-    /// The right to start a container; `None` where it is up already.
-    fn take_down(&self, dir: &Dir) -> Result<Option<Live>> {
-        if let Some(live) = dir.try_live()? {
-            return Ok(Some(live));
-        }
-        match dir.state()?.status {
-            Status::Starting | Status::Running | Status::Restarting => Ok(None),
-            // Its monitor is about to leave.
-            _ => dir.wait_live().map(Some),
-        }
     }
 }

@@ -2,10 +2,10 @@
 //! that a stop goes on when whoever asked for it dies.
 
 use super::Engine;
-use crate::container::{Client, Dir, Frame, Status, Want};
-use crate::error::{OsContext, Result};
+use crate::container::{Client, Dir, Frame, Live, Want};
+use crate::error::Result;
 use crate::types::Signal;
-use std::io;
+use std::time::Duration;
 
 impl Engine {
     /// Stops a container, and returns when it is down and recorded. One that is down already is
@@ -22,43 +22,62 @@ impl Engine {
         self.start(name)
     }
 
+    /// Goes on until the container is down, whoever dies in between: a monitor that is gone is
+    /// made anew, and asked again.
     pub(super) fn stop_dir(&self, dir: &Dir, signal: Signal, seconds: Option<u32>) -> Result<()> {
-        let up = dir.update_state(|state| {
-            state.want = Want::Down;
-            matches!(state.status, Status::Starting | Status::Running | Status::Restarting)
-        })?;
-        if !up {
-            return Ok(());
-        }
         let number = u8::try_from(signal.number()).unwrap_or(15);
-        match Client::connect(&dir.socket()) {
-            Ok(mut client) => {
-                // A monitor that is just ending hangs up in the middle.
-                let asked = client.send(&Frame::Stop { signal: number, seconds });
-                while asked.is_ok()
-                    && let Ok(Some(frame)) = client.receive()
-                {
-                    if let Frame::Exited { .. } = frame {
-                        return Ok(());
-                    }
+        loop {
+            let up = dir.update_state(|state| {
+                state.want = Want::Down;
+                state.status.is_up()
+            });
+            match up {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) if error.is_not_found() => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            let Ok(mut client) = Client::connect(&dir.socket()) else {
+                self.begin()?;
+                std::thread::sleep(COMING_OR_GOING);
+                continue;
+            };
+            let asked = client.send(&Frame::Stop { signal: number, seconds });
+            // A monitor that dies, or is just ending, hangs up.
+            while asked.is_ok()
+                && let Ok(Some(frame)) = client.receive()
+            {
+                if let Frame::Exited { again: false, .. } = frame {
+                    return Ok(());
                 }
             }
-            // It is just ending, or not there yet; either way it looks at what is wanted.
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::NotFound
-                        | io::ErrorKind::ConnectionRefused
-                        | io::ErrorKind::ConnectionReset
-                        | io::ErrorKind::BrokenPipe
-                ) => {}
-            Err(e) => return Err(e).on("connect to", dir.socket()),
         }
-        // The monitor ended without a word: whatever it left is repaired by the next to hold it.
-        match dir.wait_live() {
-            Ok(live) if dir.exists() => self.repair(dir, live),
-            Ok(live) => live.finish(),
-            Err(error) => Err(error),
+    }
+
+    /// The right to work on a container that is down; `None` where it is up. Its last monitor may
+    /// be just about to leave.
+    pub(super) fn down(&self, dir: &Dir) -> Result<Option<Live>> {
+        loop {
+            if let Some(live) = dir.try_live()? {
+                // Nobody stands by it, and yet it may live: then it is the sweep's business.
+                return match dir.state() {
+                    Ok(state) if state.status.is_up() => {
+                        self.repair(dir, live)?;
+                        match dir.state()?.status.is_up() {
+                            true => Ok(None),
+                            false => continue,
+                        }
+                    }
+                    _ => Ok(Some(live)),
+                };
+            }
+            if dir.state().is_ok_and(|state| state.status.is_up()) {
+                return Ok(None);
+            }
+            std::thread::sleep(COMING_OR_GOING);
         }
     }
 }
+
+/// How long to look away while a monitor comes or goes, which has no event to wait for.
+pub(super) const COMING_OR_GOING: Duration = Duration::from_millis(2);

@@ -10,11 +10,13 @@
 
 use super::monitor::{CLIENT_FD, LIVE_FD};
 use super::spec::{self, Given};
+use super::sweep::UNKNOWN_EXIT;
 use super::{Engine, Mode, devices, user};
 use crate::container::{Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::oci::cgroup::{Cgroup, Cgroups};
 use crate::oci::create::{self, Create, Root, Running, Stdio};
+use crate::sys::exec::{Environment, replace};
 use crate::sys::lock::Guard;
 use crate::sys::{fd, fifo, mount};
 use crate::types::{ContainerId, Timestamp};
@@ -24,6 +26,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// How long a restart waits for clients to fetch the end of the last run.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A container on its way up, or adopted.
 struct Up {
@@ -54,7 +59,7 @@ impl Engine {
                 state.status = Status::Exited;
                 state.clone()
             })?;
-            monitor.farewell(&Frame::Exited { code: state.exit_code, again: false });
+            monitor.farewell(&Frame::Exited { code: state.exit_code, again: false }, None);
             return live.finish();
         }
         let up = match mode {
@@ -63,6 +68,14 @@ impl Engine {
         };
         let up = match up {
             Ok(up) => up,
+            Err(error) if mode == Mode::Adopt => {
+                // Its end came first: it is recorded as any other. Else it lives, and the next
+                // to look tries again.
+                return match self.is_alive(&dir)? {
+                    false => self.end(&dir, &config, live, monitor, UNKNOWN_EXIT, None),
+                    true => Err(error),
+                };
+            }
             Err(error) => return self.give_up(&dir, &config, live, monitor, error),
         };
         monitor.tell(&Frame::Started);
@@ -73,7 +86,7 @@ impl Engine {
             monitor.stop(up.process.as_fd(), config.stop_signal, seconds)?;
         }
         let exit = monitor.watch(up.process.as_fd(), up.pipes)?;
-        let code = exit.map_or(super::sweep::UNKNOWN_EXIT, |exit| exit.code());
+        let code = exit.map_or(UNKNOWN_EXIT, |exit| exit.code());
         self.end(&dir, &config, live, monitor, code, up.cgroup)
     }
 
@@ -92,18 +105,18 @@ impl Engine {
         // What cannot be cleared now is tried again by the sweep, as `live` stays behind.
         let cleared = self.clear(dir);
         if again.is_some() {
-            monitor.farewell(&Frame::Exited { code, again: true });
+            monitor.farewell(&Frame::Exited { code, again: true }, Some(LAST_WORDS));
             return self.become_monitor(dir, live, Mode::Restart);
         }
         if config.auto_remove {
             let removed = self.discard(dir, live);
-            monitor.farewell(&Frame::Exited { code, again: false });
+            monitor.farewell(&Frame::Exited { code, again: false }, None);
             self.leave();
             return removed;
         }
         cleared?;
         live.finish()?;
-        monitor.farewell(&Frame::Exited { code, again: false });
+        monitor.farewell(&Frame::Exited { code, again: false }, None);
         self.leave();
         Ok(())
     }
@@ -132,7 +145,7 @@ impl Engine {
             false => cleared.and_then(|()| live.finish())?,
         }
         let hint = error.hints().join("; ");
-        monitor.farewell(&Frame::Failed { code, text: error.to_string(), hint });
+        monitor.farewell(&Frame::Failed { code, text: error.to_string(), hint }, None);
         self.leave();
         Ok(())
     }
@@ -231,7 +244,7 @@ impl Engine {
         let args = self.monitor_args(dir, mode)?;
         let sealed = mount::sealed(&self.program).on("mount", &self.program)?;
         let live_fd = live.guard.as_fd().try_clone_to_owned().on("dup", "")?;
-        crate::sys::exec::replace(sealed.as_fd(), args, &[(live_fd.as_fd(), LIVE_FD)])
+        replace(sealed.as_fd(), args, Environment::Empty, &[(live_fd.as_fd(), LIVE_FD)])
             .on("execute", &self.program)
             .doing(|| "restart".into())
     }

@@ -16,8 +16,9 @@ use std::time::Duration;
 pub(super) const UNKNOWN_EXIT: i32 = 137;
 
 impl Engine {
-    /// Goes through the entries that nobody holds. Tries them all.
-    pub(super) fn sweep(&self) -> Result<()> {
+    /// Goes through the entries that nobody holds. Tries them all, and says what could not be
+    /// repaired.
+    pub(super) fn sweep(&self) -> Result<Vec<Error>> {
         let mut errors = Vec::new();
         for id in Dir::live(&self.home)? {
             let dir = Dir::new(&self.home, &id);
@@ -30,7 +31,7 @@ impl Engine {
                 errors.push(error);
             }
         }
-        Error::collect(errors)
+        Ok(errors)
     }
 
     pub(super) fn repair(&self, dir: &Dir, live: Live) -> Result<()> {
@@ -42,6 +43,10 @@ impl Engine {
         };
         match state.status {
             Status::Creating | Status::Removing => self.discard(dir, live),
+            // It was on its way to be removed, or nobody knows of it.
+            Status::Created | Status::Exited if dir.config()?.auto_remove => {
+                self.discard(dir, live)
+            }
             Status::Created | Status::Exited => {
                 self.clear(dir)?;
                 live.finish()
@@ -53,7 +58,7 @@ impl Engine {
     }
 
     fn take_over(&self, dir: &Dir, live: Live, state: &State) -> Result<()> {
-        if state.process.as_ref().is_some_and(|process| process.open().is_some()) {
+        if self.is_alive(dir)? {
             return self.spawn_monitor(dir, live, Mode::Adopt, None);
         }
         self.clear(dir)?;
@@ -66,6 +71,11 @@ impl Engine {
             None if dir.config()?.auto_remove => self.discard(dir, live),
             None => live.finish(),
         }
+    }
+
+    /// Whether the container's first process lives, whatever else is written.
+    pub(super) fn is_alive(&self, dir: &Dir) -> Result<bool> {
+        Ok(dir.state()?.process.is_some_and(|process| process.open().is_some()))
     }
 
     /// Writes down that the container ended; the delay before its next start, where its policy

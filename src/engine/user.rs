@@ -37,6 +37,13 @@ pub fn look_up(text: &str, passwd: &str, group: &str) -> Result<Account> {
     };
     // The primary group is among them, or a file that denies it access would let it in by its
     // other bits (CVE-2022-36109).
+    for id in [uid, gid] {
+        // -1 means "leave as it is" to the kernel: such a program would stay root.
+        if i32::try_from(id).is_err() {
+            return Err(Error::invalid(format!("user \"{text}\": {id} is no id"))
+                .hint("ids go from 0 to 2147483647"));
+        }
+    }
     let others = more.into_iter().filter(|g| *g != gid);
     let additional_gids = [gid].into_iter().chain(others).collect();
     let home = field(5).filter(|home| !home.is_empty()).unwrap_or("/").to_string();
@@ -85,5 +92,7 @@ mod tests {
         assert!(look_up("nobody", PASSWD, GROUP).is_err());
         assert!(look_up("web:nogroup", PASSWD, GROUP).is_err());
         assert!(look_up("web", "", "").is_err());
+        assert!(look_up("4294967295", "", "").is_err());
+        assert!(look_up("1:4294967295", "", "").is_err());
     }
 }

@@ -1,15 +1,25 @@
 //! Replacing this very process: execveat(2).
 
 use super::check_long;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
 
-/// Executes an open program with these arguments, an empty environment, and `keep`: descriptors
-/// that are to be found there under those numbers. Returns only on error.
+/// The environment of the new program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Environment {
+    Empty,
+    /// The one we have.
+    Ours,
+}
+
+/// Executes an open program with these arguments and `keep`: descriptors that are to be found
+/// there under those numbers. Returns only on error.
 pub fn replace(
     program: BorrowedFd,
     args: Vec<CString>,
+    environment: Environment,
     keep: &[(BorrowedFd, i32)],
 ) -> io::Result<()> {
     for (fd, number) in keep {
@@ -22,7 +32,16 @@ pub fn replace(
         }
     }
     let argv: Vec<_> = args.iter().map(|a| a.as_ptr()).chain([std::ptr::null()]).collect();
-    let envp = [std::ptr::null::<libc::c_char>()];
+    let entry = |(mut key, value): (OsString, OsString)| {
+        key.push("=");
+        key.push(value);
+        CString::new(key.into_vec()).ok()
+    };
+    let env: Vec<CString> = match environment {
+        Environment::Empty => Vec::new(),
+        Environment::Ours => std::env::vars_os().filter_map(entry).collect(),
+    };
+    let envp: Vec<_> = env.iter().map(|e| e.as_ptr()).chain([std::ptr::null()]).collect();
     let (fd, path, flags) = (program.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
     // SAFETY: null-terminated arrays of live C strings.
     check_long(unsafe {

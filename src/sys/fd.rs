@@ -120,13 +120,6 @@ pub fn send(socket: BorrowedFd, data: &[u8]) -> io::Result<usize> {
     usize::try_from(put).map_err(|_| io::Error::last_os_error())
 }
 
-/// Lets a descriptor live through the next `execve`.
-pub fn keep_on_exec(fd: BorrowedFd) -> io::Result<()> {
-    // SAFETY: integers only.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) })?;
-    Ok(())
-}
-
 /// Opens `path` for reading as a process would whose root directory is `root`: links are
 /// followed, and stay inside (openat2(2), RESOLVE_IN_ROOT). Waits for nobody on a FIFO.
 pub fn open_in_root(root: BorrowedFd, path: &str) -> io::Result<std::fs::File> {

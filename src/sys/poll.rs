@@ -57,6 +57,21 @@ pub fn hung_up(fd: BorrowedFd, limit: Duration) -> io::Result<bool> {
     wait(fd, 0, Some(limit)).map(|events| events & libc::POLLHUP != 0)
 }
 
+/// Waits until one of `fds` takes more or is gone, at most for `limit`.
+pub fn any_writable(fds: &[BorrowedFd], limit: Option<Duration>) -> io::Result<()> {
+    let watch =
+        |fd: &BorrowedFd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    let mut table: Vec<libc::pollfd> = fds.iter().map(watch).collect();
+    let timeout = limit.map_or(-1, |limit| {
+        i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+    });
+    // SAFETY: pointer and length agree.
+    match check(unsafe { libc::poll(table.as_mut_ptr(), table.len() as _, timeout) }) {
+        Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Waits until `fd` takes more; `false` where `limit` passed first.
 pub fn writable(fd: BorrowedFd, limit: Duration) -> io::Result<bool> {
     wait(fd, libc::POLLOUT, Some(limit)).map(|events| events != 0)

@@ -16,6 +16,11 @@ pub fn set_undumpable() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
 }
 
+pub fn set_umask(mode: u32) {
+    // SAFETY: cannot fail, touches no memory.
+    unsafe { libc::umask(mode) };
+}
+
 pub fn effective_uid() -> u32 {
     // SAFETY: cannot fail, touches no memory.
     unsafe { libc::geteuid() }

@@ -100,9 +100,16 @@ impl Target {
         for (i, prefix) in self.prefixes.iter().enumerate() {
             let name = base_name(prefix);
             if self.missing == Missing::MakeFile && i + 1 == count {
-                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW;
-                // SAFETY: name is a C string; parent is open.
-                let file = errno_of(unsafe { libc::openat(parent, name.as_ptr(), flags, 0o644) })?;
+                let flags = libc::O_CREAT | libc::O_WRONLY;
+                // Through a link, where it leads inside; one that leads nowhere gives way.
+                let file = match open_in_root(root, prefix, flags as u64, 0o644) {
+                    Err(Errno(libc::ENOENT)) => {
+                        // SAFETY: name is a C string; parent is open.
+                        errno_of(unsafe { libc::unlinkat(parent, name.as_ptr(), 0) })?;
+                        open_in_root(root, prefix, flags as u64, 0o644)?
+                    }
+                    other => other?,
+                };
                 close(file);
             } else {
                 // SAFETY: as above.

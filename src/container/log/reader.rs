@@ -80,12 +80,18 @@ impl Reader {
     }
 
     /// A part of the log, by offsets in the file that lie between records.
-    pub fn open_range(path: &Path, range: std::ops::Range<u64>) -> Result<Reader> {
-        let mut reader = Reader::open(path, Query::default())?;
+    pub fn of_range(file: File, range: std::ops::Range<u64>) -> Result<Reader> {
         let start = std::io::SeekFrom::Start(range.start);
-        std::io::Seek::seek(&mut &reader.file, start).on("seek", path)?;
-        reader.left = range.end.saturating_sub(range.start);
-        Ok(reader)
+        std::io::Seek::seek(&mut &file, start).on("seek", "the log")?;
+        Ok(Reader {
+            file,
+            path: PathBuf::from("the log"),
+            query: Query::default(),
+            block: Vec::new(),
+            streams: [StreamState { inside_line: false, chosen: true }; 2],
+            passed_until: false,
+            left: range.end.saturating_sub(range.start),
+        })
     }
 
     /// Hands what is there now to `sink`, and returns whether more may come: `false` once a line

@@ -245,6 +245,10 @@ impl Cgroups {
 impl Hierarchy {
     /// Makes `path` and its parents (v1), and gives a cpuset what its parent has.
     fn make(&self, path: &Path) -> Result<()> {
+        from_the_top(|| self.try_make(path))
+    }
+
+    fn try_make(&self, path: &Path) -> Result<()> {
         let mut dir = self.mount.clone();
         for part in path.components() {
             dir.push(part);
@@ -294,6 +298,15 @@ fn make_below<'c>(
     wanted: &[&'c str],
     unavailable: &mut Vec<&'c str>,
 ) -> Result<PathBuf> {
+    from_the_top(|| try_make_below(base, path, wanted, unavailable))
+}
+
+fn try_make_below<'c>(
+    base: &Path,
+    path: &Path,
+    wanted: &[&'c str],
+    unavailable: &mut Vec<&'c str>,
+) -> Result<PathBuf> {
     let mut dir = base.to_path_buf();
     for part in path.components() {
         let child = dir.join(part);
@@ -306,6 +319,20 @@ fn make_below<'c>(
         dir = child;
     }
     Ok(dir)
+}
+
+/// Makes a group and those above it. The last monitor to leave removes those above when they are
+/// empty, which they may be between two of our steps: then again, a few times.
+fn from_the_top<T>(mut make: impl FnMut() -> Result<T>) -> Result<T> {
+    const ENOENT: i32 = 2;
+    const ENODEV: i32 = 19;
+    for _ in 0..8 {
+        match make() {
+            Err(e) if matches!(e.errno(), Some(ENOENT | ENODEV)) => {}
+            other => return other,
+        }
+    }
+    make()
 }
 
 /// Lets the children of `dir` have these controllers; gives those that they cannot have.
