@@ -51,6 +51,11 @@ impl Client {
         }
     }
 
+    /// Whether a frame has arrived whole already.
+    pub fn has_frame(&self) -> bool {
+        Frame::is_whole(&self.buffer)
+    }
+
     /// A frame that has arrived whole already.
     pub fn buffered(&mut self) -> io::Result<Option<Frame>> {
         while let Some(frame) = Frame::decode(&mut self.buffer)? {

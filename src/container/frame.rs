@@ -140,6 +140,14 @@ impl Frame {
         out[start..start + 4].copy_from_slice(&len.to_le_bytes());
     }
 
+    /// Whether `buffer` begins with a whole frame.
+    pub fn is_whole(buffer: &[u8]) -> bool {
+        match buffer.get(..4) {
+            Some(&[a, b, c, d]) => buffer.len() >= 4 + u32::from_le_bytes([a, b, c, d]) as usize,
+            _ => false,
+        }
+    }
+
     /// Takes the first frame off `buffer`; `None` where it is not complete yet. The inner error
     /// is the kind of a frame that this release does not know.
     ///
@@ -230,6 +238,8 @@ mod tests {
         let (mut buffer, mut seen) = (Vec::new(), Vec::new());
         for byte in wire {
             buffer.push(byte);
+            let whole = Frame::is_whole(&buffer);
+            assert_eq!(whole, Frame::decode(&mut buffer.clone()).unwrap().is_some());
             while let Some(frame) = Frame::decode(&mut buffer).unwrap() {
                 seen.push(frame.unwrap());
             }

@@ -146,6 +146,9 @@ impl Peer for Attached<'_> {
     fn fd(&self) -> BorrowedFd<'_> {
         self.client.as_fd()
     }
+    fn has_pending(&self) -> bool {
+        self.client.has_frame()
+    }
     fn input(&mut self, data: &[u8]) -> Result<()> {
         self.send(&Frame::Stdin(data.to_vec()))
     }
@@ -166,7 +169,8 @@ impl Peer for Attached<'_> {
         &mut self,
         sink: &mut dyn FnMut(Output, &[u8]) -> Result<()>,
     ) -> Result<Option<i32>> {
-        let gone = self.client.fill().on("hear from", "the monitor")? == 0;
+        let pending = self.client.has_frame();
+        let gone = !pending && self.client.fill().on("hear from", "the monitor")? == 0;
         while let Some(frame) = self.client.buffered().on("hear from", "the monitor")? {
             match frame {
                 Frame::Stdout(data) => {

@@ -14,8 +14,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the other side does with what we pass on.
 pub trait Peer {
-    /// Readable when there is something to `receive`.
+    /// Readable when something has come.
     fn fd(&self) -> BorrowedFd<'_>;
+    /// Something has come already, and was read together with what came before it.
+    fn has_pending(&self) -> bool {
+        false
+    }
     fn input(&mut self, data: &[u8]) -> Result<()>;
     fn input_ended(&mut self) -> Result<()>;
     fn resize(&mut self, rows: u16, columns: u16) -> Result<()>;
@@ -106,7 +110,9 @@ pub fn run(
     let mut input = options.stdin.then_some(stdin);
     let mut keys = DetachKeys::new(options.detach_keys.filter(|_| options.tty));
     loop {
-        let ready = {
+        let ready = if peer.has_pending() {
+            vec![true]
+        } else {
             let mut fds = vec![peer.fd(), signals.as_fd()];
             fds.extend(input);
             poll::all_readable(&fds).on("poll", "")?

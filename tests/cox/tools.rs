@@ -128,7 +128,11 @@ fn the_tools_answer_to_their_own_names() {
     let (svok, svstat) = (bin("svok"), bin("svstat"));
     tree.expect("start");
     assert_eq!(finish(Command::new(svok).arg(&web)).0, 0);
-    assert!(finish(Command::new(svstat).arg(&web)).1.contains(": up (pid "));
+    // The service may speak before cox has written down that it runs.
+    let begun = std::time::Instant::now();
+    while !finish(Command::new(&svstat).arg(&web)).1.contains(": up (pid ") {
+        assert!(begun.elapsed().as_secs() < 30, "it never shows as up");
+    }
     assert_eq!(cox.stop().0, 0);
 }
 
