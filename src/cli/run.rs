@@ -6,7 +6,7 @@ use super::{attach, env, output};
 use crate::engine::Engine;
 use crate::engine::options::{Network, Options};
 use crate::error::{Context, Error, OsContext, Result};
-use crate::types::parse_size;
+use crate::types::{parse_ports, parse_size};
 use crate::volume;
 use argh::{ArgsInfo, FromArgs};
 use std::fs::File;
@@ -38,6 +38,9 @@ pub struct Args {
     /// read environment variables from a file
     #[argh(option, arg_name = "list")]
     env_file: Vec<String>,
+    /// tell of a port the program listens on (port[-port][/protocol])
+    #[argh(option, arg_name = "port")]
+    expose: Vec<String>,
     /// host name of the container
     #[argh(option, short = 'h', arg_name = "string")]
     hostname: Option<String>,
@@ -155,6 +158,9 @@ impl Request {
         }
         for text in &args.volume {
             options.mounts.push(volume::parse(text, caller.cwd).doing(|| "--volume".into())?);
+        }
+        for text in &args.expose {
+            options.exposed_ports.extend(parse_ports(text).doing(|| "--expose".into())?);
         }
         options.network = network(args.network.as_deref())?;
         options.tty = args.tty.then(attach::new_terminal);
@@ -331,7 +337,7 @@ mod tests {
         let request = request(
             "-it --rm -name web -e A=1 -e MINE -e GONE -w /srv -u www:www -h box -v ./data:/data:ro \
              -v cache:/cache --entrypoint /bin/sh --cidfile=id --net none -m 64m -c 512 \
-             --pids-limit 100 -l tier=front -l plain --stop-signal INT --stop-timeout=3 \
+             --pids-limit 100 --expose 80 --expose 53-54/udp -l tier=front -l plain --stop-signal INT --stop-timeout=3 \
              busybox -c exit",
         )
         .unwrap();
@@ -349,6 +355,8 @@ mod tests {
         assert_eq!(options.mounts[0].source, Source::Host("/home/me/data".into()));
         assert!(options.mounts[0].read_only);
         assert_eq!(options.mounts[1].source, Source::Volume("cache".into()));
+        let ports: Vec<String> = options.exposed_ports.iter().map(ToString::to_string).collect();
+        assert_eq!(ports, ["80/tcp", "53/udp", "54/udp"]);
         assert_eq!(options.network, Network::None);
         assert_eq!((options.memory, options.cpu_shares), (Some(64 << 20), Some(512)));
         assert_eq!(options.pids_limit, Some(100));
@@ -397,6 +405,8 @@ mod tests {
             ),
             ("-e =x x", "--env: invalid environment variable \"=x\""),
             ("-l =x x", "--label: \"=x\" has no key"),
+            ("--expose 0 x", "--expose: \"0\" is not port[-port][/protocol]"),
+            ("--expose 80/xtp x", "--expose: unknown protocol in \"80/xtp\""),
             ("--net lan x", "--network: unknown network \"lan\""),
             ("--restart maybe x", "--restart: invalid restart policy \"maybe\""),
             ("--stop-signal NO x", "--stop-signal: unknown signal \"NO\""),

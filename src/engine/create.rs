@@ -6,7 +6,7 @@ use crate::container::{Config, Dir, Live, Mount, MountKind, Settings, State, Sta
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
 use crate::sys::lock::Mode;
-use crate::types::{ContainerId, ContainerName, Signal, Timestamp};
+use crate::types::{ContainerId, ContainerName, Port, Signal, Timestamp};
 use std::collections::BTreeSet;
 
 const DEFAULT_STOP_TIMEOUT: u32 = 10;
@@ -140,6 +140,8 @@ fn merge(options: &Options, image: &Image, id: &ContainerId) -> Result<Config> {
     let timeout = run.stop_timeout.and_then(|t| u32::try_from(t).ok());
     let mut labels = run.labels.clone();
     labels.extend(options.labels.clone());
+    let mut ports: BTreeSet<String> = run.exposed_ports.keys().cloned().collect();
+    ports.extend(options.exposed_ports.iter().map(Port::to_string));
     let working_dir = options.working_dir.clone().unwrap_or_else(|| run.working_dir.clone());
     Ok(Config {
         id: id.clone(),
@@ -157,7 +159,7 @@ fn merge(options: &Options, image: &Image, id: &ContainerId) -> Result<Config> {
         stop_signal,
         stop_timeout: options.stop_timeout.or(timeout).unwrap_or(DEFAULT_STOP_TIMEOUT),
         mounts: mounts(options, &run.volumes.keys().cloned().collect())?,
-        exposed_ports: run.exposed_ports.keys().cloned().collect(),
+        exposed_ports: ports.into_iter().collect(),
         labels,
         network: options.network,
         auto_remove: options.auto_remove,

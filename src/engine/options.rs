@@ -2,7 +2,7 @@
 //! any image was looked at. Faces fill it in; `create` merges it with the image's configuration.
 
 use crate::error::{Error, Result};
-use crate::types::{ContainerName, RestartPolicy, Signal};
+use crate::types::{ContainerName, Port, RestartPolicy, Signal};
 use std::collections::{BTreeMap, HashSet};
 
 pub use crate::container::{Network, Terminal};
@@ -28,6 +28,8 @@ pub struct Options {
     pub env: Vec<EnvChange>,
     pub labels: BTreeMap<String, String>,
     pub mounts: Vec<MountSpec>,
+    /// Beside those of the image.
+    pub exposed_ports: Vec<Port>,
     pub network: Network,
     pub tty: Option<Terminal>,
     pub open_stdin: bool,
@@ -69,6 +71,7 @@ impl Options {
             env: Vec::new(),
             labels: BTreeMap::new(),
             mounts: Vec::new(),
+            exposed_ports: Vec::new(),
             network: Network::Bridge,
             tty: None,
             open_stdin: false,

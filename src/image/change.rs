@@ -7,7 +7,7 @@
 
 use super::config::{Empty, RunConfig};
 use crate::error::{Error, Result};
-use crate::types::Signal;
+use crate::types::{Signal, parse_ports};
 
 /// Applies one instruction.
 pub fn apply(config: &mut RunConfig, instruction: &str) -> Result<()> {
@@ -108,18 +108,7 @@ fn pairs(config: &RunConfig, text: &str) -> Result<Vec<(String, String)>> {
 
 fn expose(config: &mut RunConfig, text: &str) -> Result<()> {
     for word in words(config, text)? {
-        let (ports, protocol) = word.split_once('/').unwrap_or((&word, "tcp"));
-        let protocol = protocol.to_ascii_lowercase();
-        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-        let range = match (first.parse::<u16>(), last.parse::<u16>()) {
-            (Ok(first), Ok(last)) if 0 < first && first <= last => first..=last,
-            _ => return Err(Error::invalid(format!("\"{word}\" is not port[-port][/protocol]"))),
-        };
-        if !["tcp", "udp", "sctp"].contains(&protocol.as_str()) {
-            return Err(Error::invalid(format!("unknown protocol in \"{word}\""))
-                .hint("use tcp, udp or sctp"));
-        }
-        let exposed = range.map(|port| (format!("{port}/{protocol}"), Empty {}));
+        let exposed = parse_ports(&word)?.into_iter().map(|port| (port.to_string(), Empty {}));
         config.exposed_ports.extend(exposed);
     }
     Ok(())

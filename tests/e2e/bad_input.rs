@@ -52,6 +52,11 @@ fn values_outside_of_their_grammar_are_named() {
         (&["--restart", "sometimes"], "sometimes"),
         (&["--restart", "on-failure:x"], "on-failure:x"),
         (&["--net", "wire"], "wire"),
+        (&["--expose", "0"], "\"0\""),
+        (&["--expose", "99999"], "99999"),
+        (&["--expose", "80/xtp"], "80/xtp"),
+        (&["--expose", "abc"], "abc"),
+        (&["--expose", "90-80"], "90-80"),
         (&["-u", "a:b:c"], "a:b:c"),
     ] {
         let args: Vec<_> = args.iter().copied().chain(["busybox", "true"]).collect();

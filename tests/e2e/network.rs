@@ -82,3 +82,18 @@ fn an_address_is_free_again_when_its_container_is_gone() {
         "{seen:?}"
     );
 }
+
+#[test]
+fn exposed_ports_are_told_by_inspect() {
+    let t = test!();
+    t.coracle(["import", "--change", "EXPOSE 80", "-", "web"])
+        .stdin(crate::common::image::busybox())
+        .ok();
+    let ports = ["--expose", "80/tcp", "--expose", "53/udp", "--expose", "8000-8002"];
+    let create = [&["create", "--name", "c"], &ports[..], &["web", "true"]].concat();
+    t.coracle(create).ok();
+    let all = serde_json::json!({
+        "53/udp": {}, "80/tcp": {}, "8000/tcp": {}, "8001/tcp": {}, "8002/tcp": {},
+    });
+    assert_eq!(t.inspect("c")["Config"]["ExposedPorts"], all);
+}
