@@ -1,10 +1,11 @@
 //! `import`: a tar becomes an image.
 
-use super::command::Command;
+use super::command::{Command, number};
 use super::output;
 use crate::engine::Engine;
 use crate::engine::image::{ImportOptions, import};
 use crate::error::{Error, OsContext, Result};
+use crate::types::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use std::io::Read;
 
@@ -44,6 +45,7 @@ impl Command for Import {
                 name: args.name.map(|text| text.parse()).transpose()?,
                 changes: args.change,
                 message: args.message,
+                created: source_date(std::env::var("SOURCE_DATE_EPOCH").ok())?,
                 source: args.file.clone(),
             },
             file: args.file,
@@ -57,6 +59,14 @@ impl Command for Import {
         output::line(id)?;
         Ok(0)
     }
+}
+
+/// The time that builders are to use in place of the present one, so that the same input gives the
+/// same image (reproducible-builds.org/specs/source-date-epoch).
+fn source_date(seconds: Option<String>) -> Result<Option<Timestamp>> {
+    let seconds = seconds.filter(|text| !text.is_empty());
+    let seconds = seconds.map(|text| number::<u32>("SOURCE_DATE_EPOCH", &text)).transpose()?;
+    Ok(seconds.map(|seconds| Timestamp::from_unix(seconds.into())))
 }
 
 /// The named file, or stdin for `-`.

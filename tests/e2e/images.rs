@@ -3,6 +3,7 @@
 use crate::common::image::Root;
 use crate::test;
 use std::fs;
+use std::process::Command;
 
 #[test]
 fn import_prints_the_id_and_images_lists_it() {
@@ -28,6 +29,23 @@ fn a_gzipped_tar_in_a_file_is_imported_as_well() {
     let path = t.path("root.tar.gz");
     t.coracle(["import", path.to_str().expect("a plain path"), "base"]).ok();
     t.coracle(["run", "--rm", "base", "echo", "hi"]).stdout("hi\n").ok();
+}
+
+#[test]
+fn the_same_tar_at_the_same_source_date_is_the_same_image() {
+    let t = test!();
+    let import = |name: &str, date: &str| {
+        let run = t.coracle(["import", "-", name]).stdin(crate::common::image::busybox());
+        run.env("SOURCE_DATE_EPOCH", date).ok().stdout_text()
+    };
+    assert_eq!(import("one", "1000000000"), import("two", "1000000000"));
+    assert_eq!(t.inspect("two")["Created"], "2001-09-09T01:46:40.000000000Z");
+    assert_ne!(import("three", "1000000001"), import("four", ""));
+    t.coracle(["import", "-", "bad"])
+        .env("SOURCE_DATE_EPOCH", "yesterday")
+        .code(125)
+        .stderr_has("SOURCE_DATE_EPOCH: \"yesterday\" is not a whole number")
+        .ok();
 }
 
 #[test]
@@ -69,12 +87,7 @@ fn the_layer_in_a_saved_image_is_the_tar_that_was_imported() {
     let tar = crate::common::image::busybox();
     t.coracle(["import", "-", "busybox"]).stdin(tar.clone()).ok();
     let saved = t.coracle(["save", "busybox"]).ok().stdout;
-    let mut archive = tar::Archive::new(&saved[..]);
-    let same = archive.entries().expect("a tar").any(|entry| {
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut entry.expect("an entry"), &mut bytes).expect("read");
-        bytes == tar
-    });
+    let same = members(&saved).contains(&sha256(&tar));
     assert!(same, "no entry of the saved tar equals the imported one");
 }
 
@@ -99,24 +112,66 @@ fn whiteouts_of_an_upper_layer_hide_and_never_show() {
         .ok();
 }
 
+#[test]
+fn an_oci_layout_is_loaded_and_its_layers_come_out_bit_for_bit() {
+    let t = test!();
+    let work = t.dir("oci");
+    let mut upper = Root::new();
+    upper.file("hello", 0o644, b"from the upper layer\n");
+    let layers = [crate::common::image::busybox(), upper.tar()];
+    fs::write(work.join("docker.tar"), two_layers(&layers[0], &layers[1])).expect("write");
+    let skopeo = Command::new("skopeo")
+        .args(["--insecure-policy", "--tmpdir", ".", "copy", "docker-archive:docker.tar"])
+        .arg("oci-archive:oci.tar:boat:1")
+        .current_dir(&work)
+        .output();
+    let Ok(skopeo) = skopeo else {
+        return crate::common::skipped("needs skopeo");
+    };
+    assert!(skopeo.status.success(), "{}", String::from_utf8_lossy(&skopeo.stderr));
+
+    let layout = fs::read(work.join("oci.tar")).expect("read");
+    t.coracle(["load"]).stdin(layout).stdout_has("boat:1").ok();
+    t.coracle(["run", "--rm", "boat:1", "cat", "/hello"]).stdout("from the upper layer\n").ok();
+    let saved = t.coracle(["save", "boat:1"]).ok().stdout;
+    let inside = members(&saved);
+    for layer in layers {
+        assert!(inside.contains(&sha256(&layer)), "a layer is not as it was");
+    }
+}
+
+/// The digests of all that a tar holds.
+fn members(tar: &[u8]) -> Vec<String> {
+    let mut archive = tar::Archive::new(tar);
+    let entries = archive.entries().expect("a tar");
+    let digest = |entry: std::io::Result<tar::Entry<&[u8]>>| {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry.expect("an entry"), &mut bytes).expect("read");
+        sha256(&bytes)
+    };
+    entries.map(digest).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A `docker save` tar of an image `two:latest` with those two layers.
 fn two_layers(lower: &[u8], upper: &[u8]) -> Vec<u8> {
-    use sha2::{Digest, Sha256};
-    let hex =
-        |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]},
         "rootfs": {"type": "layers", "diff_ids":
-            [format!("sha256:{}", hex(lower)), format!("sha256:{}", hex(upper))]},
+            [format!("sha256:{}", sha256(lower)), format!("sha256:{}", sha256(upper))]},
     })
     .to_string();
     let manifest = serde_json::json!([{
-        "Config": format!("{}.json", hex(config.as_bytes())), "RepoTags": ["two:latest"],
+        "Config": format!("{}.json", sha256(config.as_bytes())), "RepoTags": ["two:latest"],
         "Layers": ["1/layer.tar", "2/layer.tar"],
     }])
     .to_string();
     let mut tar = Root::new();
-    tar.file(&format!("{}.json", hex(config.as_bytes())), 0o644, config.as_bytes());
+    tar.file(&format!("{}.json", sha256(config.as_bytes())), 0o644, config.as_bytes());
     tar.dir("1", 0o755);
     tar.file("1/layer.tar", 0o644, lower);
     tar.dir("2", 0o755);

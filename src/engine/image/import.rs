@@ -15,6 +15,8 @@ pub struct ImportOptions {
     /// Dockerfile instructions for the config.
     pub changes: Vec<String>,
     pub message: Option<String>,
+    /// When the image was made; else now.
+    pub created: Option<Timestamp>,
     /// What the archive is called in the history: a file's name, or `-`.
     pub source: String,
 }
@@ -31,7 +33,7 @@ pub fn import(store: &Store, archive: &mut dyn Read, options: &ImportOptions) ->
     let unpacked = unpack(archive, &dir, Limits::default(), EndMarker::Required)
         .doing(|| format!("import {}", options.source))?;
 
-    let created = Some(Timestamp::now());
+    let created = Some(options.created.unwrap_or_else(Timestamp::now));
     let imported = || format!("Imported from {}", options.source);
     let comment = options.message.clone().unwrap_or_else(imported);
     let image = ImageConfig {
