@@ -7,6 +7,7 @@ use super::plan::{self, Inputs};
 use super::spec::{Mount, Spec};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::child::{self, Child, Frame, FrameKind, Plan};
+use crate::sys::fs::{self, Open};
 use crate::sys::step::Step;
 use crate::sys::{fd, mount, pidfd};
 use std::ffi::CString;
@@ -75,7 +76,8 @@ impl Root {
 pub fn read_in_root(root: BorrowedFd, path: &str) -> String {
     const MOST: u64 = 1 << 20;
     let mut text = Vec::new();
-    if let Ok(file) = fd::open_in_root(root, path)
+    let file = fs::open_in_root(root, path.as_bytes(), Open::ReadThrough).map(fs::file);
+    if let Ok(file) = file
         && file.metadata().is_ok_and(|m| m.is_file())
     {
         // A file that cannot be read has no users.

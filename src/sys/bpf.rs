@@ -84,7 +84,7 @@ pub mod arch {
 /// eBPF programs of type BPF_PROG_TYPE_CGROUP_DEVICE, which decide on a cgroup's access to
 /// devices. Source: linux/bpf.h, bpf(2), and the kernel's Documentation/bpf/instruction-set.
 pub mod cgroup_device {
-    use crate::sys::check_long;
+    use crate::sys::check;
     use std::io;
     use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -201,7 +201,7 @@ pub mod cgroup_device {
         // instructions of the kernel's layout, `license` to a C string. The descriptor is new.
         let program = unsafe {
             let (at, size) = (&raw const load, size_of_val(&load));
-            let fd = check_long(libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, at, size))?;
+            let fd = check(libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, at, size))?;
             OwnedFd::from_raw_fd(fd as i32)
         };
         let attach = Attach {
@@ -212,7 +212,7 @@ pub mod cgroup_device {
         };
         let (at, size) = (&raw const attach, size_of_val(&attach));
         // SAFETY: as above.
-        check_long(unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, at, size) })?;
+        check(unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, at, size) })?;
         Ok(())
     }
 }

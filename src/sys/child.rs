@@ -9,8 +9,8 @@
 //! Frames are 16 bytes, so writes to a pipe are atomic and one pipe can serve many children: the
 //! tag tells them apart.
 
-use super::step::{Outcome, Step, Walk};
-use super::{check, check_long};
+use super::step::{Step, Walk};
+use super::{check, raw};
 use crate::types::Pid;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -101,7 +101,7 @@ pub fn spawn(plan: &Plan, namespaces: i32, report: BorrowedFd, tag: u64) -> io::
     // SAFETY: args is initialised and of the size passed. Without CLONE_VM the child has a copy
     // of this address space and runs on a copy of this stack; being the copy of a
     // single-threaded process it finds no lock held by a thread it lacks, and takes none.
-    let cloned = check_long(unsafe {
+    let cloned = check(unsafe {
         libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())
     });
     let pid = match cloned {
@@ -110,7 +110,7 @@ pub fn spawn(plan: &Plan, namespaces: i32, report: BorrowedFd, tag: u64) -> io::
             let flags = args.flags | args.exit_signal;
             let (stack, none) = (0, 0);
             // SAFETY: as above; clone(2) stores the pidfd where its third argument points.
-            check_long(unsafe {
+            check(unsafe {
                 libc::syscall(libc::SYS_clone, flags, stack, &raw mut pidfd, none, none)
             })?
         }
@@ -129,14 +129,14 @@ pub fn spawn(plan: &Plan, namespaces: i32, report: BorrowedFd, tag: u64) -> io::
 fn run(plan: &Plan, report: i32, tag: u64) -> ! {
     let mut walk = Walk::new(report);
     for (index, step) in plan.steps.iter().enumerate() {
-        match step.run(&mut walk) {
-            Ok(Outcome::Next) => {}
-            Ok(Outcome::Report) => send(walk.report, Frame { tag, kind: FrameKind::Ready }),
-            Err(errno) => {
-                let kind = FrameKind::Failed { step: index, errno: errno.0 };
-                send(walk.report, Frame { tag, kind });
-                break;
-            }
+        let kind = match (step.run(&mut walk), step) {
+            (Ok(()), Step::Report) => FrameKind::Ready,
+            (Ok(()), _) => continue,
+            (Err(errno), _) => FrameKind::Failed { step: index, errno: errno.0 },
+        };
+        send(walk.report, Frame { tag, kind });
+        if kind != FrameKind::Ready {
+            break;
         }
     }
     // SAFETY: _exit never returns and runs no handlers of the parent's copy.
@@ -145,17 +145,10 @@ fn run(plan: &Plan, report: i32, tag: u64) -> ! {
 
 fn send(report: i32, frame: Frame) {
     let bytes = frame.encode();
-    loop {
-        // SAFETY: writes from a live local array of that length.
-        let sent = check(unsafe {
-            libc::write(report, bytes.as_ptr().cast(), bytes.len()) as libc::c_int
-        });
-        match sent {
-            // SAFETY: errno is this thread's own.
-            Err(_) if unsafe { *libc::__errno_location() } == libc::EINTR => {}
-            _ => return,
-        }
-    }
+    // SAFETY: the parent keeps the descriptor open over the clone, and no step closes it.
+    let report = unsafe { BorrowedFd::borrow_raw(report) };
+    // Where the parent is gone, nobody is there to be told.
+    let _ = raw::retry(|| raw::write(report, &bytes));
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 //!
 //! Whoever works on a tree that strangers described (layers of images) names everything as
 //! (open directory, one component); paths of several components go through `open_beneath` or
-//! `open_in_root`, which no symbolic link leads outside. Nothing here follows a link in the last
-//! component.
+//! `open_in_root`, which no symbolic link leads outside. Only `Open::ReadThrough` follows a link in
+//! the last component.
 
-use super::{check, check_long};
+use super::{check, raw};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
@@ -65,18 +65,22 @@ pub enum Open {
     Directory,
     /// An existing file, for reading. Waits for nobody on a fifo.
     Read,
+    /// The same, through a symbolic link in the last component too.
+    ReadThrough,
     /// A new file, for writing, mode 0600; fails where the name exists.
     CreateNew,
 }
 
 impl Open {
     fn flags(self) -> libc::c_int {
+        let read = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
         let flags = match self {
-            Open::Directory => libc::O_RDONLY | libc::O_DIRECTORY,
-            Open::Read => libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
-            Open::CreateNew => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
+            Open::Directory => libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW,
+            Open::Read => read | libc::O_NOFOLLOW,
+            Open::ReadThrough => read,
+            Open::CreateNew => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW,
         };
-        flags | libc::O_CLOEXEC | libc::O_NOFOLLOW
+        flags | libc::O_CLOEXEC
     }
 
     fn mode(self) -> libc::mode_t {
@@ -95,42 +99,14 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 /// Opens `path`, relative and of any number of components, below `dir`. A symbolic link anywhere
 /// in it is ELOOP; leaving `dir` is EXDEV.
 pub fn open_beneath(dir: BorrowedFd, path: &[u8], how: Open) -> io::Result<OwnedFd> {
-    openat2(dir, path, how, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS)
+    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    with_c_str(path, |path| Ok(raw::openat2(dir, path, how.flags(), how.mode(), resolve)?))
 }
 
 /// Opens `path` as a process would whose root directory is `dir`: links inside are followed,
 /// absolute ones and `..` stay inside.
 pub fn open_in_root(dir: BorrowedFd, path: &[u8], how: Open) -> io::Result<OwnedFd> {
-    openat2(dir, path, how, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
-}
-
-fn openat2(dir: BorrowedFd, path: &[u8], how: Open, resolve: u64) -> io::Result<OwnedFd> {
-    // SAFETY: all-zero is a valid open_how.
-    let mut open_how: libc::open_how = unsafe { std::mem::zeroed() };
-    open_how.flags = how.flags() as u64;
-    open_how.mode = how.mode().into();
-    open_how.resolve = resolve;
-    with_c_str(path, |path| {
-        loop {
-            // SAFETY: a live C string and a live struct of the size passed.
-            let fd = check_long(unsafe {
-                libc::syscall(
-                    libc::SYS_openat2,
-                    dir.as_raw_fd(),
-                    path.as_ptr(),
-                    &raw const open_how,
-                    size_of_val(&open_how),
-                )
-            });
-            match fd {
-                // EAGAIN: a rename went on somewhere while `..` was resolved (openat2(2)).
-                Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}
-                Err(e) => return Err(e),
-                // SAFETY: the kernel gave a new descriptor, which is ours.
-                Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
-            }
-        }
-    })
+    with_c_str(path, |path| Ok(raw::open_in_root(dir, path, how.flags(), how.mode())?))
 }
 
 /// Opens the single component `name` of `dir`.
@@ -384,7 +360,7 @@ pub fn list_xattrs_at(dir: BorrowedFd, name: &[u8]) -> io::Result<Vec<Vec<u8>>> 
 
 /// Calls `get` with a buffer that is as long as `get` of nothing says.
 fn fill(get: impl Fn(*mut libc::c_void, usize) -> isize) -> io::Result<Vec<u8>> {
-    let result = |n: isize| usize::try_from(n).map_err(|_| io::Error::last_os_error());
+    let result = |n: isize| check(n).map(|n| n as usize);
     let mut buffer = vec![0; result(get(std::ptr::null_mut(), 0))?];
     let filled = result(get(buffer.as_mut_ptr().cast(), buffer.len()))?;
     buffer.truncate(filled);

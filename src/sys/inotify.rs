@@ -1,6 +1,7 @@
 //! inotify(7): being told when directories and files change.
 
-use super::{check, check_long};
+use super::check;
+use super::raw::{self, Errno};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -60,19 +61,13 @@ impl Inotify {
     /// Reads what is pending and tells whether there was anything.
     pub fn drain(&self) -> io::Result<bool> {
         let mut any = false;
-        let mut buffer = [0u64; 512];
+        let mut buffer = [0u8; 4096];
         loop {
-            let size = size_of_val(&buffer);
-            // SAFETY: reads into a live buffer of the size passed.
-            let got = check_long(unsafe {
-                libc::read(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), size) as libc::c_long
-            });
-            match got {
-                Ok(0) => return Ok(any),
+            match raw::read(self.0.as_fd(), &mut buffer) {
+                Ok(0) | Err(Errno(libc::EAGAIN)) => return Ok(any),
                 Ok(_) => any = true,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(any),
-                Err(e) => return Err(e),
+                Err(Errno(libc::EINTR)) => {}
+                Err(e) => return Err(e.into()),
             }
         }
     }

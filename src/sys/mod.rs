@@ -20,6 +20,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod random;
+mod raw;
 pub mod signal;
 pub mod step;
 pub mod tty;
@@ -28,11 +29,6 @@ pub mod wait;
 use std::io;
 
 /// Turns the -1 convention into an `io::Result`.
-pub(crate) fn check(ret: libc::c_int) -> io::Result<libc::c_int> {
-    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
-}
-
-/// As `check`, for calls by `libc::syscall`.
-pub(crate) fn check_long(ret: libc::c_long) -> io::Result<libc::c_long> {
-    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
+pub(crate) fn check<T: From<i8> + PartialOrd>(ret: T) -> io::Result<T> {
+    raw::check(ret).map_err(io::Error::from)
 }

@@ -1,18 +1,12 @@
 //! Mounts that exist only as a descriptor until somebody attaches them (fsmount(2),
 //! open_tree(2)): nothing appears in any mount table meanwhile, and closing undoes.
 
-use super::check_long;
+use super::check;
+use super::raw::{self, Place};
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
-
-// linux/mount.h
-const FSOPEN_CLOEXEC: u32 = 1;
-const FSMOUNT_CLOEXEC: u32 = 1;
-const FSCONFIG_SET_FLAG: u32 = 0;
-const FSCONFIG_SET_STRING: u32 = 1;
-const FSCONFIG_CMD_CREATE: u32 = 6;
 
 /// The directories of an overlay, and how it is mounted.
 #[derive(Debug)]
@@ -78,7 +72,7 @@ impl WorkingDir {
     fn enter(path: &CStr) -> io::Result<WorkingDir> {
         let before = std::fs::File::open(".")?;
         // SAFETY: a C string.
-        super::check(unsafe { libc::chdir(path.as_ptr()) })?;
+        check(unsafe { libc::chdir(path.as_ptr()) })?;
         Ok(WorkingDir(before.into()))
     }
 }
@@ -94,27 +88,11 @@ struct FsContext(OwnedFd);
 
 impl FsContext {
     fn open(kind: &CStr) -> io::Result<FsContext> {
-        // SAFETY: a C string; on success the descriptor is new and ours.
-        unsafe {
-            let fd = check_long(libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC))?;
-            Ok(FsContext(OwnedFd::from_raw_fd(fd as i32)))
-        }
-    }
-
-    fn config(
-        &self,
-        command: u32,
-        key: *const libc::c_char,
-        value: *const libc::c_char,
-    ) -> io::Result<()> {
-        let fd = self.0.as_raw_fd();
-        // SAFETY: C strings or null as fsconfig(2) wants for the command.
-        check_long(unsafe { libc::syscall(libc::SYS_fsconfig, fd, command, key, value, 0) })?;
-        Ok(())
+        Ok(FsContext(raw::fsopen(kind)?))
     }
 
     fn set(&self, key: &CStr, value: &CStr) -> io::Result<()> {
-        self.config(FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr())
+        Ok(raw::fsconfig(self.0.as_fd(), key, Some(value))?)
     }
 
     fn set_path(&self, key: &CStr, path: &Path) -> io::Result<()> {
@@ -122,48 +100,24 @@ impl FsContext {
     }
 
     fn set_flag(&self, key: &CStr) -> io::Result<()> {
-        self.config(FSCONFIG_SET_FLAG, key.as_ptr(), std::ptr::null())
+        Ok(raw::fsconfig(self.0.as_fd(), key, None)?)
     }
 
     fn mount(self) -> io::Result<OwnedFd> {
-        self.config(FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
-        let fd = self.0.as_raw_fd();
-        // SAFETY: integers only; on success the descriptor is new and ours.
-        unsafe {
-            let tree = check_long(libc::syscall(libc::SYS_fsmount, fd, FSMOUNT_CLOEXEC, 0))?;
-            Ok(OwnedFd::from_raw_fd(tree as i32))
-        }
+        Ok(raw::fsmount(self.0.as_fd())?)
     }
 }
 
-/// A detached clone of the mount at `path`, with everything mounted below it.
+/// A detached clone of the mount at `path`, without what is mounted below it.
 pub fn clone_tree(path: &CStr) -> io::Result<OwnedFd> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
-    // SAFETY: a C string; on success the descriptor is new and ours.
-    unsafe {
-        let at = libc::AT_FDCWD;
-        let tree = check_long(libc::syscall(libc::SYS_open_tree, at, path.as_ptr(), flags))?;
-        Ok(OwnedFd::from_raw_fd(tree as i32))
-    }
-}
-
-/// Sets `MOUNT_ATTR_*` on a detached tree.
-pub fn set_attributes(tree: BorrowedFd, set: u64) -> io::Result<()> {
-    let attr = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    let (fd, empty, size) = (tree.as_raw_fd(), c"".as_ptr(), size_of_val(&attr));
-    let flags = libc::AT_EMPTY_PATH;
-    // SAFETY: a C string, and a struct of the size passed.
-    check_long(unsafe {
-        libc::syscall(libc::SYS_mount_setattr, fd, empty, flags, &raw const attr, size)
-    })?;
-    Ok(())
+    Ok(raw::open_tree(Place::Path(path), false)?)
 }
 
 /// A program as a read-only mount of its own: what is executed through it cannot be opened
 /// for writing by way of /proc/PID/exe, whoever looks (CVE-2019-5736).
 pub fn sealed(program: &Path) -> io::Result<OwnedFd> {
     let tree = clone_tree(&CString::new(program.as_os_str().as_encoded_bytes())?)?;
-    set_attributes(tree.as_fd(), libc::MOUNT_ATTR_RDONLY)?;
+    raw::mount_setattr(tree.as_fd(), attr::READ_ONLY, false)?;
     Ok(tree)
 }
 

@@ -1,8 +1,8 @@
 //! Namespaces by their clone(2) flags, joining one, and device numbers.
 
-use super::check;
+use super::raw;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 pub const PID: i32 = libc::CLONE_NEWPID;
 pub const NETWORK: i32 = libc::CLONE_NEWNET;
@@ -13,9 +13,7 @@ pub const CGROUP: i32 = libc::CLONE_NEWCGROUP;
 
 /// Joins namespaces of the process behind a pidfd. `PID` counts for our children only.
 pub fn join(process: BorrowedFd, kinds: i32) -> io::Result<()> {
-    // SAFETY: integers only.
-    check(unsafe { libc::setns(process.as_raw_fd(), kinds) })?;
-    Ok(())
+    Ok(raw::setns(process, kinds)?)
 }
 
 /// makedev(3)

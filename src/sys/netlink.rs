@@ -5,12 +5,12 @@
 //! linux/if_link.h, linux/if_bridge.h; the layout of a message is a header of 16 bytes, a struct
 //! by type, then attributes of four bytes' header each, all padded to four bytes.
 
-use super::{check, check_long};
+use super::raw;
 use crate::error::{Error, Result};
 use crate::types::Pid;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 pub type Mac = [u8; 6];
 
@@ -303,18 +303,13 @@ impl Socket {
         request: &[u8],
         each: &mut dyn FnMut(u16, &[u8]),
     ) -> std::result::Result<(), Refusal> {
-        let fd = self.fd.as_raw_fd();
-        // SAFETY: pointer and length agree.
-        check_long(unsafe { libc::send(fd, request.as_ptr().cast(), request.len(), 0) as _ })?;
+        let fd = self.fd.as_fd();
+        raw::send(fd, request, 0).map_err(io::Error::from)?;
         let mut disturbed = false;
         loop {
-            let (at, len) = (self.buffer.as_mut_ptr().cast(), self.buffer.len());
-            // SAFETY: pointer and length agree. With MSG_TRUNC the answer's true length is told.
-            let got = check_long(unsafe { libc::recv(fd, at, len, libc::MSG_TRUNC) as _ });
-            let got = match got {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                other => other? as usize,
-            };
+            // The true length is told, and one beyond the buffer refused.
+            let receive = || raw::recv(fd, &mut self.buffer, libc::MSG_TRUNC);
+            let got = raw::retry(receive).map_err(io::Error::from)?;
             let mut rest = self.buffer.get(..got).ok_or(io::ErrorKind::InvalidData)?;
             while let Some(length) = u32_at(rest, 0).map(|n| n as usize) {
                 let message = rest.get(..length).filter(|_| length >= HEADER);
@@ -343,11 +338,7 @@ impl Socket {
 }
 
 fn open() -> io::Result<Socket> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    // SAFETY: integers only; on success the descriptor is new and ours.
-    let fd = unsafe {
-        OwnedFd::from_raw_fd(check(libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE))?)
-    };
+    let fd = raw::rtnetlink()?;
     let on: libc::c_int = 1;
     // Errors in words, and without the request repeated. Older kernels do without.
     for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {

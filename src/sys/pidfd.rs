@@ -1,7 +1,7 @@
 //! Processes held by descriptor: pidfd_open(2), pidfd_send_signal(2), waitid(P_PIDFD), and the
 //! exit code of a process that is not our child (PIDFD_GET_INFO, Linux 6.15).
 
-use super::{check, check_long};
+use super::check;
 use crate::types::{Pid, Signal};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -27,7 +27,7 @@ impl Exit {
 pub fn open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: integers only; on success the descriptor is new and ours.
     unsafe {
-        let fd = check_long(libc::syscall(libc::SYS_pidfd_open, pid.raw(), 0))?;
+        let fd = check(libc::syscall(libc::SYS_pidfd_open, pid.raw(), 0))?;
         Ok(OwnedFd::from_raw_fd(fd as i32))
     }
 }
@@ -36,7 +36,7 @@ pub fn send_signal(process: BorrowedFd, signal: Signal) -> io::Result<()> {
     let info = std::ptr::null::<libc::siginfo_t>();
     let (fd, number) = (process.as_raw_fd(), signal.number());
     // SAFETY: a null siginfo means "as kill(2) does".
-    check_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, info, 0) })?;
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, info, 0) })?;
     Ok(())
 }
 

@@ -1,19 +1,17 @@
 //! Small facts about, and settings of, the calling process.
 
-use super::{check, check_long};
+use super::raw;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Makes orphaned descendants our children, as they would be PID 1's (PR_SET_CHILD_SUBREAPER).
 pub fn become_subreaper() -> io::Result<()> {
-    // SAFETY: this option takes an integer.
-    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+    Ok(raw::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0)?)
 }
 
 /// Keeps other processes from looking into this one by way of /proc (PR_SET_DUMPABLE).
 pub fn set_undumpable() -> io::Result<()> {
-    // SAFETY: this option takes an integer.
-    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
+    Ok(raw::prctl(libc::PR_SET_DUMPABLE, 0, 0)?)
 }
 
 pub fn set_umask(mode: u32) {
@@ -52,18 +50,11 @@ pub const OPEN_FILES: i32 = libc::RLIMIT_NOFILE as i32;
 
 /// The limit in force; set to `new` first where that is given.
 pub fn limit(resource: i32, new: Option<Limit>) -> io::Result<Limit> {
-    let new = new.map(|limit| libc::rlimit64 { rlim_cur: limit.soft, rlim_max: limit.hard });
-    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    let mut now = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    let none = std::ptr::null_mut::<libc::rlimit64>();
-    // SAFETY: live structs, or null where prlimit(2) allows it.
-    unsafe {
-        if !new.is_null() {
-            check_long(libc::syscall(libc::SYS_prlimit64, 0, resource, new, none))?;
-        }
-        let unchanged = std::ptr::null::<libc::rlimit64>();
-        check_long(libc::syscall(libc::SYS_prlimit64, 0, resource, unchanged, &raw mut now))?;
+    if let Some(new) = new {
+        let new = libc::rlimit64 { rlim_cur: new.soft, rlim_max: new.hard };
+        raw::prlimit(resource, Some(&new))?;
     }
+    let now = raw::prlimit(resource, None)?;
     Ok(Limit { soft: now.rlim_cur, hard: now.rlim_max })
 }
 

@@ -2,16 +2,13 @@
 //!
 //! libc's own functions hide two real-time signals from their callers; an init must see all.
 
-use super::{check, check_long};
+use super::{check, raw};
 use crate::types::{Pid, Signal};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr;
 
 /// Every signal.
 pub const ALL: u64 = u64::MAX;
-/// The size of the kernel's signal set.
-const SET: usize = size_of::<u64>();
 
 /// The bit of `signal` in a mask.
 pub fn bit(signal: Signal) -> u64 {
@@ -20,50 +17,20 @@ pub fn bit(signal: Signal) -> u64 {
 
 /// Sets this thread's mask and gives the one it had.
 pub fn set_mask(mask: u64) -> io::Result<u64> {
-    let mut old = 0u64;
-    // SAFETY: two live masks of the size passed.
-    check_long(unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const mask,
-            &raw mut old,
-            SET,
-        )
-    })?;
-    Ok(old)
+    Ok(raw::sigprocmask(mask)?)
 }
 
 /// The signals whose disposition is "ignore", as a mask.
 pub fn ignored() -> u64 {
-    Signal::all()
-        .filter(|signal| {
-            // The kernel's struct sigaction: handler, flags, restorer, mask.
-            let mut action = [0u64; 4];
-            let none = ptr::null::<u64>();
-            // SAFETY: a live struct of the kernel's layout, and no new action.
-            let asked = check_long(unsafe {
-                libc::syscall(
-                    libc::SYS_rt_sigaction,
-                    signal.number(),
-                    none,
-                    action.as_mut_ptr(),
-                    SET,
-                )
-            });
-            asked.is_ok() && action[0] == libc::SIG_IGN as u64
-        })
-        .fold(0, |mask, signal| mask | bit(signal))
+    let is_ignored = |signal: &Signal| {
+        raw::sigaction(signal.number(), None).is_ok_and(|[handler, ..]| handler == raw::IGNORE[0])
+    };
+    Signal::all().filter(is_ignored).fold(0, |mask, signal| mask | bit(signal))
 }
 
 /// Gives `signal` its default disposition.
 pub fn set_default(signal: Signal) -> io::Result<()> {
-    let default = [0u64; 4];
-    let none = ptr::null_mut::<u64>();
-    // SAFETY: a live struct of the kernel's layout.
-    check_long(unsafe {
-        libc::syscall(libc::SYS_rt_sigaction, signal.number(), default.as_ptr(), none, SET)
-    })?;
+    raw::sigaction(signal.number(), Some(&raw::DEFAULT))?;
     Ok(())
 }
 
@@ -83,8 +50,8 @@ impl SignalFd {
     pub fn new(mask: u64) -> io::Result<SignalFd> {
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: a live mask of the size passed.
-        let fd = check_long(unsafe {
-            libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, SET, flags)
+        let fd = check(unsafe {
+            libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, raw::SIGNAL_SET, flags)
         })?;
         // SAFETY: the kernel just gave us this descriptor.
         Ok(SignalFd(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
@@ -97,7 +64,7 @@ impl SignalFd {
             let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
             let size = size_of_val(&info);
             // SAFETY: reads into a live struct of the size passed.
-            let got = check_long(unsafe {
+            let got = check(unsafe {
                 libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size) as libc::c_long
             });
             return match got {

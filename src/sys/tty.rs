@@ -1,6 +1,6 @@
 //! Terminals: their size, and raw mode for as long as a guard lives (termios(3)).
 
-use super::check;
+use super::{check, raw};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -15,10 +15,7 @@ pub fn size(fd: BorrowedFd) -> io::Result<(u16, u16)> {
 }
 
 pub fn set_size(fd: BorrowedFd, rows: u16, columns: u16) -> io::Result<()> {
-    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: the ioctl reads the live struct.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) })?;
-    Ok(())
+    Ok(raw::set_window_size(fd, rows, columns)?)
 }
 
 /// A terminal in raw mode; put back as it was when dropped.

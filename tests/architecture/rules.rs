@@ -31,8 +31,6 @@ const PURE: &[&str] = &["init/machine.rs", "init/graph.rs", "init/policy.rs", "i
 
 /// Lines a file may have without its test module: a file holds one concept.
 const MAX_LINES: usize = 700;
-/// Files known to be longer, each with its own limit.
-const LONG: &[(&str, usize)] = &[("src/sys/step.rs", 1000)];
 
 pub fn check(file: &str, text: &str) -> Vec<Violation> {
     let tokens = tokens(text);
@@ -78,10 +76,9 @@ pub fn check(file: &str, text: &str) -> Vec<Violation> {
         }
     }
 
-    let limit = LONG.iter().find(|(name, _)| *name == file).map_or(MAX_LINES, |(_, n)| *n);
     let lines = text.lines().take_while(|l| *l != "#[cfg(test)]").count();
-    if lines > limit {
-        report(lines, format!("{lines} lines, over the limit of {limit}: split the file"));
+    if lines > MAX_LINES {
+        report(lines, format!("{lines} lines, over the limit of {MAX_LINES}: split the file"));
     }
     found
 }

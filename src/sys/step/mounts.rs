@@ -1,0 +1,107 @@
+//! Steps on the mounts of the container.
+
+use super::target::Target;
+use crate::sys::raw::{self, Errno, Place, check};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// One entry of a file system that is being made (`/dev`).
+#[derive(Debug)]
+pub enum Entry {
+    Dir { name: CString, mode: u32 },
+    Device { name: CString, mode: u32, dev: u64 },
+    Link { name: CString, to: CString },
+}
+
+pub fn make_private() -> Result<(), Errno> {
+    let flags = libc::MS_REC | libc::MS_PRIVATE;
+    let (root, none) = (c"/".as_ptr(), std::ptr::null());
+    // SAFETY: C strings or null, as mount(2) allows here.
+    check(unsafe { libc::mount(none, root, none, flags, none.cast()) })?;
+    Ok(())
+}
+
+pub fn open_root(path: &CStr) -> Result<OwnedFd, Errno> {
+    raw::open(path, libc::O_PATH | libc::O_DIRECTORY)
+}
+
+pub fn attach_root(tree: BorrowedFd, at: &CStr) -> Result<OwnedFd, Errno> {
+    raw::move_mount(tree, Place::Path(at))?;
+    open_root(at)
+}
+
+pub fn open_fs(kind: &CStr, options: &[(CString, Option<CString>)]) -> Result<OwnedFd, Errno> {
+    let fs = raw::fsopen(kind)?;
+    for (key, value) in options {
+        raw::fsconfig(fs.as_fd(), key, value.as_deref())?;
+    }
+    raw::fsmount(fs.as_fd())
+}
+
+/// A clone of the mount at a target; `None` where it is to be skipped.
+pub fn clone_in_root(root: BorrowedFd, target: &Target) -> Result<Option<OwnedFd>, Errno> {
+    match target.open(root)? {
+        Some(at) => raw::open_tree(Place::Fd(at.as_fd()), true).map(Some),
+        None => Ok(None),
+    }
+}
+
+pub fn make_entries(tree: BorrowedFd, entries: &[Entry]) -> Result<(), Errno> {
+    let tree = tree.as_raw_fd();
+    for entry in entries {
+        // SAFETY: C strings.
+        check(unsafe {
+            match entry {
+                Entry::Dir { name, mode } => libc::mkdirat(tree, name.as_ptr(), *mode),
+                Entry::Device { name, mode, dev } => {
+                    libc::mknodat(tree, name.as_ptr(), libc::S_IFCHR | *mode, *dev as _)
+                }
+                Entry::Link { name, to } => libc::symlinkat(to.as_ptr(), tree, name.as_ptr()),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+pub fn attach(root: BorrowedFd, tree: BorrowedFd, target: &Target) -> Result<(), Errno> {
+    match target.open(root)? {
+        Some(at) => raw::move_mount(tree, Place::Fd(at.as_fd())),
+        None => Ok(()),
+    }
+}
+
+pub fn mask(root: BorrowedFd, target: &Target) -> Result<(), Errno> {
+    let Some(at) = target.open(root)? else { return Ok(()) };
+    let tree = if is_dir(at.as_fd())? {
+        let tree = open_fs(c"tmpfs", &[])?;
+        raw::mount_setattr(tree.as_fd(), libc::MOUNT_ATTR_RDONLY, false)?;
+        tree
+    } else {
+        let null = raw::open_in_root(root, c"dev/null", libc::O_PATH, 0)?;
+        raw::open_tree(Place::Fd(null.as_fd()), false)?
+    };
+    raw::move_mount(tree.as_fd(), Place::Fd(at.as_fd()))
+}
+
+fn is_dir(fd: BorrowedFd) -> Result<bool, Errno> {
+    // SAFETY: all-zero is a valid stat, which fstat fills.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        check(libc::fstat(fd.as_raw_fd(), &raw mut stat))?;
+        Ok(stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
+    }
+}
+
+/// pivot_root(".", ".") stacks the old root on the new one, and the unmount takes it off again
+/// (pivot_root(2), NOTES).
+pub fn pivot_root(root: BorrowedFd) -> Result<(), Errno> {
+    let dot = c".".as_ptr();
+    // SAFETY: C strings.
+    unsafe {
+        check(libc::fchdir(root.as_raw_fd()))?;
+        check(libc::syscall(libc::SYS_pivot_root, dot, dot))?;
+        check(libc::umount2(dot, libc::MNT_DETACH))?;
+        check(libc::chdir(c"/".as_ptr()))?;
+    }
+    Ok(())
+}
