@@ -56,7 +56,7 @@ fn fields(info: &report::Info) -> Value {
         "Images": info.images,
         "Driver": info.storage,
         "LoggingDriver": "json-file",
-        "CgroupVersion": info.cgroup_version.to_string(),
+        "CgroupVersion": cgroup_version(info),
         "KernelVersion": info.kernel,
         "OperatingSystem": info.operating_system,
         "OSType": "linux",
@@ -70,6 +70,10 @@ fn fields(info: &report::Info) -> Value {
     })
 }
 
+fn cgroup_version(info: &report::Info) -> String {
+    info.cgroup_version.map_or("none".into(), |version| version.to_string())
+}
+
 fn text(info: &report::Info) -> String {
     let lines = [
         ("Containers", info.containers.to_string()),
@@ -79,7 +83,7 @@ fn text(info: &report::Info) -> String {
         ("Version", VERSION.to_string()),
         ("Storage Driver", info.storage.clone()),
         ("Logging Driver", "json-file".to_string()),
-        ("Cgroup Version", info.cgroup_version.to_string()),
+        ("Cgroup Version", cgroup_version(info)),
         ("Kernel Version", info.kernel.clone()),
         ("Operating System", info.operating_system.clone()),
         ("OSType", "linux".to_string()),

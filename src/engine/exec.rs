@@ -8,7 +8,6 @@ use super::session::{self, Direct, End, Standard};
 use super::{Engine, spec, user};
 use crate::container::{Config, Dir, Network, Terminal};
 use crate::error::{OsContext, Result};
-use crate::oci::cgroup::Cgroups;
 use crate::oci::create::{self, Stdio};
 use crate::oci::spec::{Capabilities, Process};
 use crate::oci::{CapSet, plan, seccomp};
@@ -52,7 +51,7 @@ impl Engine {
             true => None,
             false => Some(seccomp::default_filter(CapSet::DEFAULT.0)),
         };
-        let cgroup = Cgroups::detect()?.open(&spec::cgroup_path(&dir))?.join_files()?;
+        let cgroup = self.cgroups()?.open(&spec::cgroup_path(&dir))?.join_files()?;
         let null = File::options().read(true).write(true).open("/dev/null");
         let null: OwnedFd = null.on("open", "/dev/null")?.into();
         let (ours, theirs) = fd::socket_pair().on("socketpair", "")?;

@@ -35,11 +35,12 @@ pub use start::Started;
 
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Store;
+use crate::oci::cgroup::Cgroups;
 use crate::sys::atomic::{self, Durability};
 use crate::sys::exec::{self as exec_call, Environment};
 use crate::sys::mount;
 use crate::types::Home;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::AsFd;
@@ -58,14 +59,15 @@ pub struct Engine {
     /// This process runs a sealed copy of it.
     sealed: bool,
     troubles: RefCell<Vec<Error>>,
+    cgroups: OnceCell<Cgroups>,
 }
 
 impl Engine {
     /// `root` is absolute; nothing is made or looked at yet.
     pub fn new(root: &Path) -> Result<Engine> {
         let program = std::env::current_exe().on("find", "our own binary")?;
-        let troubles = RefCell::default();
-        Ok(Engine { home: Home::new(root)?, program, sealed: false, troubles })
+        let (troubles, cgroups) = (RefCell::default(), OnceCell::new());
+        Ok(Engine { home: Home::new(root)?, program, sealed: false, troubles, cgroups })
     }
 
     /// For a process that was executed from a sealed copy of `program`.
@@ -113,6 +115,14 @@ impl Engine {
         let mut all = self.troubles.take();
         all.dedup_by_key(|error| error.to_string());
         all
+    }
+
+    /// The host's control groups, looked for once: a host does not change them under a process.
+    fn cgroups(&self) -> Result<&Cgroups> {
+        match self.cgroups.get() {
+            Some(cgroups) => Ok(cgroups),
+            None => Cgroups::detect().map(|found| self.cgroups.get_or_init(|| found)),
+        }
     }
 
     pub fn images(&self) -> Result<Store> {

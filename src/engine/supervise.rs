@@ -14,7 +14,7 @@ use super::sweep::UNKNOWN_EXIT;
 use super::{Engine, Mode, devices, user};
 use crate::container::{Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want};
 use crate::error::{Context, Error, OsContext, Result};
-use crate::oci::cgroup::{Cgroup, Cgroups};
+use crate::oci::cgroup::Cgroup;
 use crate::oci::create::{self, Create, Root, Running, Stdio};
 use crate::sys::exec::{Environment, replace};
 use crate::sys::lock::Guard;
@@ -102,23 +102,25 @@ impl Engine {
     ) -> Result<()> {
         let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed());
         let again = self.record_end(dir, code, true, oom_killed)?;
-        // What cannot be cleared now is tried again by the sweep, as `live` stays behind.
-        let cleared = self.clear(dir);
         if again.is_some() {
+            // What cannot be cleared now is cleared before the next start.
+            let _ = self.clear(dir);
             monitor.farewell(&Frame::Exited { code, again: true }, Some(LAST_WORDS));
             return self.become_monitor(dir, live, Mode::Restart);
         }
-        if config.auto_remove {
-            let removed = self.discard(dir, live);
-            monitor.farewell(&Frame::Exited { code, again: false }, None);
-            self.leave();
-            return removed;
-        }
-        cleared?;
-        live.finish()?;
+        let finished = self.finish(dir, config, live);
         monitor.farewell(&Frame::Exited { code, again: false }, None);
         self.leave();
-        Ok(())
+        finished
+    }
+
+    /// Takes away what is left of a container that ended: all of it with --rm. What cannot go now
+    /// is tried again by the sweep, as `live` stays behind.
+    fn finish(&self, dir: &Dir, config: &Config, live: Live) -> Result<()> {
+        match config.auto_remove {
+            true => self.discard(dir, live),
+            false => self.clear(dir).and_then(|()| live.finish()),
+        }
     }
 
     /// The container did not come up: written down, cleared away, told.
@@ -139,15 +141,11 @@ impl Engine {
             state.process = None;
             state.finished = Timestamp::now();
         })?;
-        let cleared = self.clear(dir);
-        match config.auto_remove {
-            true => self.discard(dir, live)?,
-            false => cleared.and_then(|()| live.finish())?,
-        }
+        let finished = self.finish(dir, config, live);
         let hint = error.hints().join("; ");
         monitor.farewell(&Frame::Failed { code, text: error.to_string(), hint }, None);
         self.leave();
-        Ok(())
+        finished
     }
 
     /// Waits out the back-off. Says whether a stop was asked for.
@@ -197,8 +195,12 @@ impl Engine {
             devices: if config.privileged { devices::of_host()? } else { Vec::new() },
         };
         let spec = spec::compose(config, &settings, dir, given);
-        let create =
-            Create { spec: &spec, stdio: channels.inside(), network: attachment.requests() };
+        let create = Create {
+            spec: &spec,
+            cgroups: self.cgroups()?,
+            stdio: channels.inside(),
+            network: attachment.requests(),
+        };
         let created = create::create(create, &root)?;
         drop(root);
         let written = ProcessId::of(created.child.pid).and_then(|process| {
@@ -234,7 +236,7 @@ impl Engine {
             Some(_) => Pipes::default(),
             None => outside_fifos(dir, config)?,
         };
-        let cgroup = Cgroups::detect()?.open(&spec::cgroup_path(dir))?;
+        let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
         Ok(Up { process, pipes, cgroup: Some(cgroup) })
     }
 
@@ -252,14 +254,12 @@ impl Engine {
     /// Moves this process to a cgroup of the monitors', so that it does not die with the service
     /// or session of whoever started the container. Not being able to is no reason to stop.
     fn place_monitor(&self) {
-        let _ = Cgroups::detect().and_then(|cgroups| cgroups.enter_monitors());
+        let _ = self.cgroups().and_then(|cgroups| cgroups.enter_monitors());
     }
 
     /// What the last monitor takes with it.
     fn leave(&self) {
-        if let Ok(cgroups) = Cgroups::detect() {
-            let _ = cgroups.leave_monitors();
-        }
+        let _ = self.cgroups().and_then(|cgroups| cgroups.leave_monitors());
         let _ = self.remove_bridge_if_unused();
     }
 }

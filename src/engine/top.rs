@@ -3,7 +3,6 @@
 use super::report::Processes;
 use super::{Engine, spec};
 use crate::error::{OsContext, Result};
-use crate::oci::cgroup::Cgroups;
 use crate::types::Pid;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +14,7 @@ impl Engine {
     pub fn top(&self, name: &str) -> Result<Processes> {
         let dir = self.find(name)?;
         self.process(&dir, name)?;
-        let pids = Cgroups::detect()?.open(&spec::cgroup_path(&dir))?.processes()?;
+        let pids = self.cgroups()?.open(&spec::cgroup_path(&dir))?.processes()?;
         let uptime = fs::read_to_string("/proc/uptime").on("read", "/proc/uptime")?;
         let uptime = uptime.split(['.', ' ']).next().and_then(|s| s.parse().ok());
         let now = crate::types::Timestamp::now().unix_seconds();

@@ -116,7 +116,7 @@ impl Engine {
                 .map_or(0, |refs| refs.images().len()),
             root: self.home.root.clone(),
             storage: "overlay".into(),
-            cgroup_version: crate::oci::cgroup::Cgroups::detect()?.version(),
+            cgroup_version: self.cgroups()?.version(),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_string(),
             operating_system: field(&read("/etc/os-release"), "PRETTY_NAME").unwrap_or_default(),
             architecture: std::env::consts::ARCH.into(),

@@ -25,6 +25,7 @@ pub enum Stdio<'a> {
 
 pub struct Create<'a> {
     pub spec: &'a Spec,
+    pub cgroups: &'a Cgroups,
     pub stdio: Stdio<'a>,
     /// rtnetlink requests that the child sends in its network namespace, once the gate is open.
     pub network: Vec<Vec<u8>>,
@@ -113,8 +114,7 @@ pub struct Running {
 }
 
 pub fn create(create: Create, root: &Root) -> Result<Created> {
-    let spec = create.spec;
-    let cgroups = Cgroups::detect()?;
+    let Create { spec, cgroups, .. } = create;
     let cgroup = match spec.linux.cgroups_path.as_str() {
         "" => None,
         path => {

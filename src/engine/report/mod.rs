@@ -90,7 +90,8 @@ pub struct Info {
     /// `overlay`, or how else layers become a root.
     pub storage: String,
     /// 1 or 2.
-    pub cgroup_version: u8,
+    /// `None` where no cgroup file system is mounted.
+    pub cgroup_version: Option<u8>,
     pub kernel: String,
     pub operating_system: String,
     pub architecture: String,

@@ -1,6 +1,6 @@
 //! What is done to a cgroup that exists: joining, looking, freezing, killing, removing.
 
-use super::{Cgroup, Cgroups, V1};
+use super::{Cgroup, V1};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::inotify::Inotify;
 use crate::sys::{pidfd, poll};
@@ -16,11 +16,6 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
-    /// The cgroup `path` as it is now (`Cgroups::open`).
-    pub fn open(path: &str) -> Result<Cgroup> {
-        Cgroups::detect()?.open(path)
-    }
-
     /// The files to which a child writes `0` to join; opened for writing.
     pub fn join_files(&self) -> Result<Vec<OwnedFd>> {
         let v1 = self.v1.iter().map(|v1| v1.dir.join("tasks"));

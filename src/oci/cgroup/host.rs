@@ -1,10 +1,12 @@
 //! What cgroup hierarchies this process sees, from `/proc/self/mountinfo` and
 //! `/proc/self/cgroup` (cgroups(7)).
 
-use crate::error::{Error, OsContext, Result};
+use crate::error::{OsContext, Result};
+use crate::sys::namespace::device_numbers;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The hierarchies of the host: v1, v2, or both (hybrid).
@@ -22,20 +24,20 @@ pub(super) struct Hierarchy {
     pub controllers: Vec<String>,
     /// The directory of our own cgroup.
     pub own: PathBuf,
+    /// `major:minor` of the file system.
+    pub device: String,
 }
 
 impl Cgroups {
-    /// Looks at the running system.
-    ///
-    /// Errors: no cgroup file system is mounted.
+    /// Looks at the running system. Where nothing is mounted there is nothing to open, and
+    /// `create` says so.
     pub fn detect() -> Result<Cgroups> {
         let read = |path: &str| fs::read(path).on("read", path);
-        let cgroups = Cgroups::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
-        if cgroups.v1.is_empty() && cgroups.unified.is_none() {
-            return Err(Error::NotFound("no cgroup file system is mounted".into())
-                .hint("mount -t cgroup2 cgroup2 /sys/fs/cgroup"));
-        }
-        Ok(cgroups)
+        let found = Cgroups::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
+        Ok(Cgroups {
+            v1: found.v1.into_iter().filter(Hierarchy::is_reachable).collect(),
+            unified: found.unified.filter(Hierarchy::is_reachable),
+        })
     }
 
     pub(super) fn parse(mountinfo: &[u8], own: &[u8]) -> Cgroups {
@@ -49,6 +51,7 @@ impl Cgroups {
                 own: mount.point.join(own.strip_prefix(&mount.root).unwrap_or(Path::new(""))),
                 mount: mount.point,
                 controllers: mount.controllers,
+                device: mount.device,
             };
             if mount.unified {
                 cgroups.unified.get_or_insert(hierarchy);
@@ -79,9 +82,13 @@ impl Cgroups {
         self.v1.iter().filter_map(view).collect()
     }
 
-    /// 2 where cgroup2 is all there is, else 1.
-    pub fn version(&self) -> u8 {
-        if self.v1.is_empty() { 2 } else { 1 }
+    /// 2 where cgroup2 is all there is, 1 where there is v1, `None` where nothing is mounted.
+    pub fn version(&self) -> Option<u8> {
+        match (self.v1.is_empty(), &self.unified) {
+            (false, _) => Some(1),
+            (true, Some(_)) => Some(2),
+            (true, None) => None,
+        }
     }
 }
 
@@ -95,6 +102,12 @@ pub struct View {
 }
 
 impl Hierarchy {
+    /// Whether its path leads there: another mount may cover it.
+    fn is_reachable(&self) -> bool {
+        let device = fs::metadata(&self.mount).map(|meta| device_numbers(meta.dev()));
+        device.is_ok_and(|(major, minor)| format!("{major}:{minor}") == self.device)
+    }
+
     pub fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| c == controller)
     }
@@ -107,12 +120,15 @@ struct Mount {
     root: PathBuf,
     point: PathBuf,
     controllers: Vec<String>,
+    /// `major:minor`
+    device: String,
 }
 
 impl Mount {
     fn parse(line: &[u8]) -> Option<Mount> {
         let mut fields = line.split(|b| *b == b' ');
-        let root = fields.nth(3)?;
+        let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
+        let root = fields.next()?;
         let point = fields.next()?;
         let mut fields = fields.skip_while(|f| *f != b"-");
         let kind = fields.nth(1)?;
@@ -126,6 +142,7 @@ impl Mount {
         let controller = |o: &&str| !of_mount.contains(o) && !o.starts_with("release_agent");
         Some(Mount {
             unified,
+            device,
             root: unescape(root),
             point: unescape(point),
             controllers: match unified {

@@ -36,9 +36,13 @@ impl Cgroups {
     /// Makes the cgroup `path` (`coracle/<id>`) and writes its limits. Empty leftovers of that
     /// name are replaced.
     ///
-    /// Errors: a limit was asked for that this host cannot set; `path` has processes. Then
-    /// nothing is left behind.
+    /// Errors: no cgroup file system is mounted; a limit was asked for that this host cannot set;
+    /// `path` has processes. Then nothing is left behind.
     pub fn create(&self, path: &str, resources: &Resources) -> Result<Cgroup> {
+        if self.version().is_none() {
+            return Err(Error::NotFound("no cgroup file system is mounted".into())
+                .hint("mount -t cgroup2 cgroup2 /sys/fs/cgroup"));
+        }
         let path = relative(path)?;
         settings::check(resources)?;
         let rules = devices::parse(&resources.devices)?;
@@ -97,14 +101,14 @@ impl Cgroups {
         Error::collect(errors).doing(|| format!("enter cgroup {MONITORS}"))
     }
 
-    /// Moves this process back to the root of each hierarchy where it entered `MONITORS`, and
-    /// removes `MONITORS` and `coracle` where nobody else is left in them.
+    /// Moves this process from `MONITORS` to the root of each hierarchy where `enter_monitors`
+    /// moved it, and removes `MONITORS` and `coracle` where nobody else is left in them.
     pub fn leave_monitors(&self) -> Result<()> {
         let mut errors = Vec::new();
         let v1 = self.v1.iter().map(|h| (h, "tasks"));
         for (hierarchy, file) in v1.chain(self.unified.iter().map(|h| (h, "cgroup.procs"))) {
             let dir = hierarchy.mount.join(MONITORS);
-            if hierarchy.own == dir {
+            if hierarchy.own.join("") != hierarchy.mount.join("") {
                 let file = hierarchy.mount.join(file);
                 errors.extend(fs::write(&file, "0").on("write", &file).err());
             }
@@ -507,7 +511,7 @@ mod tests {
     fn our_own_groups_are_made_outside_our_own_groups() {
         let delegated = |own: &str| {
             let (mount, own) = (PathBuf::from("/c"), PathBuf::from(own));
-            Hierarchy { mount, own, controllers: Vec::new() }.delegated()
+            Hierarchy { mount, own, controllers: Vec::new(), device: String::new() }.delegated()
         };
         assert_eq!(delegated("/c/user/x.scope"), Path::new("/c/user/x.scope"));
         assert_eq!(delegated("/c/user/x.scope/coracle/monitors"), Path::new("/c/user/x.scope"));
