@@ -3,7 +3,6 @@
 use super::{Engine, spec};
 use crate::container::{Config, Dir, Live, MountKind, State, Status, dir};
 use crate::error::{Error, OsContext, Result};
-use crate::oci::cgroup::Cgroups;
 use crate::sys::fs;
 use crate::types::{Digest, Signal};
 
@@ -41,7 +40,7 @@ impl Engine {
             _ => {}
         }
         // Nobody is left there, unless what was written of it was lost.
-        Cgroups::detect()?.open(&spec::cgroup_path(dir))?.kill()?;
+        self.cgroups()?.open(&spec::cgroup_path(dir))?.kill()?;
         self.clear(dir)?;
         if let Ok(config) = dir.config()
             && config.auto_remove
@@ -53,6 +52,18 @@ impl Engine {
         }
         dir.remove()?;
         live.finish()
+    }
+
+    /// Removes a container that never ran. The error to tell is why it did not: what this cannot
+    /// remove, the sweep will.
+    pub(super) fn forget(&self, dir: &Dir) {
+        let config = dir.config();
+        if let Ok(Some(live)) = self.down(dir)
+            && self.discard(dir, live).is_ok()
+            && let Ok(config) = config
+        {
+            let _ = self.discard_anonymous_volumes(&config);
+        }
     }
 
     /// The volumes that were made for this container alone, and named by chance.
@@ -69,7 +80,7 @@ impl Engine {
     /// everything; what is gone already is fine.
     pub(super) fn clear(&self, dir: &Dir) -> Result<()> {
         let mut errors = Vec::new();
-        let cgroup = Cgroups::detect().and_then(|c| c.open(&spec::cgroup_path(dir))?.remove());
+        let cgroup = self.cgroups().and_then(|c| c.open(&spec::cgroup_path(dir))?.remove());
         errors.extend(cgroup.err());
         errors.extend(self.release_network(dir).err());
         errors.extend(dir.remove_run().err());

@@ -5,7 +5,7 @@ use super::attach::open_log;
 use super::create::New;
 use super::options::Options;
 use crate::container::{Client, Dir, Frame, Live, Status, Want};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::ContainerId;
 use std::fs::File;
 
@@ -40,11 +40,15 @@ impl Engine {
         }
     }
 
-    /// Creates and starts; `attach` is what to attach from the first byte. A container that
-    /// could not be started and was to be removed at its end is gone.
+    /// Creates and starts; `attach` is what to attach from the first byte. A container that did
+    /// not come up is gone again, but for one whose program alone is to blame.
     pub fn run(&self, options: &Options, attach: Option<Frame>) -> Result<Started> {
         let New { dir, live } = self.create_live(options)?;
-        self.start_with(dir, live, attach)
+        self.start_with(dir.clone(), live, attach).inspect_err(|error| {
+            if matches!(error.root(), Error::Reported { code: 125, .. }) {
+                self.forget(&dir);
+            }
+        })
     }
 
     fn start_with(&self, dir: Dir, live: Live, attach: Option<Frame>) -> Result<Started> {

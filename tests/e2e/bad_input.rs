@@ -88,6 +88,47 @@ fn a_user_without_privileges_is_told_what_is_needed() {
 }
 
 #[test]
+fn a_host_without_cgroups_is_told_how_to_get_them() {
+    let t = test!(busybox);
+    // In a mount namespace of its own the engine finds every cgroup covered.
+    let script = "mount -t tmpfs cover /sys/fs/cgroup && exec \"$@\"";
+    let program = std::env::var("CORACLE_BIN").unwrap_or(env!("CARGO_BIN_EXE_coracle").into());
+    for rm in [&["--rm"][..], &[]] {
+        let output = std::process::Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", &program])
+            .arg("--root")
+            .arg(t.root())
+            .arg("run")
+            .args(rm)
+            .args(["-v", "/anonymous", "busybox", "true"])
+            .output()
+            .expect("run unshare");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{text}");
+        assert_eq!(
+            text,
+            "coracle: no cgroup file system is mounted\n\
+             hint: mount -t cgroup2 cgroup2 /sys/fs/cgroup\n"
+        );
+        assert!(t.containers().is_empty());
+        assert_eq!(std::fs::read_dir(t.root().join("volumes")).expect("read").count(), 0);
+    }
+}
+
+#[test]
+fn what_the_engine_cannot_start_leaves_no_container() {
+    let t = test!(busybox);
+    t.coracle(["run", "--name", "c", "-u", "ghost", "busybox", "true"])
+        .code(125)
+        .stderr_has("ghost")
+        .ok();
+    assert!(t.containers().is_empty());
+    // A program that cannot be executed is another matter: its container says why.
+    t.coracle(["run", "--name", "c", "busybox", "nope"]).code(127).any_stderr().ok();
+    assert_eq!(t.inspect("c")["State"]["ExitCode"], 127);
+}
+
+#[test]
 fn verbs_say_which_container_they_do_not_find() {
     let t = test!(busybox);
     for verb in
