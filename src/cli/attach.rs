@@ -65,6 +65,8 @@ impl Session {
         let sig_proxy = self.sig_proxy && !self.tty;
         let signals = session::catch_signals(sig_proxy)?;
         let started = start()?;
+        // Now, and not when the program has ended.
+        super::warn(engine);
         let options = session::Options {
             stdin: self.stdin,
             tty: self.tty,

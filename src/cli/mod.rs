@@ -149,9 +149,7 @@ fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
             refuse_remote_engine(std::env::var("DOCKER_HOST").ok()).map_err(usage)?;
             let engine = engine(global.root, program).map_err(usage)?;
             let outcome = command(&engine);
-            for trouble in engine.take_troubles() {
-                report(&trouble.doing("warning"));
-            }
+            warn(&engine);
             outcome
         }
     }
@@ -218,6 +216,13 @@ fn finish(outcome: Outcome) -> ExitCode {
             report(&error);
             code.into()
         }
+    }
+}
+
+/// Tells what went wrong beside what was asked for.
+fn warn(engine: &Engine) {
+    for trouble in engine.take_troubles() {
+        report(&trouble.doing("warning"));
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Frame {
         seconds: Option<u32>,
     },
     // --- from the monitor
+    /// What the container has to do without; it starts all the same.
+    Warning(String),
     /// The program is being executed.
     Started,
     /// It could not be started: the exit code for it, the error and its hint.
@@ -83,6 +85,7 @@ mod kind {
     pub const LAGGED: u8 = 69;
     pub const ATTACHED: u8 = 71;
     pub const EXITED: u8 = 70;
+    pub const WARNING: u8 = 72;
     pub const UNKNOWN: u8 = 127;
 }
 
@@ -114,6 +117,10 @@ impl Frame {
             Frame::Stop { signal, seconds } => {
                 out.extend([kind::STOP, *signal]);
                 out.extend(seconds.unwrap_or(u32::MAX).to_le_bytes());
+            }
+            Frame::Warning(text) => {
+                out.push(kind::WARNING);
+                out.extend(text.as_bytes());
             }
             Frame::Started => out.push(kind::STARTED),
             Frame::Failed { code, text, hint } => {
@@ -176,6 +183,7 @@ fn output(out: &mut Vec<u8>, kind: u8, data: &[u8]) {
 
 fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
     let (&kind, rest) = body.split_first()?;
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let u16_at = |i: usize| Some(u16::from_le_bytes(rest.get(i..i + 2)?.try_into().ok()?));
     let u32_at = |i: usize| Some(u32::from_le_bytes(rest.get(i..i + 4)?.try_into().ok()?));
     Some(Ok(match kind {
@@ -191,11 +199,11 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
             let seconds = Some(u32_at(1)?).filter(|s| *s != u32::MAX);
             Frame::Stop { signal: *rest.first()?, seconds }
         }
+        kind::WARNING => Frame::Warning(words(rest)),
         kind::STARTED => Frame::Started,
         kind::FAILED => {
             let text = rest.get(5..)?;
             let (text, hint) = text.split_at_checked(u32_at(1)? as usize)?;
-            let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             Frame::Failed { code: *rest.first()?, text: words(text), hint: words(hint) }
         }
         kind::STDOUT => Frame::Stdout(rest.to_vec()),
@@ -226,6 +234,7 @@ mod tests {
             Frame::Stop { signal: 15, seconds: None },
             Frame::Started,
             Frame::Failed { code: 127, text: "no".into(), hint: "yes".into() },
+            Frame::Warning("without".into()),
             Frame::Stdout(vec![]),
             Frame::Stderr(vec![255; 300]),
             Frame::Attached { log: 1 << 40 },

@@ -110,7 +110,8 @@ impl Engine {
         Ok(())
     }
 
-    /// What the sweep could not repair so far, for the face to tell.
+    /// What the sweep could not repair so far, and what containers that were started have to do
+    /// without: for the face to tell.
     pub fn take_troubles(&self) -> Vec<Error> {
         let mut all = self.troubles.take();
         all.dedup_by_key(|error| error.to_string());

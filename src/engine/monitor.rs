@@ -94,7 +94,8 @@ impl Engine {
         create::outcome(report.as_fd(), &create::describe(&plan), "coracle monitor")
     }
 
-    /// Executes a monitor, and waits until the container runs. `first` is what the client says
+    /// Executes a monitor, and waits until the container runs; its warnings join our troubles.
+    /// `first` is what the client says
     /// before anything happens: an `Attach`, so that no output is missed.
     pub(super) fn start_monitor(
         &self,
@@ -111,6 +112,9 @@ impl Engine {
         loop {
             match client.receive().on("hear from", "the monitor")? {
                 Some(Frame::Started) => return Ok(client),
+                Some(Frame::Warning(text)) => {
+                    self.troubles.borrow_mut().push(Error::Reported { code: 125, text });
+                }
                 Some(Frame::Failed { code, text, hint }) => {
                     return Err(failure(code, text, hint));
                 }

@@ -78,6 +78,9 @@ impl Engine {
             }
             Err(error) => return self.give_up(&dir, &config, live, monitor, error),
         };
+        for warning in up.cgroup.iter().flat_map(Cgroup::warnings) {
+            monitor.tell(&Frame::Warning(warning.clone()));
+        }
         monitor.tell(&Frame::Started);
         self.place_monitor();
         if dir.state()?.want == Want::Down {

@@ -4,6 +4,7 @@ use crate::common::Test;
 use crate::test;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The file of one of the container's control groups, `v1` or `v2` by where the controller is.
 fn group_file(t: &Test, name: &str, controller: &str, v1: &str, v2: &str) -> PathBuf {
@@ -75,4 +76,47 @@ fn every_process_of_the_container_is_in_its_group() {
     t.wait_for_log("c", "ready");
     let procs = group_file(&t, "c", "memory", "cgroup.procs", "cgroup.procs");
     assert_eq!(fs::read_to_string(procs).expect("its processes").lines().count(), 2);
+}
+
+#[test]
+fn what_the_host_does_not_give_is_told_when_the_container_starts() {
+    let t = test!(busybox);
+    let Some(point) = mount_of("pids") else {
+        return crate::common::skipped("needs cgroup v1 with pids");
+    };
+    // Not to be changed in a mount namespace of its own, and not asked for: it starts without.
+    let script = format!("mount -o remount,bind,ro {point} && exec \"$@\"");
+    let program = std::env::var("CORACLE_BIN").unwrap_or(env!("CARGO_BIN_EXE_coracle").into());
+    let run = |args: &[&str]| {
+        Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", &program])
+            .arg("--root")
+            .arg(t.root())
+            .arg("run")
+            .args(args)
+            .output()
+            .expect("run unshare")
+    };
+    let told = format!("coracle: warning: no right to make cgroups in {point}: ");
+    for mode in ["--rm", "-d"] {
+        let output = run(&[mode, "busybox", "sh", "-c", "echo from the program >&2"]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.starts_with(&told), "{text}");
+        assert_eq!(text.matches("warning").count(), 1, "{text}");
+    }
+    // With a limit that needs it, it does not start.
+    let output = run(&["--pids-limit", "10", "busybox", "true"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{text}");
+    assert!(text.contains(&point), "{text}");
+}
+
+/// Where a controller of cgroup v1 is mounted.
+fn mount_of(controller: &str) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("read the mounts");
+    mounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let has = fields[2] == "cgroup" && fields[3].split(',').any(|o| o == controller);
+        has.then(|| fields[1].to_string())
+    })
 }
