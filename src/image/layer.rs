@@ -89,7 +89,6 @@ impl LayerInfo {
 /// A layer of the store.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    pub key: LayerKey,
     pub dir: PathBuf,
     pub diff_id: Digest,
 }

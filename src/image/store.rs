@@ -123,7 +123,7 @@ impl Store {
             for key in keys {
                 let dir = self.layer_dir(&key);
                 if dir.is_dir() {
-                    return Ok(Layer { key, dir, diff_id: *diff_id });
+                    return Ok(Layer { dir, diff_id: *diff_id });
                 }
             }
             let text = format!("image {} lacks its layer {diff_id}", image.id.short());

@@ -156,24 +156,6 @@ impl<'a> Archive<'a> {
         self.remaining = self.remaining.saturating_sub(n as u64);
     }
 
-    /// The rest of the current member's data, which must be no longer than `max`.
-    pub fn read_data(&mut self, max: u64) -> Result<Vec<u8>> {
-        if self.remaining > max {
-            let text = format!("is longer than {max} bytes");
-            return Err(Error::invalid(text));
-        }
-        let mut all = Vec::new();
-        loop {
-            let bytes = self.data()?;
-            if bytes.is_empty() {
-                return Ok(all);
-            }
-            let n = bytes.len();
-            all.extend_from_slice(bytes);
-            self.consume(n);
-        }
-    }
-
     fn truncated(&self) -> Error {
         if self.current.is_empty() {
             return Error::invalid("the archive ends inside a header: it is cut off");

@@ -115,17 +115,12 @@ impl Network {
         wanted: Option<Ipv4Addr>,
     ) -> Result<Attachment> {
         let address = self.leases.take(id, &bridge.subnet, wanted)?;
-        Ok(Attachment { id: id.clone(), bridge: bridge.clone(), address, mtu: None })
+        Ok(Attachment { id: id.clone(), bridge: bridge.clone(), address })
     }
 
     /// Frees the address of `id`; it need not have one.
     pub fn release(&self, _: &NetworkLock, id: &ContainerId) -> Result<()> {
         self.leases.give_back(id)
-    }
-
-    /// The containers that hold addresses, by their ids as they were written.
-    pub fn leases(&self) -> Result<Vec<(Ipv4Addr, String)>> {
-        self.leases.all()
     }
 
     /// Takes the bridge away where no container holds an address. The kernel takes 50 to 110 ms
@@ -313,8 +308,6 @@ pub struct Attachment {
     id: ContainerId,
     pub bridge: Bridge,
     pub address: Ipv4Addr,
-    /// Of the pair of links; `None` for the kernel's 1500.
-    pub mtu: Option<u32>,
 }
 
 impl Attachment {
@@ -348,7 +341,6 @@ impl Attachment {
             name: &name,
             index,
             bridge: self.bridge.index,
-            mtu: self.mtu,
             peer_name: "eth0",
             peer_index: ETH0_INDEX,
             peer_mac: self.mac(),

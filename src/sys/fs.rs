@@ -399,12 +399,6 @@ pub fn path_of(fd: BorrowedFd) -> io::Result<std::path::PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-/// Has the kernel begin to write the file's data to disk, without waiting for it.
-pub fn start_writeback(fd: BorrowedFd) -> io::Result<()> {
-    // SAFETY: takes integers.
-    done(unsafe { libc::sync_file_range(fd.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) })
-}
-
 /// Waits until everything written to the file system of `fd` is on disk.
 pub fn syncfs(fd: BorrowedFd) -> io::Result<()> {
     // SAFETY: takes an integer.

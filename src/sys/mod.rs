@@ -1,4 +1,4 @@
-//! The kernel: the only place with `unsafe`, `libc` and `nix`. Wrappers keep the kernel's names,
+//! The kernel: the only place with `unsafe` and `libc`. Wrappers keep the kernel's names,
 //! take borrowed descriptors, give owned close-on-exec ones, and hold no policy.
 
 #![allow(unsafe_code)]

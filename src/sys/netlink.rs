@@ -89,8 +89,6 @@ pub struct Veth<'a> {
     /// Must be free. (The kernel heeds `peer_index` only where this is given too.)
     pub index: u32,
     pub bridge: u32,
-    /// Of both ends; `None` for the kernel's choice.
-    pub mtu: Option<u32>,
     pub peer_name: &'a str,
     pub peer_index: u32,
     pub peer_mac: Mac,
@@ -103,12 +101,6 @@ pub fn veth_create(veth: &Veth) -> Request {
     let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &header);
     message.put_name(veth.name);
     message.put(libc::IFLA_MASTER, &veth.bridge.to_ne_bytes());
-    let put_mtu = |message: &mut Message| {
-        if let Some(mtu) = veth.mtu {
-            message.put(libc::IFLA_MTU, &mtu.to_ne_bytes());
-        }
-    };
-    put_mtu(&mut message);
     message.nest(libc::IFLA_LINKINFO, |info| {
         info.put(IFLA_INFO_KIND, b"veth");
         info.nest(IFLA_INFO_DATA, |data| {
@@ -117,7 +109,6 @@ pub fn veth_create(veth: &Veth) -> Request {
                 peer.put_name(veth.peer_name);
                 peer.put(libc::IFLA_ADDRESS, &veth.peer_mac);
                 peer.put(libc::IFLA_NET_NS_PID, &veth.peer_process.raw().to_ne_bytes());
-                put_mtu(peer);
             });
         });
     });
@@ -212,7 +203,6 @@ pub struct Link {
     pub up: bool,
     /// The bridge that it is a port of.
     pub master: Option<u32>,
-    pub mtu: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -410,7 +400,6 @@ fn parse_link(body: &[u8]) -> Option<Link> {
         kind: info.and_then(|info| attribute(info, IFLA_INFO_KIND)).map(text).unwrap_or_default(),
         up: u32_at(body, 8)? & UP != 0,
         master: number(libc::IFLA_MASTER),
-        mtu: number(libc::IFLA_MTU).unwrap_or(0),
     })
 }
 

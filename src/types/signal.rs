@@ -29,7 +29,6 @@ impl Signal {
     pub const CHLD: Signal = Signal(17);
     pub const CONT: Signal = Signal(18);
     pub const STOP: Signal = Signal(19);
-    pub const TSTP: Signal = Signal(20);
     pub const WINCH: Signal = Signal(28);
     pub const PWR: Signal = Signal(30);
 

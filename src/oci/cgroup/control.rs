@@ -8,7 +8,7 @@ use crate::types::{Pid, Signal};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a frozen or killed group may take to be so: the kernel needs milliseconds, a process
@@ -26,12 +26,6 @@ impl Cgroup {
                 Ok(OwnedFd::from(file))
             })
             .collect()
-    }
-
-    /// The cgroup2 directory, for CLONE_INTO_CGROUP: then its file among `join_files` is not
-    /// needed.
-    pub fn unified(&self) -> Option<&Path> {
-        self.unified.as_deref()
     }
 
     /// The processes in this cgroup and those below it, as seen from our pid namespace.
@@ -59,15 +53,6 @@ impl Cgroup {
             (None, None) => return false,
         };
         number_in(&fs::read_to_string(file).unwrap_or_default(), "oom_kill").unwrap_or(0) > 0
-    }
-
-    pub fn is_frozen(&self) -> bool {
-        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
-        match (self.v1_dir("freezer"), &self.unified) {
-            (Some(dir), _) => read(dir.join("freezer.state")).trim() != "THAWED",
-            (None, Some(dir)) => read(dir.join("cgroup.freeze")).trim() == "1",
-            (None, None) => false,
-        }
     }
 
     /// Stops every process and comes back when all stand still.

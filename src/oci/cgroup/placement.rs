@@ -120,15 +120,6 @@ impl Cgroups {
         Error::collect(errors).doing(|| format!("leave cgroup {MONITORS}"))
     }
 
-    /// Removes `path` from every hierarchy where it has neither processes nor groups below it.
-    pub fn remove_if_empty(&self, path: &str) -> Result<()> {
-        let path = relative(path)?;
-        for hierarchy in self.v1.iter().chain(&self.unified) {
-            let _ = fs::remove_dir(hierarchy.mount.join(&path));
-        }
-        Ok(())
-    }
-
     /// What to write where, found out before anything is made.
     fn plan(&self, resources: &Resources) -> Result<Vec<Planned>> {
         let available = self.unified.as_ref().map_or(Vec::new(), |h| h.words("cgroup.controllers"));
