@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 
 /// Offsets in `<root>/locks`; taken in ascending order.
 pub mod lock_offset {
+    /// The making of the directories.
+    pub const ROOT: u64 = 0;
     pub const NETWORK: u64 = 1;
     /// Containers lie behind this one.
     pub const CONTAINERS: u64 = 1 << 16;
@@ -139,6 +141,7 @@ impl Dir {
         for dir in [&self.path, &self.upper(), &self.work()] {
             fs::create_dir_all(dir).on("create", dir)?;
         }
+        let _record = self.record_lock()?;
         self.write("state.json", state)?;
         self.write("settings.json", settings)?;
         self.write("config.json", config)
@@ -196,6 +199,7 @@ impl Dir {
         })
     }
 
+    /// Replaces a record; the caller holds its lock.
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
         let path = self.path.join(name);
         let bytes = serde_json::to_vec(value).map_err(|e| Error::Damaged(e.to_string()))?;

@@ -33,11 +33,13 @@ pub use exec::ExecOptions;
 pub use monitor::Mode;
 pub use start::Started;
 
+use crate::container::dir::lock_offset;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Store;
 use crate::oci::cgroup::Cgroups;
 use crate::sys::atomic::{self, Durability};
 use crate::sys::exec::{self as exec_call, Environment};
+use crate::sys::lock;
 use crate::sys::mount;
 use crate::types::Home;
 use std::cell::{OnceCell, RefCell};
@@ -156,6 +158,7 @@ impl Engine {
                     make_dir(&self.home.root.join(dir))?;
                 }
                 let text = format!("{VERSION}\n");
+                let _lock = self.root_lock()?;
                 atomic::replace(&version, text.as_bytes(), Durability::PowerLoss)
                     .on("write", &version)?;
             }
@@ -167,21 +170,27 @@ impl Engine {
         Ok(())
     }
 
-    /// After a reboot the run directory is new, and every container the sweep's business.
+    /// After a reboot the run directory is new, and every container the sweep's business. The list
+    /// appears whole; whoever is next goes on with what a crash left of it aside.
     fn lay_run(&self) -> Result<()> {
         make_dir(&self.home.run.join("c"))?;
-        let aside = self.home.run.join(format!("live.{}", std::process::id()));
+        let (live, aside) = (self.home.run.join("live"), self.home.run.join("live.new"));
+        let _lock = self.root_lock()?;
+        if live.exists() {
+            // Somebody else was first.
+            return Ok(());
+        }
         make_dir(&aside)?;
         for id in crate::container::Dir::all(&self.home)? {
             let path = aside.join(id.as_str());
             fs::File::create(&path).on("create", &path)?;
         }
-        let live = self.home.run.join("live");
-        if fs::rename(&aside, &live).is_err() {
-            // Somebody else was first.
-            fs::remove_dir_all(&aside).on("remove", &aside)?;
-        }
-        Ok(())
+        fs::rename(&aside, &live).on("rename", &aside)
+    }
+
+    fn root_lock(&self) -> Result<lock::Guard> {
+        let path = self.home.root.join("locks");
+        lock::lock(&path, lock_offset::ROOT, lock::Mode::Exclusive).on("lock", &path)
     }
 }
 

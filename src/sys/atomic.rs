@@ -1,15 +1,14 @@
 //! Replacing a file whole: readers see the old content or the new one, never a part.
 //!
-//! The new content is written to `.<name>.<pid>-<n>.new` beside the file and renamed over it. A
-//! crash leaves at most that leftover, which `is_leftover` tells from files that matter; whoever
-//! owns the directory removes it.
+//! The new content is written to `.<name>.new` beside the file and renamed over it. A crash leaves
+//! at most that leftover, which the next replacement writes over; `is_leftover` tells it from files
+//! that matter.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What of a replacement survives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,17 +19,15 @@ pub enum Durability {
     PowerLoss,
 }
 
-static COUNT: AtomicU64 = AtomicU64::new(0);
-
-/// Makes `path` hold `bytes` (mode 0600).
+/// Makes `path` hold `bytes` (mode 0600). The caller holds a lock: two must not replace the same
+/// file at once.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let mut leftover = std::ffi::OsString::from(".");
     leftover.push(name);
-    let n = COUNT.fetch_add(1, Ordering::Relaxed);
-    leftover.push(format!(".{}-{n}.new", std::process::id()));
+    leftover.push(".new");
     let leftover = dir.join(leftover);
     let written = write(&leftover, bytes, durability).and_then(|()| fs::rename(&leftover, path));
     if let Err(error) = written {
@@ -66,13 +63,14 @@ mod tests {
     fn a_file_is_replaced_whole_and_nothing_else_remains() {
         let dir = std::env::temp_dir().join(format!("coracle-atomic-{}", std::process::id()));
         fs::create_dir(&dir).unwrap();
+        fs::write(dir.join(".state.new"), "what a crash left of a longer text").unwrap();
         for text in ["one", "two"] {
             replace(&dir.join("state"), text.as_bytes(), Durability::PowerLoss).unwrap();
             assert_eq!(fs::read_to_string(dir.join("state")).unwrap(), text);
         }
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         assert!(replace(&dir.join("none/state"), b"", Durability::Crash).is_err());
-        assert!(is_leftover(std::ffi::OsStr::new(".state.12-0.new")));
+        assert!(is_leftover(std::ffi::OsStr::new(".state.new")));
         assert!(!is_leftover(std::ffi::OsStr::new("state")));
         fs::remove_dir_all(&dir).unwrap();
     }

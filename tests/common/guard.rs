@@ -6,9 +6,9 @@
 //! which a machine has only one tree, if they are new, named after us and empty.
 //!
 //! What may stay: the bridge `coracle0`, the groups `coracle` and `coracle/monitors`, and in the
-//! run directory plain files (locks, lists).
+//! run directory plain files (locks, lists). Half-written files may not.
 
-use coracle::sys::pidfd;
+use coracle::sys::{atomic, pidfd};
 use coracle::types::{Pid, Signal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -71,7 +71,13 @@ impl Before {
         leaks.extend(self.leaked_groups().iter().map(|dir| format!("cgroup {}", dir.display())));
         files(&base.join("tmp"), &mut |path, _| leaks.push(format!("file {}", path.display())));
         files(Path::new("/run/coracle"), &mut |path, kind| {
-            if kind.is_socket() || kind.is_fifo() {
+            let half_written = path.iter().any(|name| name == "live.new");
+            if kind.is_socket() || kind.is_fifo() || half_written {
+                leaks.push(format!("{}", path.display()));
+            }
+        });
+        files(&base.join("root"), &mut |path, _| {
+            if path.file_name().is_some_and(atomic::is_leftover) {
                 leaks.push(format!("{}", path.display()));
             }
         });
