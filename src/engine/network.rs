@@ -98,12 +98,6 @@ impl Engine {
         }
     }
 
-    /// Deletes the bridge after its last user. Slow (50 to 110 ms in the kernel), so it is done by
-    /// a monitor that nobody waits for.
-    pub(super) fn remove_bridge_if_unused(&self) -> Result<()> {
-        self.network().remove_bridge_if_unused(&self.network_lock()?)
-    }
-
     /// Where a running container is attached.
     pub(super) fn endpoint(&self, state: &State) -> Option<Endpoint> {
         let address = state.address.filter(|_| state.status == Status::Running)?;

@@ -113,7 +113,6 @@ impl Engine {
         }
         let finished = self.finish(dir, config, live);
         monitor.farewell(&Frame::Exited { code, again: false }, None);
-        self.leave();
         finished
     }
 
@@ -147,7 +146,6 @@ impl Engine {
         let finished = self.finish(dir, config, live);
         let hint = error.hints().join("; ");
         monitor.farewell(&Frame::Failed { code, text: error.to_string(), hint }, None);
-        self.leave();
         finished
     }
 
@@ -258,12 +256,6 @@ impl Engine {
     /// or session of whoever started the container. Not being able to is no reason to stop.
     fn place_monitor(&self) {
         let _ = self.cgroups().and_then(|cgroups| cgroups.enter_monitors());
-    }
-
-    /// What the last monitor takes with it.
-    fn leave(&self) {
-        let _ = self.cgroups().and_then(|cgroups| cgroups.leave_monitors());
-        let _ = self.remove_bridge_if_unused();
     }
 }
 

@@ -123,22 +123,6 @@ impl Network {
         self.leases.give_back(id)
     }
 
-    /// Takes the bridge away where no container holds an address. The kernel takes 50 to 110 ms
-    /// for it: to be called when nobody waits.
-    pub fn remove_bridge_if_unused(&self, _: &NetworkLock) -> Result<()> {
-        if !self.leases.all()?.is_empty() {
-            return Ok(());
-        }
-        let Some(bridge) = self.bridge()? else {
-            return Ok(());
-        };
-        let request = netlink::link_delete(bridge.index);
-        match Socket::open()?.request("remove bridge", &bridge.name, &request) {
-            Err(e) if e.errno() == Some(ENODEV) => Ok(()),
-            other => other,
-        }
-    }
-
     fn is_ours(&self, link: &Link) -> bool {
         link.kind == "bridge" && link.mac == Some(self.mac)
     }
@@ -272,7 +256,6 @@ impl Network {
     }
 }
 
-const ENODEV: i32 = 19;
 const EBUSY: i32 = 16;
 const EEXIST: i32 = 17;
 const EOPNOTSUPP: i32 = 95;

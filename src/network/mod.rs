@@ -11,9 +11,9 @@
 //! `Attachment::child_requests`. Its way out: the namespace ends and takes the pair of links
 //! along (deleting links costs the caller 50 to 110 ms, so we never do), then `Network::release`.
 //!
-//! The kernel is the truth about the bridge. A crash leaves at most a lease whose container is
-//! dead, which the next `release` of that id takes away, and a bridge without users, which
-//! `remove_bridge_if_unused` does.
+//! The kernel is the truth about the bridge, which stays when its last user goes, as Docker's and
+//! Podman's do. A crash leaves at most a lease whose container is dead, which the next `release` of
+//! that id takes away.
 
 mod bridge;
 pub mod files;

@@ -101,25 +101,6 @@ impl Cgroups {
         Error::collect(errors).doing(|| format!("enter cgroup {MONITORS}"))
     }
 
-    /// Moves this process from `MONITORS` to the root of each hierarchy where `enter_monitors`
-    /// moved it, and removes `MONITORS` and `coracle` where nobody else is left in them.
-    pub fn leave_monitors(&self) -> Result<()> {
-        let mut errors = Vec::new();
-        let v1 = self.v1.iter().map(|h| (h, "tasks"));
-        for (hierarchy, file) in v1.chain(self.unified.iter().map(|h| (h, "cgroup.procs"))) {
-            let dir = hierarchy.mount.join(MONITORS);
-            if hierarchy.own.join("") != hierarchy.mount.join("") {
-                let file = hierarchy.mount.join(file);
-                errors.extend(fs::write(&file, "0").on("write", &file).err());
-            }
-            // Whoever is not the last finds them in use.
-            if fs::remove_dir(&dir).is_ok() || !dir.exists() {
-                let _ = dir.parent().map(fs::remove_dir);
-            }
-        }
-        Error::collect(errors).doing(|| format!("leave cgroup {MONITORS}"))
-    }
-
     /// What to write where, found out before anything is made.
     fn plan(&self, resources: &Resources) -> Result<Vec<Planned>> {
         let available = self.unified.as_ref().map_or(Vec::new(), |h| h.words("cgroup.controllers"));
@@ -240,10 +221,6 @@ impl Cgroups {
 impl Hierarchy {
     /// Makes `path` and its parents (v1), and gives a cpuset what its parent has.
     fn make(&self, path: &Path) -> Result<()> {
-        from_the_top(|| self.try_make(path))
-    }
-
-    fn try_make(&self, path: &Path) -> Result<()> {
         let mut dir = self.mount.clone();
         for part in path.components() {
             dir.push(part);
@@ -293,15 +270,6 @@ fn make_below<'c>(
     wanted: &[&'c str],
     unavailable: &mut Vec<&'c str>,
 ) -> Result<PathBuf> {
-    from_the_top(|| try_make_below(base, path, wanted, unavailable))
-}
-
-fn try_make_below<'c>(
-    base: &Path,
-    path: &Path,
-    wanted: &[&'c str],
-    unavailable: &mut Vec<&'c str>,
-) -> Result<PathBuf> {
     let mut dir = base.to_path_buf();
     for part in path.components() {
         let child = dir.join(part);
@@ -314,20 +282,6 @@ fn try_make_below<'c>(
         dir = child;
     }
     Ok(dir)
-}
-
-/// Makes a group and those above it. The last monitor to leave removes those above when they are
-/// empty, which they may be between two of our steps: then again, a few times.
-fn from_the_top<T>(mut make: impl FnMut() -> Result<T>) -> Result<T> {
-    const ENOENT: i32 = 2;
-    const ENODEV: i32 = 19;
-    for _ in 0..8 {
-        match make() {
-            Err(e) if matches!(e.errno(), Some(ENOENT | ENODEV)) => {}
-            other => return other,
-        }
-    }
-    make()
 }
 
 /// Lets the children of `dir` have these controllers; gives those that they cannot have.
