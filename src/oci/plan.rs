@@ -9,9 +9,10 @@ use super::create::Stdio;
 use super::spec::{Device, Mount, Namespace, NamespaceKind, Process, Spec};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::child::Plan;
+use crate::sys::fs::FileType;
 use crate::sys::mount::attr;
 use crate::sys::namespace;
-use crate::sys::step::{Entry, Exec, FdSource, Missing, Step, Target};
+use crate::sys::step::{self, Entry, Exec, FdSource, Missing, Step, Target};
 use crate::types::Signal;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -293,13 +294,18 @@ fn dev_entries(more: &[Device]) -> Result<Vec<Entry>> {
     for name in [c"pts", c"shm", c"mqueue"] {
         entries.push(Entry::Dir { name: name.to_owned(), mode: 0o755 });
     }
-    for (name, minor) in [(c"null", 3), (c"zero", 5), (c"full", 7), (c"random", 8), (c"urandom", 9)]
-    {
-        let dev = namespace::device(1, minor);
-        entries.push(Entry::Device { name: name.to_owned(), mode: 0o666, dev });
+    for (name, number) in [
+        (c"null", (1, 3)),
+        (c"zero", (1, 5)),
+        (c"full", (1, 7)),
+        (c"random", (1, 8)),
+        (c"urandom", (1, 9)),
+        (c"tty", (5, 0)),
+    ] {
+        let (name, file_type) = (name.to_owned(), FileType::CharDevice);
+        let node = step::Device { name, file_type, mode: 0o666, number, uid: 0, gid: 0 };
+        entries.push(Entry::Device(node));
     }
-    let dev = namespace::device(5, 0);
-    entries.push(Entry::Device { name: c"tty".to_owned(), mode: 0o666, dev });
     for (name, to) in [
         (c"ptmx", c"pts/ptmx"),
         (c"fd", c"/proc/self/fd"),
@@ -311,18 +317,33 @@ fn dev_entries(more: &[Device]) -> Result<Vec<Entry>> {
         entries.push(Entry::Link { name: name.to_owned(), to: to.to_owned() });
     }
     for device in more {
-        let name = device.path.strip_prefix("/dev/").filter(|n| !n.contains('/'));
-        let name = name.ok_or_else(|| {
-            Error::invalid(format!("linux.devices: \"{}\" is not directly in /dev", device.path))
-        })?;
-        let kind = if device.kind == "b" { namespace::BLOCK } else { 0 };
-        entries.push(Entry::Device {
-            name: text("linux.devices", name)?,
-            mode: device.file_mode.unwrap_or(0o666) | kind,
-            dev: namespace::device(device.major, device.minor),
-        });
+        entries.push(Entry::Device(device_node(device)?));
     }
     Ok(entries)
+}
+
+fn device_node(device: &Device) -> Result<step::Device> {
+    let name = device.path.strip_prefix("/dev/").filter(|n| !n.contains('/'));
+    let name = name.ok_or_else(|| {
+        Error::invalid(format!("linux.devices: \"{}\" is not directly in /dev", device.path))
+    })?;
+    let file_type = match device.kind.as_str() {
+        "c" | "u" => FileType::CharDevice,
+        "b" => FileType::BlockDevice,
+        "p" => FileType::Fifo,
+        kind => {
+            let text = format!("linux.devices: {}: unknown type \"{kind}\"", device.path);
+            return Err(Error::invalid(text).hint("the types are c, b, u and p"));
+        }
+    };
+    Ok(step::Device {
+        name: text("linux.devices", name)?,
+        file_type,
+        mode: device.file_mode.unwrap_or(0o666) & 0o7777,
+        number: (device.major, device.minor),
+        uid: device.uid,
+        gid: device.gid,
+    })
 }
 
 pub fn target(path: &str, missing: Missing) -> Result<Target> {
@@ -334,4 +355,24 @@ fn text(field: &str, value: &str) -> Result<CString> {
     CString::new(value).map_err(|_| {
         Error::invalid(format!("{field}: \"{}\" holds a NUL byte", value.escape_default()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(kind: &str) -> Device {
+        let text = format!(
+            r#"{{"path":"/dev/x","type":"{kind}","major":7,"minor":1,"fileMode":416,"gid":6}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_device_keeps_its_type_its_mode_and_its_owner() {
+        let node = device_node(&device("b")).unwrap();
+        assert_eq!((node.file_type, node.number), (FileType::BlockDevice, (7, 1)));
+        assert_eq!((node.mode, node.uid, node.gid), (0o640, 0, 6));
+        assert!(device_node(&device("x")).unwrap_err().to_string().contains("/dev/x"));
+    }
 }

@@ -156,7 +156,9 @@ pub struct Device {
     pub path: String,
     #[serde(rename = "type")]
     pub kind: String,
+    #[serde(default)]
     pub major: u32,
+    #[serde(default)]
     pub minor: u32,
     #[serde(default)]
     pub file_mode: Option<u32>,

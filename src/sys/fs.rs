@@ -25,6 +25,21 @@ pub enum FileType {
     Socket,
 }
 
+impl FileType {
+    /// The kernel's number of it, `S_IF*`.
+    pub(super) fn bits(self) -> libc::mode_t {
+        match self {
+            FileType::Regular => libc::S_IFREG,
+            FileType::Directory => libc::S_IFDIR,
+            FileType::Symlink => libc::S_IFLNK,
+            FileType::CharDevice => libc::S_IFCHR,
+            FileType::BlockDevice => libc::S_IFBLK,
+            FileType::Fifo => libc::S_IFIFO,
+            FileType::Socket => libc::S_IFSOCK,
+        }
+    }
+}
+
 /// The part of stat(2) that matters here.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
@@ -133,7 +148,7 @@ pub fn mknod_at(
     file_type: FileType,
     device: (u32, u32),
 ) -> io::Result<()> {
-    let mode = type_bits(file_type) | 0o600;
+    let mode = file_type.bits() | 0o600;
     let device = libc::makedev(device.0, device.1);
     // SAFETY: a live C string.
     with_c_str(name, |name| unsafe {
@@ -284,18 +299,6 @@ fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
         inode: (stat.st_dev, stat.st_ino),
         mtime: Time(seconds + i128::from(stat.st_mtime_nsec)),
     })
-}
-
-fn type_bits(file_type: FileType) -> libc::mode_t {
-    match file_type {
-        FileType::Regular => libc::S_IFREG,
-        FileType::Directory => libc::S_IFDIR,
-        FileType::Symlink => libc::S_IFLNK,
-        FileType::CharDevice => libc::S_IFCHR,
-        FileType::BlockDevice => libc::S_IFBLK,
-        FileType::Fifo => libc::S_IFIFO,
-        FileType::Socket => libc::S_IFSOCK,
-    }
 }
 
 /// Sets an extended attribute of `name`, of a symbolic link itself too.

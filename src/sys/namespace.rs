@@ -16,14 +16,6 @@ pub fn join(process: BorrowedFd, kinds: i32) -> io::Result<()> {
     Ok(raw::setns(process, kinds)?)
 }
 
-/// makedev(3)
-pub fn device(major: u32, minor: u32) -> u64 {
-    libc::makedev(major, minor)
-}
-
-/// The type bits of a block device's mode.
-pub const BLOCK: u32 = libc::S_IFBLK;
-
 /// major(3) and minor(3)
 pub fn device_numbers(dev: u64) -> (u32, u32) {
     (libc::major(dev), libc::minor(dev))

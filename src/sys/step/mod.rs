@@ -19,7 +19,7 @@ mod terminal;
 
 pub use descriptors::FdSource;
 pub use exec::Exec;
-pub use mounts::Entry;
+pub use mounts::{Device, Entry};
 pub use target::{Missing, Target};
 
 use super::raw::{self, Errno, Place};

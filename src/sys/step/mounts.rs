@@ -1,6 +1,7 @@
 //! Steps on the mounts of the container.
 
 use super::target::Target;
+use crate::sys::fs::FileType;
 use crate::sys::raw::{self, Errno, Place, check};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,8 +10,20 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 #[derive(Debug)]
 pub enum Entry {
     Dir { name: CString, mode: u32 },
-    Device { name: CString, mode: u32, dev: u64 },
+    Device(Device),
     Link { name: CString, to: CString },
+}
+
+/// A device node, or a fifo.
+#[derive(Debug)]
+pub struct Device {
+    pub name: CString,
+    pub file_type: FileType,
+    pub mode: u32,
+    /// (major, minor)
+    pub number: (u32, u32),
+    pub uid: u32,
+    pub gid: u32,
 }
 
 pub fn make_private() -> Result<(), Errno> {
@@ -53,12 +66,21 @@ pub fn make_entries(tree: BorrowedFd, entries: &[Entry]) -> Result<(), Errno> {
         check(unsafe {
             match entry {
                 Entry::Dir { name, mode } => libc::mkdirat(tree, name.as_ptr(), *mode),
-                Entry::Device { name, mode, dev } => {
-                    libc::mknodat(tree, name.as_ptr(), libc::S_IFCHR | *mode, *dev as _)
+                Entry::Device(Device { name, file_type, mode, number: (major, minor), .. }) => {
+                    let device = libc::makedev(*major, *minor);
+                    libc::mknodat(tree, name.as_ptr(), file_type.bits() | *mode, device)
                 }
                 Entry::Link { name, to } => libc::symlinkat(to.as_ptr(), tree, name.as_ptr()),
             }
         })?;
+        // What is made is root's.
+        if let Entry::Device(Device { name, uid, gid, .. }) = entry
+            && (*uid, *gid) != (0, 0)
+        {
+            let flags = libc::AT_SYMLINK_NOFOLLOW;
+            // SAFETY: a C string.
+            check(unsafe { libc::fchownat(tree, name.as_ptr(), *uid, *gid, flags) })?;
+        }
     }
     Ok(())
 }
