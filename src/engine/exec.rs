@@ -49,7 +49,7 @@ impl Engine {
         let spec = process_of(&dir, &config, options)?;
         let filter = match options.privileged || config.privileged {
             true => None,
-            false => Some(seccomp::default_filter(CapSet::DEFAULT.0)),
+            false => Some(seccomp::compile(&seccomp::default_profile(CapSet::DEFAULT.0))?),
         };
         let cgroup = self.cgroups()?.open(&spec::cgroup_path(&dir))?.join_files()?;
         let null = File::options().read(true).write(true).open("/dev/null");

@@ -9,9 +9,10 @@ mod numbers;
 mod profile;
 
 pub use compile::compile;
-pub use profile::{default_filter, default_profile};
+pub use profile::default_profile;
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// `linux.seccomp`. Where several rules name a call, one without `args` beats those with; of the
 /// rest the first that matches decides (libseccomp's order).
@@ -39,7 +40,7 @@ pub struct Seccomp {
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
     /// Names that no architecture here has are skipped: profiles serve many kernels.
-    pub names: Vec<String>,
+    pub names: Vec<Cow<'static, str>>,
     pub action: Action,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno_ret: Option<u32>,

@@ -4,16 +4,16 @@
 //! kernel that coracle runs on is newer than 4.8, so the calls that the profile ties to that
 //! version (ptrace and its kin) are in the common list.
 
-use super::compile::Compiler;
 use super::{Action, Arch, Arg, Operator, Rule, Seccomp};
-use crate::sys::bpf::{Insn, verdict};
+use crate::sys::bpf::verdict;
+use std::borrow::Cow;
 
 const ARCHES: [Arch; 3] = [Arch::X86_64, Arch::X86, Arch::X32];
 
 /// The profile for a container with these capabilities (a bit each) in its bounding set.
 pub fn default_profile(caps: u64) -> Seccomp {
-    let rule = |names: &mut dyn Iterator<Item = &str>, answer, args: &[Arg]| Rule {
-        names: names.map(str::to_string).collect(),
+    let rule = |names: &'static str, answer, args: &[Arg]| Rule {
+        names: names.split_ascii_whitespace().map(Cow::Borrowed).collect(),
         action: match answer {
             Answer::Allow => Action::Allow,
             Answer::NoSuchCall => Action::Errno,
@@ -24,7 +24,7 @@ pub fn default_profile(caps: u64) -> Seccomp {
         },
         args: args.to_vec(),
     };
-    let conditional = rules(caps).map(|r| rule(&mut names(r.names), r.answer, r.args));
+    let conditional = rules(caps).map(|r| rule(r.names, r.answer, r.args));
     Seccomp {
         default_action: Action::Errno,
         default_errno_ret: Some(verdict::EPERM),
@@ -32,29 +32,8 @@ pub fn default_profile(caps: u64) -> Seccomp {
         flags: Vec::new(),
         listener_path: None,
         listener_metadata: None,
-        syscalls: [rule(&mut names(ALWAYS), Answer::Allow, &[])]
-            .into_iter()
-            .chain(conditional)
-            .collect(),
+        syscalls: [rule(ALWAYS, Answer::Allow, &[])].into_iter().chain(conditional).collect(),
     }
-}
-
-/// `compile(&default_profile(caps))`, without making the profile.
-pub fn default_filter(caps: u64) -> Vec<Insn> {
-    let mut compiler = Compiler::new(verdict::ERRNO | verdict::EPERM, &ARCHES);
-    for name in names(ALWAYS) {
-        compiler.add(name, &[], verdict::ALLOW);
-    }
-    for rule in rules(caps) {
-        let returned = match rule.answer {
-            Answer::Allow => verdict::ALLOW,
-            Answer::NoSuchCall => verdict::ERRNO | verdict::ENOSYS,
-        };
-        for name in names(rule.names) {
-            compiler.add(name, rule.args, returned);
-        }
-    }
-    compiler.finish()
 }
 
 fn rules(caps: u64) -> impl Iterator<Item = &'static Conditional> {
@@ -63,10 +42,6 @@ fn rules(caps: u64) -> impl Iterator<Item = &'static Conditional> {
         When::Has(cap) => caps & (1 << cap) != 0,
         When::Lacks(cap) => caps & (1 << cap) == 0,
     })
-}
-
-fn names(list: &str) -> impl Iterator<Item = &str> {
-    list.split_ascii_whitespace()
 }
 
 struct Conditional {
