@@ -7,6 +7,7 @@ use super::output;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
+use std::fmt::Display;
 
 pub trait Command: Sized + 'static {
     /// The flags and positionals, as argh reads them.
@@ -105,10 +106,18 @@ pub fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Result<T> {
 /// Does the same to each of `names`, all of them whatever happens to one, and prints those for
 /// which it went well.
 pub fn each(names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Result<u8> {
+    each_answer(names, |name| act(name).map(|()| name))
+}
+
+/// The same, and prints what it gave.
+pub fn each_answer<'a, T: Display>(
+    names: &'a [String],
+    mut act: impl FnMut(&'a str) -> Result<T>,
+) -> Result<u8> {
     let mut errors = Vec::new();
     for name in names {
         match act(name) {
-            Ok(()) => output::line(name)?,
+            Ok(answer) => output::line(answer)?,
             Err(e) => errors.push(e),
         }
     }

@@ -1,10 +1,9 @@
 //! `rmi`: names of images, and images without the last of them, go.
 
-use super::command::Command;
-use super::output;
+use super::command::{Command, each_answer};
 use crate::engine::Engine;
 use crate::engine::image::{ImageUser, Removed, rmi};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::types::Digest;
 use argh::{ArgsInfo, FromArgs};
 
@@ -34,14 +33,10 @@ impl Command for Rmi {
         engine.begin()?;
         let store = engine.images()?;
         let users = |id: &Digest| users_of(engine, id);
-        let mut errors = Vec::new();
-        for image in &self.0.images {
-            match rmi(&store, image, self.0.force, &users) {
-                Ok(removed) => print(&removed)?,
-                Err(e) => errors.push(e),
-            }
-        }
-        Error::collect(errors).map(|()| 0)
+        each_answer(&self.0.images, |image| {
+            let removed = rmi(&store, image, self.0.force, &users)?;
+            Ok(removed.iter().map(text).collect::<Vec<_>>().join("\n"))
+        })
     }
 }
 
@@ -50,12 +45,9 @@ fn users_of(engine: &Engine, id: &Digest) -> Result<Vec<ImageUser>> {
     Ok(users.map(|(_, container, running)| ImageUser { container, running }).collect())
 }
 
-fn print(removed: &[Removed]) -> Result<()> {
-    for removed in removed {
-        output::line(match removed {
-            Removed::Untagged(name) => format!("Untagged: {name}"),
-            Removed::Image(id) => format!("Deleted: {id}"),
-        })?;
+fn text(removed: &Removed) -> String {
+    match removed {
+        Removed::Untagged(name) => format!("Untagged: {name}"),
+        Removed::Image(id) => format!("Deleted: {id}"),
     }
-    Ok(())
 }

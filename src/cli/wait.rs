@@ -1,9 +1,8 @@
 //! `wait`: exit codes, as the containers end.
 
-use super::command::Command;
-use super::output;
+use super::command::{Command, each_answer};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use argh::{ArgsInfo, FromArgs};
 
 /// Wait for one or more containers to end, and print their exit codes
@@ -26,13 +25,6 @@ impl Command for Wait {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let mut errors = Vec::new();
-        for name in &self.0.containers {
-            match engine.wait(name) {
-                Ok(code) => output::line(code)?,
-                Err(e) => errors.push(e),
-            }
-        }
-        Error::collect(errors).map(|()| 0)
+        each_answer(&self.0.containers, |name| engine.wait(name))
     }
 }

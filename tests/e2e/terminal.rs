@@ -1,22 +1,33 @@
 //! `-t`: a terminal for the program, and attach.
 
+use crate::common::Test;
+use crate::common::command::Running;
 use crate::test;
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::time::Duration;
+
+/// A shell on a terminal, at its prompt.
+fn shell(t: &Test, options: &[&str]) -> Running {
+    let mut run =
+        t.coracle([&["run", "-it"], options, &["busybox", "sh"]].concat()).on_terminal(24, 80);
+    run.until("# ");
+    run
+}
+
+/// A terminal attached to the shell `c`, which answers.
+fn attach(t: &Test) -> Running {
+    let mut attach = t.coracle(["attach", "c"]).on_terminal(24, 80);
+    attach.write("echo $((6*7))\n");
+    attach.until("42");
+    attach
+}
 
 #[test]
 fn with_t_the_program_has_a_terminal_of_the_callers_size() {
     let t = test!(busybox);
-    let mut run = t
-        .coracle([
-            "run",
-            "--rm",
-            "-it",
-            "busybox",
-            "sh",
-            "-c",
-            "tty; stty size; test -t 0 -a -t 1 -a -t 2 && echo all",
-        ])
-        .on_terminal(33, 101);
+    let script = "tty; stty size; test -t 0 -a -t 1 -a -t 2 && echo all";
+    let mut run =
+        t.coracle(["run", "--rm", "-it", "busybox", "sh", "-c", script]).on_terminal(33, 101);
     run.until("/dev/");
     run.until("33 101");
     run.until("all");
@@ -26,39 +37,24 @@ fn with_t_the_program_has_a_terminal_of_the_callers_size() {
 #[test]
 fn the_callers_terminal_is_raw_meanwhile_and_as_before_afterwards() {
     let t = test!(busybox);
-    let mut run = t.coracle(["run", "--rm", "-it", "busybox", "sh"]).on_terminal(24, 80);
-    run.until("# ");
-    let during = flags(run.stdin.as_ref().expect("the master"));
-    assert!(
-        !during
-            .contains(nix::sys::termios::LocalFlags::ICANON | nix::sys::termios::LocalFlags::ECHO)
-    );
+    let cooked = LocalFlags::ICANON | LocalFlags::ECHO;
+    let mut run = shell(&t, &["--rm"]);
+    assert!(!flags(&run).intersects(cooked));
     run.write("exit 6\n");
     assert_eq!(run.wait(), 6);
-    let after = flags(run.stdin.as_ref().expect("the master"));
-    assert!(
-        after.contains(nix::sys::termios::LocalFlags::ICANON | nix::sys::termios::LocalFlags::ECHO)
-    );
+    assert!(flags(&run).contains(cooked));
 }
 
-fn flags(terminal: &std::fs::File) -> nix::sys::termios::LocalFlags {
-    nix::sys::termios::tcgetattr(terminal).expect("a terminal").local_flags
+fn flags(run: &Running) -> LocalFlags {
+    tcgetattr(run.stdin.as_ref().expect("the master")).expect("a terminal").local_flags
 }
 
 #[test]
 fn ctrl_c_reaches_the_program() {
     let t = test!(busybox);
-    let mut run = t
-        .coracle([
-            "run",
-            "--rm",
-            "-it",
-            "busybox",
-            "sh",
-            "-c",
-            "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 1; done",
-        ])
-        .on_terminal(24, 80);
+    let script = "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 1; done";
+    let mut run =
+        t.coracle(["run", "--rm", "-it", "busybox", "sh", "-c", script]).on_terminal(24, 80);
     run.until("ready");
     run.write([3]);
     run.until("caught");
@@ -74,15 +70,12 @@ fn a_terminal_is_refused_where_the_caller_has_none() {
 #[test]
 fn ctrl_p_ctrl_q_detaches_and_the_container_runs_on() {
     let t = test!(busybox);
-    let mut run = t.coracle(["run", "-it", "--name", "c", "busybox", "sh"]).on_terminal(24, 80);
-    run.until("# ");
+    let mut run = shell(&t, &["--name", "c"]);
     run.write([16, 17]);
     assert_eq!(run.wait(), 0);
     assert_eq!(t.status("c"), "running");
 
-    let mut attach = t.coracle(["attach", "c"]).on_terminal(24, 80);
-    attach.write("echo $((6*7))\n");
-    attach.until("42");
+    let mut attach = attach(&t);
     attach.write("exit 3\n");
     assert_eq!(attach.wait(), 3);
     assert_eq!(t.status("c"), "exited");
@@ -120,12 +113,8 @@ fn exec_with_a_terminal_has_one() {
 #[test]
 fn a_terminal_that_hangs_up_ends_the_client_and_not_the_container() {
     let t = test!(busybox);
-    let mut run = t.coracle(["run", "-it", "--name", "c", "busybox", "sh"]).on_terminal(24, 80);
-    run.until("# ");
-    drop(run);
+    drop(shell(&t, &["--name", "c"]));
     assert_eq!(t.status("c"), "running");
-    let mut attach = t.coracle(["attach", "c"]).on_terminal(24, 80);
-    attach.write("echo $((6*7))\n");
-    attach.until("42");
+    let attach = attach(&t);
     assert!(!attach.ends_within(Duration::from_millis(10)));
 }
