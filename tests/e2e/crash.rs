@@ -8,6 +8,7 @@ use crate::common::{Test, kill};
 use crate::test;
 use coracle::sys::pidfd;
 use coracle::types::{Pid, Signal};
+use std::fs;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -138,4 +139,32 @@ fn a_killed_pid_1_is_an_exit_like_any_other() {
     kill(t.pid("c"));
     assert_eq!(wait.line_with("137"), "137");
     assert_eq!(t.status("c"), "exited");
+}
+
+#[test]
+fn what_a_kill_left_half_written_is_written_over() {
+    let t = test!(busybox);
+    t.coracle(["create", "--name", "c", "busybox", "true"]).ok();
+    let id = t.containers().remove(0);
+    let halves = [
+        t.root().join("containers").join(&id).join(".state.json.new"),
+        t.root().join("images/.refs.json.new"),
+    ];
+    for half in &halves {
+        fs::write(half, "half of what was to be writ").expect("write a file");
+    }
+    // After a reboot the list of the run directory is made anew; its maker was killed.
+    let mut runs = fs::read_dir("/run/coracle").expect("the run directories");
+    let run = runs.next().expect("ours").expect("read").path();
+    fs::remove_dir_all(&run).expect("reboot");
+    let aside = run.join("live.new");
+    fs::create_dir_all(&aside).expect("make a directory");
+    fs::write(aside.join(&id), "").expect("write a file");
+
+    t.coracle(["start", "-a", "c"]).ok();
+    t.coracle(["tag", "busybox", "boat"]).ok();
+    for left in halves.iter().chain([&aside]) {
+        assert!(!left.exists(), "{} is left", left.display());
+    }
+    t.coracle(["run", "--rm", "boat", "echo", "hi"]).stdout("hi\n").ok();
 }
