@@ -57,25 +57,19 @@ pub struct Session {
 impl Session {
     /// Starts or reaches a container, stays with it, and gives its exit code.
     pub fn hold(self, engine: &Engine, start: impl FnOnce() -> Result<Started>) -> Result<u8> {
-        if self.tty && self.stdin && !std::io::stdin().is_terminal() {
-            return Err(Error::invalid("stdin is not a terminal, and the program is to have one")
-                .hint("leave out -t, or -i"));
-        }
-        // In a terminal, what the user types is signal enough; and one that hangs up ends us only.
-        let sig_proxy = self.sig_proxy && !self.tty;
-        let signals = session::catch_signals(sig_proxy)?;
+        check_terminal(self.tty, self.stdin)?;
+        let signals = session::catch()?;
         let started = start()?;
         // Now, and not when the program has ended.
         super::warn(engine);
         let options = session::Options {
             stdin: self.stdin,
             tty: self.tty,
+            // In a terminal, what the user types is signal enough.
+            sig_proxy: self.sig_proxy && !self.tty,
             detach_keys: Some(session::Options::DETACH_KEYS),
         };
-        match with_standard(|standard| engine.follow(started, standard, options, &signals))? {
-            End::Exited(code) => Ok(exit_code(code)),
-            End::Detached => Ok(0),
-        }
+        with_standard(|standard| engine.follow(started, standard, options, &signals)).map(exit_code)
     }
 }
 
@@ -91,8 +85,22 @@ pub fn new_terminal() -> Terminal {
     ours.unwrap_or(Terminal { rows: 24, columns: 80 })
 }
 
-/// A program's exit code as ours.
-pub fn exit_code(code: i32) -> u8 {
+/// A terminal for the program needs one of ours to type at.
+pub fn check_terminal(tty: bool, stdin: bool) -> Result<()> {
+    match tty && stdin && !std::io::stdin().is_terminal() {
+        true => Err(Error::invalid("stdin is not a terminal, and the program is to have one")
+            .hint("leave out -t, or -i")),
+        false => Ok(()),
+    }
+}
+
+/// The end of a session as our exit code.
+pub fn exit_code(end: End) -> u8 {
+    let code = match end {
+        End::Exited(code) => code,
+        End::Detached => 0,
+        End::Signalled(signal) => 128 + signal.number(),
+    };
     u8::try_from(code & 0xff).unwrap_or_default()
 }
 

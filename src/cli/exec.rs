@@ -86,11 +86,14 @@ impl Command for Exec {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let signals = session::catch_signals(true)?;
-        let code = attach::with_standard(|standard| {
+        if !self.options.detach {
+            attach::check_terminal(self.options.tty.is_some(), self.options.stdin)?;
+        }
+        let signals = session::catch()?;
+        let end = attach::with_standard(|standard| {
             engine.exec(&self.container, &self.options, standard, &signals)
         })?;
-        Ok(attach::exit_code(code))
+        Ok(attach::exit_code(end))
     }
 
     /// 126 and 127 say that the program could not be executed, as with `run`.

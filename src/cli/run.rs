@@ -165,6 +165,7 @@ impl Request {
         options.network = network(args.network.as_deref())?;
         options.tty = args.tty.then(attach::new_terminal);
         options.open_stdin = args.interactive;
+        options.stdin_once = args.interactive && streams.stdin;
         options.auto_remove = args.rm;
         options.privileged = args.privileged;
         options.stop_signal =

@@ -1,22 +1,25 @@
 //! Speaking to a monitor, from the other side of its socket.
 
 use super::frame::{Frame, VERSION};
+use crate::sys::{fd, poll};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// One connection. Reads and writes block.
+/// One connection. `send` and `receive` block; who must not, uses `queue` and `flush`, `fill` and
+/// `buffered`.
 #[derive(Debug)]
 pub struct Client {
     stream: OwnedFd,
     buffer: Vec<u8>,
+    outgoing: Vec<u8>,
 }
 
 impl Client {
     /// Takes one end of a connected pair and greets.
     pub fn new(stream: OwnedFd) -> io::Result<Client> {
-        let mut client = Client { stream, buffer: Vec::new() };
+        let mut client = Client { stream, buffer: Vec::new(), outgoing: Vec::new() };
         client.send(&Frame::Hello { version: VERSION, features: 0 })?;
         Ok(client)
     }
@@ -26,16 +29,42 @@ impl Client {
     }
 
     pub fn send(&mut self, frame: &Frame) -> io::Result<()> {
-        let mut wire = Vec::new();
-        frame.encode(&mut wire);
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            match crate::sys::fd::send(self.stream.as_fd(), rest) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                sent => rest = rest.get(sent?..).unwrap_or_default(),
+        self.queue(frame);
+        loop {
+            self.flush()?;
+            if !self.is_waiting() {
+                return Ok(());
             }
+            poll::writable(self.as_fd())?;
         }
-        Ok(())
+    }
+
+    /// To be sent by `flush`, after what was queued before.
+    pub fn queue(&mut self, frame: &Frame) {
+        frame.encode(&mut self.outgoing);
+    }
+
+    /// Sends of what is queued as much as the monitor takes now.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let mut sent = 0;
+        let result = loop {
+            match self.outgoing.get(sent..) {
+                None | Some([]) => break Ok(()),
+                Some(rest) => match fd::try_send(self.stream.as_fd(), rest) {
+                    Ok(n) => sent += n,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                    Err(e) => break Err(e),
+                },
+            }
+        };
+        self.outgoing.drain(..sent);
+        result
+    }
+
+    /// Whether something is queued.
+    pub fn is_waiting(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// The next frame; `None` where the monitor is gone. Frames that this release does not know
@@ -70,7 +99,7 @@ impl Client {
     pub fn fill(&mut self) -> io::Result<usize> {
         let mut bytes = [0; 65536];
         loop {
-            match crate::sys::fd::read(self.stream.as_fd(), &mut bytes) {
+            match fd::read(self.stream.as_fd(), &mut bytes) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
                 Err(e) => return Err(e),

@@ -16,6 +16,8 @@ pub struct Conn {
     pub more: bool,
     outgoing: Vec<u8>,
     pub attached: Attached,
+    /// Too slow: output is kept from it until it has caught up with what was sent.
+    lagging: bool,
     /// It asked for no more, went away, or spoke nonsense.
     pub closed: bool,
 }
@@ -35,6 +37,7 @@ impl Conn {
             more: false,
             outgoing: Vec::new(),
             attached: Attached::default(),
+            lagging: false,
             closed: false,
         };
         conn.send(&Frame::Hello { version: VERSION, features: 0 });
@@ -91,15 +94,26 @@ impl Conn {
             Stream::Stdout => self.attached.stdout,
             Stream::Stderr => self.attached.stderr,
         };
-        if !wanted || self.closed {
+        if !wanted || self.closed || self.lagging {
             return;
         }
         if self.outgoing.len() > MAX_WAITING {
-            // It catches up from the log, and attaches again.
-            self.attached = Attached { stdout: false, stderr: false, ..self.attached };
+            self.lagging = true;
             return self.send(&Frame::Lagged);
         }
         self.send(frame);
+    }
+
+    /// Attaches, or goes on after a lag: output from here on is in the log from `log` on.
+    pub fn attach(&mut self, attached: Attached, log: u64) {
+        self.attached = attached;
+        self.lagging = false;
+        self.send(&Frame::Attached { log });
+    }
+
+    /// It was too slow, and has taken all now.
+    pub fn has_caught_up(&self) -> bool {
+        self.lagging && self.outgoing.is_empty()
     }
 
     pub fn flush(&mut self) {

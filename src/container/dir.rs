@@ -24,6 +24,7 @@ use crate::types::{ContainerId, ContainerName, Home};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
+use std::io::ErrorKind::{QuotaExceeded, StorageFull};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -141,10 +142,18 @@ impl Dir {
         for dir in [&self.path, &self.upper(), &self.work()] {
             fs::create_dir_all(dir).on("create", dir)?;
         }
-        let _record = self.record_lock()?;
-        self.write("state.json", state)?;
-        self.write("settings.json", settings)?;
-        self.write("config.json", config)
+        let durability = durability(!state.ephemeral);
+        self.write("state.json", state, durability)?;
+        self.write("settings.json", settings, durability)?;
+        self.write("config.json", config, durability)
+    }
+
+    /// Has the container's existence and its name survive loss of power.
+    pub fn sync_entry(&self) -> Result<()> {
+        for dir in ["containers", "names"].map(|name| self.home.root.join(name)) {
+            fs::File::open(&dir).and_then(|dir| dir.sync_all()).on("sync", &dir)?;
+        }
+        Ok(())
     }
 
     pub fn config(&self) -> Result<Config> {
@@ -161,22 +170,23 @@ impl Dir {
 
     pub fn write_settings(&self, settings: &Settings) -> Result<()> {
         let _record = self.record_lock()?;
-        self.write("settings.json", settings)
+        self.write("settings.json", settings, Durability::PowerLoss)
     }
 
     /// Reads the state, changes it and writes it back, alone.
     pub fn update_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T> {
         let _record = self.record_lock()?;
         let mut state = self.state()?;
+        let before = (state.want, state.status);
         let answer = change(&mut state);
-        self.write("state.json", &state)?;
+        self.write("state.json", &state, durability(state.must_last_since(before)))?;
         Ok(answer)
     }
 
     /// Writes a state over whatever is there, readable or not.
     pub fn replace_state(&self, state: &State) -> Result<()> {
         let _record = self.record_lock()?;
-        self.write("state.json", state)
+        self.write("state.json", state, Durability::Crash)
     }
 
     fn record_lock(&self) -> Result<Guard> {
@@ -200,10 +210,18 @@ impl Dir {
     }
 
     /// Replaces a record; the caller holds its lock.
-    fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+    fn write<T: Serialize>(&self, name: &str, value: &T, durability: Durability) -> Result<()> {
         let path = self.path.join(name);
         let bytes = serde_json::to_vec(value).map_err(|e| Error::Damaged(e.to_string()))?;
-        atomic::replace(&path, &bytes, Durability::Crash).on("write", &path)
+        let written = match atomic::replace(&path, &bytes, durability) {
+            // A full disk has room for what is there already: the end of a container can be
+            // recorded, and the container removed.
+            Err(e) if matches!(e.kind(), StorageFull | QuotaExceeded) => {
+                atomic::overwrite(&path, &bytes).map_err(|_| e)
+            }
+            written => written,
+        };
+        written.on("write", &path)
     }
 
     /// Takes the right to work on the container; `None` where somebody has it.
@@ -250,6 +268,10 @@ impl Dir {
         // Flat: a container may have made directories as deep as it liked.
         gone_is_fine(remove_tree(&self.path)).on("remove", &self.path)
     }
+}
+
+fn durability(lasts: bool) -> Durability {
+    if lasts { Durability::PowerLoss } else { Durability::Crash }
 }
 
 fn ids_in(dir: &Path) -> Result<Vec<ContainerId>> {

@@ -35,10 +35,12 @@ pub enum Frame {
         rows: u16,
         columns: u16,
     },
-    /// Stop the container: this signal, then SIGKILL after `seconds` (never, where `None`).
+    /// Stop the container: this signal, then SIGKILL after `seconds` (never, where `None`). With
+    /// `restart` it is started again, whatever its policy.
     Stop {
         signal: u8,
         seconds: Option<u32>,
+        restart: bool,
     },
     // --- from the monitor
     /// What the container has to do without; it starts all the same.
@@ -53,12 +55,13 @@ pub enum Frame {
     },
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
-    /// The answer to `Attach`: output from here on is in the log from this offset on.
+    /// The answer to `Attach`, and what ends a `Lagged`: output from here on is in the log from
+    /// this offset on.
     Attached {
         log: u64,
     },
-    /// The client did not keep up: no more output comes. It reads what it missed from the log,
-    /// up to where a new `Attach` begins.
+    /// The client did not keep up: no output comes until it has taken all that was sent. What it
+    /// missed it reads from the log, up to the offset of the `Attached` that follows.
     Lagged,
     /// It ended, is recorded, and what was its is cleared away. `again`: its restart policy will
     /// start it anew.
@@ -114,9 +117,10 @@ impl Frame {
                 out.extend(rows.to_le_bytes());
                 out.extend(columns.to_le_bytes());
             }
-            Frame::Stop { signal, seconds } => {
+            Frame::Stop { signal, seconds, restart } => {
                 out.extend([kind::STOP, *signal]);
                 out.extend(seconds.unwrap_or(u32::MAX).to_le_bytes());
+                out.push(u8::from(*restart));
             }
             Frame::Warning(text) => {
                 out.push(kind::WARNING);
@@ -197,7 +201,7 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
         kind::RESIZE => Frame::Resize { rows: u16_at(0)?, columns: u16_at(2)? },
         kind::STOP => {
             let seconds = Some(u32_at(1)?).filter(|s| *s != u32::MAX);
-            Frame::Stop { signal: *rest.first()?, seconds }
+            Frame::Stop { signal: *rest.first()?, seconds, restart: *rest.get(5)? != 0 }
         }
         kind::WARNING => Frame::Warning(words(rest)),
         kind::STARTED => Frame::Started,
@@ -230,8 +234,8 @@ mod tests {
             Frame::Stdin(b"x\0y".to_vec()),
             Frame::StdinClose,
             Frame::Resize { rows: 24, columns: 80 },
-            Frame::Stop { signal: 15, seconds: Some(10) },
-            Frame::Stop { signal: 15, seconds: None },
+            Frame::Stop { signal: 15, seconds: Some(10), restart: false },
+            Frame::Stop { signal: 15, seconds: None, restart: true },
             Frame::Started,
             Frame::Failed { code: 127, text: "no".into(), hint: "yes".into() },
             Frame::Warning("without".into()),

@@ -9,18 +9,17 @@
 use super::Dir;
 use super::conn::{Attached, Conn};
 use super::frame::Frame;
-use super::log::{Stream, Writer};
+use super::log::{self, Stream};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::pidfd::{self, Exit};
 use crate::sys::{fd, poll};
-use crate::types::{Signal, Timestamp};
+use crate::types::Signal;
 use mio::event::Event;
 use mio::net::UnixListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -46,6 +45,21 @@ pub struct Pipes {
     pub stderr: Option<OwnedFd>,
     /// With a terminal, its master is stdin and stdout.
     pub terminal: bool,
+    /// The end of a client's stdin is the end of the container's (Docker's `StdinOnce`).
+    pub stdin_once: bool,
+}
+
+/// What a client may ask of a container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    Stop,
+    Restart,
+}
+
+impl Asked {
+    fn of(restart: bool) -> Asked {
+        if restart { Asked::Restart } else { Asked::Stop }
+    }
 }
 
 pub struct Monitor {
@@ -53,53 +67,53 @@ pub struct Monitor {
     listener: UnixListener,
     clients: BTreeMap<usize, Conn>,
     next_client: usize,
-    log: File,
-    writer: Writer,
-    /// Encoded records on their way to the file.
-    records: Vec<u8>,
+    log: log::Appender,
+    /// The end of the log was not lost to a full disk.
+    pub is_log_complete: bool,
     buffer: Vec<u8>,
     pipes: Pipes,
     stdin_waiting: Vec<u8>,
     stdin_closing: bool,
     stop_deadline: Option<Instant>,
-    /// Somebody asked for the container's stop.
-    pub stop_asked: bool,
+    /// What was asked of the container last, if anything.
+    pub asked: Option<Asked>,
 }
 
 impl Monitor {
     /// Opens the log and begins to listen; clients may connect before there is a container.
-    pub fn new(dir: &Dir, first: Option<OwnedFd>) -> Result<Monitor> {
+    pub fn new(dir: &Dir) -> Result<Monitor> {
         let poll = Poll::new().on("epoll_create", "")?;
         let path = dir.socket();
         let mut listener = UnixListener::bind(&path).on("listen on", &path)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).on("watch", &path)?;
-        let log =
-            File::options().create(true).append(true).open(dir.log()).on("open", dir.log())?;
-        let mut monitor = Monitor {
+        Ok(Monitor {
             poll,
             listener,
             clients: BTreeMap::new(),
             next_client: CLIENTS,
-            log,
-            writer: Writer::new(),
-            records: Vec::new(),
+            log: log::Appender::open(&dir.log())?,
+            is_log_complete: true,
             buffer: Vec::new(),
             pipes: Pipes::default(),
             stdin_waiting: Vec::new(),
             stdin_closing: false,
             stop_deadline: None,
-            stop_asked: false,
-        };
-        if let Some(first) = first {
-            let stream = UnixStream::from(first);
-            stream.set_nonblocking(true).on("prepare", "the first client")?;
-            monitor.add_client(mio::net::UnixStream::from_std(stream));
-        }
-        Ok(monitor)
+            asked: None,
+        })
     }
 
-    /// Tells every client.
+    /// Takes a client that is connected already.
+    pub fn welcome(&mut self, client: OwnedFd) -> Result<()> {
+        let stream = UnixStream::from(client);
+        stream.set_nonblocking(true).on("prepare", "the first client")?;
+        self.add_client(mio::net::UnixStream::from_std(stream));
+        Ok(())
+    }
+
+    /// Tells every client. What is told should be written down before: who connects too late to
+    /// hear it then finds it there.
     pub fn tell(&mut self, frame: &Frame) {
+        self.accept();
         self.clients.values_mut().for_each(|client| client.send(frame));
         self.drop_closed(None);
     }
@@ -116,8 +130,9 @@ impl Monitor {
             if self.clients.is_empty() || left.is_some_and(|left| left.is_zero()) {
                 return;
             }
-            let fds: Vec<BorrowedFd> = self.clients.values().map(|c| c.stream.as_fd()).collect();
-            if poll::any_writable(&fds, left).is_err() {
+            let fds: Vec<(BorrowedFd, poll::Interest)> =
+                self.clients.values().map(|c| (c.stream.as_fd(), poll::Interest::Write)).collect();
+            if poll::ready(&fds, left).is_err() {
                 return;
             }
             self.clients.values_mut().for_each(Conn::flush);
@@ -140,17 +155,17 @@ impl Monitor {
         let mut events = Events::with_capacity(64);
         // Whoever asked for output before there was any gets it from its first byte.
         self.serve_waiting_clients(process)?;
-        let mut again = self.read_streams()?;
+        let mut again = self.read_streams();
         loop {
             self.serve_waiting_clients(process)?;
-            let timeout = match (again, self.stop_deadline) {
+            if !again {
+                self.log.flush();
+            }
+            let timeout = match (again, self.next_deadline()) {
                 (true, _) => Some(Duration::ZERO),
                 (false, Some(at)) => Some(at.saturating_duration_since(Instant::now())),
                 (false, None) => None,
             };
-            if !again {
-                self.write_log(true)?;
-            }
             match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.on("wait for", "events")?,
@@ -160,6 +175,7 @@ impl Monitor {
                 signal(process, Signal::KILL)?;
             }
             let mut ended = false;
+            again |= self.log.retry_at().is_some_and(|at| Instant::now() >= at);
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept(),
@@ -170,21 +186,21 @@ impl Monitor {
                 }
             }
             if again || ended {
-                again = self.read_streams()?;
+                again = self.read_streams();
             }
             if ended {
-                while self.read_streams()? {}
-                self.finish_log()?;
+                while self.move_output() {}
+                self.is_log_complete = self.log.finish();
                 return exit_of(process);
             }
         }
     }
 
-    /// Waits for `delay`, or until a client asks for a stop; says whether one did.
-    pub fn pause(&mut self, delay: Duration) -> Result<bool> {
+    /// Waits for `delay`, or until a client asks for something.
+    pub fn pause(&mut self, delay: Duration) -> Result<()> {
         let until = Instant::now() + delay;
         let mut events = Events::with_capacity(16);
-        while !self.stop_asked {
+        while self.asked.is_none() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -202,17 +218,18 @@ impl Monitor {
             }
             for client in self.clients.values_mut() {
                 while let Some(frame) = client.next() {
-                    self.stop_asked |= matches!(frame, Frame::Stop { .. });
+                    if let Frame::Stop { restart, .. } = frame {
+                        self.asked = Some(Asked::of(restart));
+                    }
                 }
             }
             self.drop_closed(None);
         }
-        Ok(self.stop_asked)
+        Ok(())
     }
 
     /// Begins to stop the container: its signal, and SIGKILL at the deadline.
     pub fn stop(&mut self, process: BorrowedFd, sig: Signal, seconds: Option<u32>) -> Result<()> {
-        self.stop_asked = true;
         signal(process, sig)?;
         let limit = seconds.map(|s| Duration::from_secs(u64::from(s)));
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
@@ -262,6 +279,9 @@ impl Monitor {
     fn serve_waiting_clients(&mut self, process: BorrowedFd) -> Result<()> {
         let tokens: Vec<usize> = self.clients.keys().copied().collect();
         for token in tokens {
+            if let Some(client) = self.clients.get(&token).filter(|c| c.has_caught_up()) {
+                self.attach(token, client.attached)?;
+            }
             while let Some(client) = self.clients.get_mut(&token) {
                 // Whoever feeds the container waits for it; nobody else does.
                 if client.attached.stdin && self.stdin_waiting.len() >= MAX_STDIN {
@@ -278,29 +298,34 @@ impl Monitor {
         Ok(())
     }
 
+    fn attach(&mut self, token: usize, attached: Attached) -> Result<()> {
+        // All that came before is in the log now: the client's part begins at its end.
+        self.log.flush();
+        let log = self.log.position()?;
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.attach(attached, log);
+        }
+        Ok(())
+    }
+
     fn handle(&mut self, token: usize, frame: Frame, process: BorrowedFd) -> Result<()> {
         match frame {
             Frame::Attach { stdin, stdout, stderr } => {
-                // All that came before is in the log now: the client's part begins at its end.
-                self.write_log(true)?;
-                let log = self.log.metadata().on("stat", "the container's log")?.len();
-                if let Some(client) = self.clients.get_mut(&token) {
-                    client.attached = Attached { stdin, stdout, stderr };
-                    client.send(&Frame::Attached { log });
-                }
+                self.attach(token, Attached { stdin, stdout, stderr })?;
             }
             Frame::Stdin(data) => {
                 self.stdin_waiting.extend(data);
                 self.write_stdin();
             }
-            Frame::StdinClose => self.close_stdin(),
+            Frame::StdinClose => self.stdin_left(),
             Frame::Resize { rows, columns } => {
                 if let Some(master) = self.pipes.stdin.as_ref().filter(|_| self.pipes.terminal) {
                     // A terminal that cannot be resized keeps its size.
                     let _ = crate::sys::tty::set_size(master.as_fd(), rows, columns);
                 }
             }
-            Frame::Stop { signal, seconds } => {
+            Frame::Stop { signal, seconds, restart } => {
+                self.asked = Some(Asked::of(restart));
                 let signal = Signal::from_number(i32::from(signal)).unwrap_or(Signal::TERM);
                 self.stop(process, signal, seconds)?;
             }
@@ -316,14 +341,15 @@ impl Monitor {
             stdin_gone |= client.is_over() && client.attached.stdin;
             !client.is_over()
         });
-        // Whoever fed it is gone: a program reading its stdin to the end must see the end.
         if stdin_gone && process.is_some() {
-            self.close_stdin();
+            self.stdin_left();
         }
     }
 
-    fn close_stdin(&mut self) {
-        if !self.pipes.terminal {
+    /// A client that fed the container feeds it no more. Where it was the only one to, a program
+    /// reading its stdin to the end must see the end.
+    fn stdin_left(&mut self) {
+        if self.pipes.stdin_once && !self.pipes.terminal {
             self.stdin_closing = true;
             self.write_stdin();
         }
@@ -350,8 +376,16 @@ impl Monitor {
         }
     }
 
-    /// Moves output into the log and to the clients; says whether there is more.
-    fn read_streams(&mut self) -> Result<bool> {
+    /// Moves output into the log and to the clients, if the log takes it; says whether there is
+    /// more.
+    fn read_streams(&mut self) -> bool {
+        if self.log.is_stuck() {
+            self.log.flush();
+        }
+        !self.log.is_stuck() && self.move_output()
+    }
+
+    fn move_output(&mut self) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(1 << 16, 0);
         let mut more = false;
@@ -369,7 +403,7 @@ impl Monitor {
                     // EIO: the last user of the terminal has closed it, for now.
                     Err(e) if e.raw_os_error() == Some(5) => break,
                     Ok(n) if n > 0 => {
-                        self.take_output(stream, &buffer[..n])?;
+                        self.take_output(stream, &buffer[..n]);
                         moved += n;
                         if moved >= TURN {
                             more = true;
@@ -383,14 +417,11 @@ impl Monitor {
         }
         // An idle monitor keeps no buffers.
         self.buffer = if more { buffer } else { Vec::new() };
-        Ok(more)
+        more
     }
 
-    fn take_output(&mut self, stream: Stream, bytes: &[u8]) -> Result<()> {
-        self.writer.push(stream, bytes, Timestamp::now(), &mut self.records);
-        if self.records.len() >= 1 << 16 {
-            self.write_log(false)?;
-        }
+    fn take_output(&mut self, stream: Stream, bytes: &[u8]) {
+        self.log.push(stream, bytes);
         if !self.clients.is_empty() {
             let frame = match stream {
                 Stream::Stdout => Frame::Stdout(bytes.to_vec()),
@@ -398,29 +429,10 @@ impl Monitor {
             };
             self.clients.values_mut().for_each(|client| client.output(stream, &frame));
         }
-        Ok(())
     }
 
-    /// Writes whole records; with `flush`, unfinished lines too.
-    fn write_log(&mut self, flush: bool) -> Result<()> {
-        if flush {
-            self.writer.flush(Timestamp::now(), &mut self.records);
-        }
-        if !self.records.is_empty() {
-            self.log.write_all(&self.records).on("write", "the container's log")?;
-            self.records.clear();
-            if flush {
-                self.records = Vec::new();
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_log(&mut self) -> Result<()> {
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            self.writer.finish(stream, Timestamp::now(), &mut self.records);
-        }
-        self.write_log(true)
+    fn next_deadline(&self) -> Option<Instant> {
+        [self.stop_deadline, self.log.retry_at()].into_iter().flatten().min()
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Config {
     pub tty: Option<Terminal>,
     /// Keep stdin open for attach (`-i`).
     pub open_stdin: bool,
+    /// It ends with the stdin of the first client (`run -i`, not `run -d -i`).
+    #[serde(default)]
+    pub stdin_once: bool,
     pub stop_signal: Signal,
     /// Seconds between the stop signal and SIGKILL.
     pub stop_timeout: u32,
@@ -123,6 +126,9 @@ impl Status {
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct State {
+    /// It ends with its container (`--rm`), and need not survive loss of power.
+    #[serde(default)]
+    pub ephemeral: bool,
     pub want: Want,
     pub status: Status,
     /// The container's PID 1, while it runs.
@@ -145,6 +151,7 @@ pub struct State {
 impl State {
     pub fn new(status: Status) -> State {
         State {
+            ephemeral: false,
             want: Want::Down,
             status,
             process: None,
@@ -157,6 +164,13 @@ impl State {
             backoff: 0,
             address: None,
         }
+    }
+
+    /// Whether what changed since `before` must survive loss of power: what the user wants, and
+    /// how a run ended. What runs does not survive it anyway.
+    pub fn must_last_since(&self, before: (Want, Status)) -> bool {
+        let (want, status) = before;
+        !self.ephemeral && (self.want != want || (self.status != status && !self.status.is_up()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Being attached to a container through its monitor.
 
 use super::Engine;
-use super::session::{self, End, Output, Peer};
+use super::session::{self, End, Forward, Output, Peer, Sink};
 use super::start::Started;
 use super::stop::COMING_OR_GOING;
 use crate::container::log::{Reader, Stream};
@@ -9,7 +9,6 @@ use crate::container::{Client, Dir, Frame};
 use crate::error::{OsContext, Result};
 use crate::sys::pidfd;
 use crate::sys::signal::SignalFd;
-use crate::types::Signal;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -35,7 +34,8 @@ impl Engine {
     ) -> Result<End> {
         let Started { id, client, attach, log } = started;
         let dir = Dir::new(&self.home, &id);
-        let mut peer = Attached { engine: self, client, dir, attach, log, start: 0, seen: [0; 2] };
+        let (start, seen, lagged) = (0, [0; 2], false);
+        let mut peer = Attached { engine: self, client, dir, attach, log, start, seen, lagged };
         session::run(&mut peer, standard, options, signals)
     }
 }
@@ -56,68 +56,51 @@ struct Attached<'a> {
     log: File,
     start: u64,
     seen: [u64; 2],
+    /// We missed some, being too slow or because the monitor died: what lies between is shown
+    /// from the log once it is known where the new attachment begins.
+    lagged: bool,
 }
 
-type Sink<'a> = dyn FnMut(Output, &[u8]) -> Result<()> + 'a;
-
 impl Attached<'_> {
-    fn send(&mut self, frame: &Frame) -> Result<()> {
-        // A monitor that is gone shows when we read.
-        let _ = self.client.send(frame);
+    /// Passes on what is queued. A monitor that is gone shows when we read.
+    fn send(&mut self, frame: &Frame) {
+        self.client.queue(frame);
+        let _ = self.client.flush();
+    }
+
+    /// Output comes from the log's offset `start` on.
+    fn attached(&mut self, start: u64, sink: &mut Sink) -> Result<()> {
+        if std::mem::take(&mut self.lagged) {
+            self.show_missed(start, sink)?;
+        }
+        self.start = start;
+        self.seen = [0; 2];
         Ok(())
     }
 
-    fn attached(&mut self, start: u64) {
-        self.start = start;
-        self.seen = [0; 2];
-    }
-
-    /// We missed some, being too slow or because the monitor died: attaches anew, and shows what
-    /// lies between from the log. The exit code where there is nothing to attach to any more.
-    fn catch_up(&mut self, sink: &mut Sink) -> Result<Option<i32>> {
-        let (end, code) = loop {
-            if let Some(attach) = self.attach.clone() {
-                self.send(&attach)?;
-            }
-            match self.next_attachment()? {
-                Some(answer) => break answer,
-                None => match self.reconnect()? {
-                    Some(code) => break (u64::MAX, Some(code)),
-                    None => continue,
-                },
-            }
-        };
-        self.show_missed(end, sink)?;
-        if code.is_none() {
-            self.attached(end);
+    fn ended(&mut self, code: i32, sink: &mut Sink) -> Result<Option<i32>> {
+        if self.lagged {
+            // The log is complete.
+            self.show_missed(u64::MAX, sink)?;
         }
-        Ok(code)
+        Ok(Some(code))
     }
 
-    /// Where the new attachment begins, or that the container ended; `None` where the monitor is
-    /// gone.
-    fn next_attachment(&mut self) -> Result<Option<(u64, Option<i32>)>> {
-        while let Ok(Some(frame)) = self.client.receive() {
-            match frame {
-                Frame::Attached { log } => return Ok(Some((log, None))),
-                // It ended meanwhile: the log is complete.
-                Frame::Exited { code, .. } => return Ok(Some((u64::MAX, Some(code)))),
-                _ => {}
-            }
-        }
-        Ok(None)
-    }
-
-    /// Finds the next monitor, which the sweep makes; the exit code where the container is down.
-    fn reconnect(&mut self) -> Result<Option<i32>> {
+    /// The monitor is gone: finds the next one, which the sweep makes; the exit code where the
+    /// container is down.
+    fn reconnect(&mut self, sink: &mut Sink) -> Result<Option<i32>> {
+        self.lagged = true;
         loop {
             self.engine.begin()?;
             let state = self.dir.state()?;
             if !state.status.is_up() {
-                return Ok(Some(state.exit_code));
+                return self.ended(state.exit_code, sink);
             }
             if let Ok(client) = Client::connect(&self.dir.socket()) {
                 self.client = client;
+                if let Some(attach) = self.attach.clone() {
+                    self.send(&attach);
+                }
                 return Ok(None);
             }
             std::thread::sleep(COMING_OR_GOING);
@@ -143,32 +126,43 @@ impl Attached<'_> {
 }
 
 impl Peer for Attached<'_> {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.client.as_fd()
+    fn sources(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.client.as_fd()]
     }
     fn has_pending(&self) -> bool {
         self.client.has_frame()
     }
     fn input(&mut self, data: &[u8]) -> Result<()> {
-        self.send(&Frame::Stdin(data.to_vec()))
-    }
-    fn input_ended(&mut self) -> Result<()> {
-        self.send(&Frame::StdinClose)
-    }
-    fn resize(&mut self, rows: u16, columns: u16) -> Result<()> {
-        self.send(&Frame::Resize { rows, columns })
-    }
-    fn signal(&mut self, signal: Signal) -> Result<()> {
-        if let Some(process) = self.dir.state()?.process.and_then(|process| process.open()) {
-            // A process that is gone needs none.
-            let _ = pidfd::send_signal(process.as_fd(), signal);
-        }
+        self.send(&Frame::Stdin(data.to_vec()));
         Ok(())
     }
-    fn receive(
-        &mut self,
-        sink: &mut dyn FnMut(Output, &[u8]) -> Result<()>,
-    ) -> Result<Option<i32>> {
+    fn input_ended(&mut self) -> Result<()> {
+        self.send(&Frame::StdinClose);
+        Ok(())
+    }
+    fn blocked(&self) -> Option<BorrowedFd<'_>> {
+        self.client.is_waiting().then(|| self.client.as_fd())
+    }
+    fn flush(&mut self) -> Result<()> {
+        // A monitor that is gone shows when we read.
+        let _ = self.client.flush();
+        Ok(())
+    }
+    fn resize(&mut self, rows: u16, columns: u16) -> Result<()> {
+        self.send(&Frame::Resize { rows, columns });
+        Ok(())
+    }
+    fn forward(&self) -> Result<Forward> {
+        let dir = self.dir.clone();
+        Ok(Box::new(move |signal| {
+            let process = dir.state().ok().and_then(|state| state.process?.open());
+            if let Some(process) = process {
+                // A process that is gone needs none.
+                let _ = pidfd::send_signal(process.as_fd(), signal);
+            }
+        }))
+    }
+    fn receive(&mut self, sink: &mut Sink) -> Result<Option<i32>> {
         let pending = self.client.has_frame();
         let gone = !pending && self.client.fill().on("hear from", "the monitor")? == 0;
         while let Some(frame) = self.client.buffered().on("hear from", "the monitor")? {
@@ -181,16 +175,12 @@ impl Peer for Attached<'_> {
                     self.seen[1] += data.len() as u64;
                     sink(Output::Stderr, &data)?;
                 }
-                Frame::Attached { log } => self.attached(log),
-                Frame::Exited { code, .. } => return Ok(Some(code)),
-                Frame::Lagged => {
-                    if let Some(code) = self.catch_up(sink)? {
-                        return Ok(Some(code));
-                    }
-                }
+                Frame::Attached { log } => self.attached(log, sink)?,
+                Frame::Lagged => self.lagged = true,
+                Frame::Exited { code, .. } => return self.ended(code, sink),
                 _ => {}
             }
         }
-        if gone { self.catch_up(sink) } else { Ok(None) }
+        if gone { self.reconnect(sink) } else { Ok(None) }
     }
 }

@@ -68,9 +68,14 @@ impl Engine {
             cpu_shares: options.cpu_shares,
             pids_limit: options.pids_limit,
         };
-        new.dir.create(&config, &settings, &State::new(Status::Creating))?;
+        let ephemeral = config.auto_remove;
+        let state = State { ephemeral, ..State::new(Status::Creating) };
+        new.dir.create(&config, &settings, &state)?;
         self.name(new, settings, wanted.is_some(), random)?;
         self.prepare_mounts(&config)?;
+        if !ephemeral {
+            new.dir.sync_entry()?;
+        }
         new.dir.update_state(|state| state.status = Status::Created)
     }
 
@@ -156,6 +161,7 @@ fn merge(options: &Options, image: &Image, id: &ContainerId) -> Result<Config> {
         hostname: options.hostname.clone().unwrap_or_else(|| id.short().to_string()),
         tty: options.tty,
         open_stdin: options.open_stdin,
+        stdin_once: options.stdin_once,
         stop_signal,
         stop_timeout: options.stop_timeout.or(timeout).unwrap_or(DEFAULT_STOP_TIMEOUT),
         mounts: mounts(options, &run.volumes.keys().cloned().collect())?,

@@ -36,6 +36,7 @@ pub use start::Started;
 use crate::container::dir::lock_offset;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Store;
+use crate::oci::CapSet;
 use crate::oci::cgroup::Cgroups;
 use crate::sys::atomic::{self, Durability};
 use crate::sys::exec::{self as exec_call, Environment};
@@ -118,6 +119,13 @@ impl Engine {
         let mut all = self.troubles.take();
         all.dedup_by_key(|error| error.to_string());
         all
+    }
+
+    /// What a program may do: Docker's default set, or all; but nothing that we may not.
+    fn capabilities(&self, privileged: bool) -> Result<CapSet> {
+        let ours = crate::sys::process::permitted_capabilities().on("capget", "")?;
+        let set = if privileged { CapSet::ALL } else { CapSet::DEFAULT };
+        Ok(CapSet(set.0 & ours))
     }
 
     /// The host's control groups, looked for once: a host does not change them under a process.

@@ -128,7 +128,7 @@ impl Engine {
 }
 
 /// An error of the monitor's, with its words and its exit code.
-fn failure(code: u8, text: String, hint: String) -> Error {
+pub(super) fn failure(code: u8, text: String, hint: String) -> Error {
     let error = Error::Reported { code, text };
     if hint.is_empty() { error } else { error.hint(hint) }
 }

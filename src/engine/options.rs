@@ -33,6 +33,8 @@ pub struct Options {
     pub network: Network,
     pub tty: Option<Terminal>,
     pub open_stdin: bool,
+    /// It ends with the first client's.
+    pub stdin_once: bool,
     pub auto_remove: bool,
     pub privileged: bool,
     pub stop_signal: Option<Signal>,
@@ -75,6 +77,7 @@ impl Options {
             network: Network::Bridge,
             tty: None,
             open_stdin: false,
+            stdin_once: false,
             auto_remove: false,
             privileged: false,
             stop_signal: None,

@@ -4,10 +4,11 @@
 //! devices and their cgroup rules, the seccomp profile.
 
 use super::user::Account;
-use crate::container::{Config, Dir, Network, Settings};
+use crate::container::{Config, Dir, Network, Settings, Terminal};
 use crate::oci::cgroup::{self, Cpu, DeviceRule, Memory, Pids, Resources};
 use crate::oci::spec::{
     Capabilities, ConsoleSize, Device, Linux, Mount, Namespace, NamespaceKind, Process, Root, Spec,
+    User,
 };
 use crate::oci::{CapSet, seccomp};
 
@@ -21,6 +22,7 @@ pub struct Given<'a> {
     /// Host paths of the configured mounts, in their order.
     pub sources: &'a [String],
     pub account: Account,
+    pub capabilities: CapSet,
     /// The host's devices, for a privileged container.
     pub devices: Vec<Device>,
 }
@@ -39,7 +41,6 @@ pub fn root_mount(config: &Config, dir: &Dir, layers: &[String]) -> Mount {
 }
 
 pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) -> Spec {
-    let caps = if config.privileged { CapSet::ALL } else { CapSet::DEFAULT };
     let mut mounts = vec![root_mount(config, dir, given.layers)];
     mounts.extend(system_mounts(config));
     mounts.extend(own_files(dir));
@@ -55,22 +56,10 @@ pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) ->
     Spec {
         oci_version: "1.2.0".into(),
         process: Process {
-            terminal: config.tty.is_some(),
-            console_size: config.tty.map(|t| ConsoleSize { height: t.rows, width: t.columns }),
             args: config.entrypoint.iter().chain(&config.command).cloned().collect(),
             env: environment(config, &given.account.home),
-            user: given.account.user,
             cwd: config.working_dir.clone(),
-            capabilities: Some(Capabilities {
-                bounding: caps,
-                effective: caps,
-                permitted: caps,
-                inheritable: CapSet(0),
-                ambient: CapSet(0),
-            }),
-            rlimits: Vec::new(),
-            no_new_privileges: false,
-            oom_score_adj: None,
+            ..process(given.account.user, config.tty, given.capabilities)
         },
         root: Root { path: dir.mountpoint().display().to_string(), readonly: false },
         hostname: config.hostname.clone(),
@@ -81,11 +70,33 @@ pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) ->
             namespaces: namespaces(config.network),
             cgroups_path: cgroup_path(dir),
             resources: Some(resources(config, settings)),
-            seccomp: (!config.privileged).then(|| seccomp::default_profile(caps.0)),
+            seccomp: (!config.privileged).then(|| seccomp::default_profile(CapSet::DEFAULT.0)),
             devices: given.devices,
             masked_paths,
             readonly_paths,
         },
+    }
+}
+
+/// What a container's program and what `exec` adds have in common.
+pub fn process(user: User, tty: Option<Terminal>, caps: CapSet) -> Process {
+    Process {
+        terminal: tty.is_some(),
+        console_size: tty.map(|t| ConsoleSize { height: t.rows, width: t.columns }),
+        args: Vec::new(),
+        env: Vec::new(),
+        cwd: String::new(),
+        user,
+        capabilities: Some(Capabilities {
+            bounding: caps,
+            effective: caps,
+            permitted: caps,
+            inheritable: CapSet(0),
+            ambient: CapSet(0),
+        }),
+        rlimits: Vec::new(),
+        no_new_privileges: false,
+        oom_score_adj: Some(0),
     }
 }
 

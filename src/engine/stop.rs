@@ -1,11 +1,24 @@
 //! `stop` and `restart`: the stop signal, a time of grace, SIGKILL. The monitor keeps the time, so
 //! that a stop goes on when whoever asked for it dies.
 
-use super::Engine;
-use crate::container::{Client, Dir, Frame, Live, Want};
-use crate::error::Result;
+use super::{Engine, monitor};
+use crate::container::{Client, Dir, Frame, Live, Status, Want};
+use crate::error::{Error, Result};
 use crate::types::Signal;
 use std::time::Duration;
+
+/// What is asked of a container's monitor: to stop it, and with `Want::Up` to start it again.
+struct Order {
+    want: Want,
+    signal: Signal,
+    seconds: Option<u32>,
+}
+
+enum Given {
+    WasDown,
+    /// The run has ended, or the next has begun.
+    Done,
+}
 
 impl Engine {
     /// Stops a container, and returns when it is down and recorded. One that is down already is
@@ -17,24 +30,45 @@ impl Engine {
         self.stop_dir(&dir, config.stop_signal, seconds.or(Some(config.stop_timeout)))
     }
 
+    /// Stops a container and starts it again; both are its monitor's work, so that it comes up
+    /// again even where we die, and one with `--rm` is not removed in between.
     pub fn restart(&self, name: &str, seconds: Option<u32>) -> Result<()> {
-        self.stop(name, seconds)?;
-        self.start(name)
+        self.begin()?;
+        let dir = self.find(name)?;
+        let config = dir.config()?;
+        let order = Order {
+            want: Want::Up,
+            signal: config.stop_signal,
+            seconds: seconds.or(Some(config.stop_timeout)),
+        };
+        match self.give(&dir, order)? {
+            Given::WasDown => self.start(name),
+            Given::Done => self.wait_until_up(&dir),
+        }
     }
 
-    /// Goes on until the container is down, whoever dies in between: a monitor that is gone is
-    /// made anew, and asked again.
     pub(super) fn stop_dir(&self, dir: &Dir, signal: Signal, seconds: Option<u32>) -> Result<()> {
-        let number = u8::try_from(signal.number()).unwrap_or(15);
+        self.give(dir, Order { want: Want::Down, signal, seconds }).map(drop)
+    }
+
+    /// Goes on until the run has ended, whoever dies in between: a monitor that is gone is made
+    /// anew, and asked again.
+    fn give(&self, dir: &Dir, order: Order) -> Result<Given> {
+        let Order { want, signal, seconds } = order;
+        let signal = u8::try_from(signal.number()).unwrap_or(15);
+        let restart = want == Want::Up;
         loop {
             let up = dir.update_state(|state| {
-                state.want = Want::Down;
+                if state.status.is_up() {
+                    state.want = want;
+                }
                 state.status.is_up()
             });
             match up {
                 Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(error) if error.is_not_found() => return Ok(()),
+                Ok(false) => return Ok(Given::WasDown),
+                // Removed meanwhile.
+                Err(error) if error.is_not_found() && !restart => return Ok(Given::WasDown),
                 Err(error) => return Err(error),
             }
             let Ok(mut client) = Client::connect(&dir.socket()) else {
@@ -42,13 +76,50 @@ impl Engine {
                 std::thread::sleep(COMING_OR_GOING);
                 continue;
             };
-            let asked = client.send(&Frame::Stop { signal: number, seconds });
+            let asked = client.send(&Frame::Stop { signal, seconds, restart });
             // A monitor that dies, or is just ending, hangs up.
             while asked.is_ok()
                 && let Ok(Some(frame)) = client.receive()
             {
-                if let Frame::Exited { again: false, .. } = frame {
-                    return Ok(());
+                match frame {
+                    Frame::Exited { again, .. } if again == restart => return Ok(Given::Done),
+                    // It waited for its next start, and begins it now.
+                    Frame::Started | Frame::Failed { .. } if restart => return Ok(Given::Done),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Waits for a container that its monitor is starting again.
+    fn wait_until_up(&self, dir: &Dir) -> Result<()> {
+        loop {
+            let state = match dir.state() {
+                // Up, down, and removed already.
+                Err(error) if error.is_not_found() => return Ok(()),
+                state => state?,
+            };
+            match state.status {
+                Status::Running => return Ok(()),
+                status if status.is_up() => {}
+                _ if state.error.is_empty() => return Ok(()),
+                _ => return Err(Error::Conflict(state.error)),
+            }
+            let Ok(mut client) = Client::connect(&dir.socket()) else {
+                self.begin()?;
+                std::thread::sleep(COMING_OR_GOING);
+                continue;
+            };
+            if dir.state().is_ok_and(|state| state.status == Status::Running) {
+                return Ok(());
+            }
+            while let Ok(Some(frame)) = client.receive() {
+                match frame {
+                    Frame::Started => return Ok(()),
+                    Frame::Failed { code, text, hint } => {
+                        return Err(monitor::failure(code, text, hint));
+                    }
+                    _ => {}
                 }
             }
         }

@@ -10,9 +10,11 @@
 
 use super::monitor::{CLIENT_FD, LIVE_FD};
 use super::spec::{self, Given};
-use super::sweep::UNKNOWN_EXIT;
+use super::sweep::{Ran, UNKNOWN_EXIT};
 use super::{Engine, Mode, devices, user};
-use crate::container::{Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want};
+use crate::container::{
+    Asked, Client, Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want,
+};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::oci::cgroup::Cgroup;
 use crate::oci::create::{self, Create, Root, Running, Stdio};
@@ -51,8 +53,14 @@ impl Engine {
             Mode::Restart | Mode::Adopt => None,
         };
         let config = dir.config()?;
-        self.lay_run_dir(&dir, &config, mode)?;
-        let mut monitor = Monitor::new(&dir, client)?;
+        let listening = self.lay_run_dir(&dir, &config, mode).and_then(|()| Monitor::new(&dir));
+        let mut monitor = match listening {
+            Ok(monitor) => monitor,
+            Err(error) => return self.fail_unheard(&dir, &config, live, client, mode, error),
+        };
+        if let Some(client) = client {
+            monitor.welcome(client)?;
+        }
         if mode == Mode::Restart && self.pause(&dir, &mut monitor)? {
             self.clear(&dir)?;
             let state = dir.update_state(|state| {
@@ -93,6 +101,28 @@ impl Engine {
         self.end(&dir, &config, live, monitor, code, up.cgroup)
     }
 
+    /// There is no socket to be reached by: tells the one who started us, if anybody did.
+    fn fail_unheard(
+        &self,
+        dir: &Dir,
+        config: &Config,
+        live: Live,
+        client: Option<OwnedFd>,
+        mode: Mode,
+        error: Error,
+    ) -> Result<()> {
+        if mode == Mode::Adopt {
+            // It lives: the next to look tries again.
+            return Err(error);
+        }
+        let failed = self.record_failure(dir, config, live, &error);
+        if let Some(client) = client {
+            // Where the client is gone there is nobody to tell.
+            let _ = Client::new(client).and_then(|mut client| client.send(&failure(&error)));
+        }
+        failed.and(Err(error))
+    }
+
     /// Records the end, clears up, tells the clients, and goes on by the policy.
     fn end(
         &self,
@@ -104,7 +134,12 @@ impl Engine {
         cgroup: Option<Cgroup>,
     ) -> Result<()> {
         let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed());
-        let again = self.record_end(dir, code, true, oom_killed)?;
+        let restart = monitor.asked == Some(Asked::Restart);
+        let again = self.record_end(dir, code, Ran { oom_killed, restart, ..Ran::default() })?;
+        if !monitor.is_log_complete {
+            let error = "the end of its log is lost: the disk is full".to_string();
+            dir.update_state(|state| state.error = error)?;
+        }
         if again.is_some() {
             // What cannot be cleared now is cleared before the next start.
             let _ = self.clear(dir);
@@ -134,27 +169,30 @@ impl Engine {
         monitor: Monitor,
         error: Error,
     ) -> Result<()> {
-        let code = error.exit_code();
+        let recorded = self.record_failure(dir, config, live, &error);
+        monitor.farewell(&failure(&error), None);
+        recorded
+    }
+
+    fn record_failure(&self, dir: &Dir, config: &Config, live: Live, error: &Error) -> Result<()> {
         dir.update_state(|state| {
             state.status = Status::Exited;
             state.want = Want::Down;
-            state.exit_code = i32::from(code);
+            state.exit_code = i32::from(error.exit_code());
             state.error = error.to_string();
             state.process = None;
             state.finished = Timestamp::now();
         })?;
-        let finished = self.finish(dir, config, live);
-        let hint = error.hints().join("; ");
-        monitor.farewell(&Frame::Failed { code, text: error.to_string(), hint }, None);
-        finished
+        self.finish(dir, config, live)
     }
 
     /// Waits out the back-off. Says whether a stop was asked for.
     fn pause(&self, dir: &Dir, monitor: &mut Monitor) -> Result<bool> {
         let state = dir.state()?;
-        Ok(state.want == Want::Down
-            || monitor.pause(Duration::from_millis(state.backoff))?
-            || dir.state()?.want == Want::Down)
+        if state.want == Want::Up {
+            monitor.pause(Duration::from_millis(state.backoff))?;
+        }
+        Ok(monitor.asked.take() == Some(Asked::Stop) || dir.state()?.want == Want::Down)
     }
 
     fn lay_run_dir(&self, dir: &Dir, config: &Config, mode: Mode) -> Result<()> {
@@ -193,6 +231,7 @@ impl Engine {
             layers: &layers,
             sources: &config.mounts.iter().map(|m| text(self.mount_source(m))).collect::<Vec<_>>(),
             account,
+            capabilities: self.capabilities(config.privileged)?,
             devices: if config.privileged { devices::of_host()? } else { Vec::new() },
         };
         let spec = spec::compose(config, &settings, dir, given);
@@ -259,6 +298,12 @@ impl Engine {
     }
 }
 
+/// Why a container did not come up, for who asked for it.
+fn failure(error: &Error) -> Frame {
+    let hint = error.hints().join("; ");
+    Frame::Failed { code: error.exit_code(), text: error.to_string(), hint }
+}
+
 /// A container's standard descriptors, both ends.
 struct Channels {
     /// `None` with a terminal, which the container makes itself.
@@ -269,7 +314,8 @@ struct Channels {
 impl Channels {
     fn open(dir: &Dir, config: &Config, uid: u32) -> Result<Channels> {
         if config.tty.is_some() {
-            return Ok(Channels { inside: None, outside: Pipes::default() });
+            let outside = Pipes { stdin_once: config.stdin_once, ..Pipes::default() };
+            return Ok(Channels { inside: None, outside });
         }
         // With both ends open in the container, no death of a reader reaches it.
         let output = |stream: &str| -> Result<OwnedFd> {
@@ -308,7 +354,7 @@ impl Channels {
         };
         fd::set_nonblocking(master.as_fd(), true).on("prepare", "the terminal")?;
         let stdin = master.try_clone().on("dup", "the terminal")?;
-        Ok(Pipes { stdin: Some(stdin), stdout: Some(master), stderr: None, terminal: true })
+        Ok(Pipes { stdin: Some(stdin), stdout: Some(master), terminal: true, ..self.outside })
     }
 }
 
@@ -326,5 +372,6 @@ fn outside_fifos(dir: &Dir, config: &Config) -> Result<Pipes> {
         stdout: reader("stdout")?,
         stderr: reader("stderr")?,
         terminal: false,
+        stdin_once: config.stdin_once,
     })
 }

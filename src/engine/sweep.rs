@@ -15,6 +15,16 @@ use std::time::Duration;
 /// The exit code of a container whose end nobody saw: as if by SIGKILL.
 pub(super) const UNKNOWN_EXIT: i32 = 137;
 
+/// What is known of a run that ended.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Ran {
+    /// It had not come up.
+    pub never: bool,
+    pub oom_killed: bool,
+    /// The user asked for it to be started again.
+    pub restart: bool,
+}
+
 impl Engine {
     /// Goes through the entries that nobody holds. Tries them all, and says what could not be
     /// repaired.
@@ -65,7 +75,8 @@ impl Engine {
         // One that waited for its next start has its last code still.
         let waited = state.status == Status::Restarting;
         let code = if waited { state.exit_code } else { UNKNOWN_EXIT };
-        let ended = self.record_end(dir, code, state.status == Status::Running, false)?;
+        let ran = Ran { never: state.status != Status::Running, ..Ran::default() };
+        let ended = self.record_end(dir, code, ran)?;
         match ended {
             Some(_) => self.spawn_monitor(dir, live, Mode::Restart, None),
             None if dir.config()?.auto_remove => self.discard(dir, live),
@@ -80,27 +91,24 @@ impl Engine {
 
     /// Writes down that the container ended; the delay before its next start, where its policy
     /// wants one.
-    pub(super) fn record_end(
-        &self,
-        dir: &Dir,
-        code: i32,
-        ran: bool,
-        oom_killed: bool,
-    ) -> Result<Option<Duration>> {
+    pub(super) fn record_end(&self, dir: &Dir, code: i32, ran: Ran) -> Result<Option<Duration>> {
         let policy = dir.settings()?.restart;
         dir.update_state(|state| {
             let now = Timestamp::now();
             let lived = u64::try_from(now.0 - state.started.0).unwrap_or_default();
-            let lived = if ran { Duration::from_nanos(lived) } else { Duration::ZERO };
-            let again = restart::after_exit(policy, state, code, lived);
+            let lived = if ran.never { Duration::ZERO } else { Duration::from_nanos(lived) };
+            let again = match ran.restart {
+                true => Some(Duration::ZERO),
+                false => restart::after_exit(policy, state, code, lived),
+            };
             state.exit_code = code;
-            state.oom_killed = oom_killed;
+            state.oom_killed = ran.oom_killed;
             state.process = None;
             state.finished = now;
             match again {
                 Some(delay) => {
                     state.status = Status::Restarting;
-                    state.restarts += 1;
+                    state.restarts = if ran.restart { 0 } else { state.restarts + 1 };
                     state.backoff = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 }
                 None => {

@@ -56,6 +56,12 @@ impl Root {
             value("lowerdir").unwrap_or_default().split(':').rev().map(Path::new).collect();
         let upper = value("upperdir").map(Path::new).zip(value("workdir").map(Path::new));
         let volatile = overlay.options.iter().any(|o| o == "volatile");
+        if let Some((_, work)) = upper.filter(|_| volatile) {
+            // The mark of an earlier mount, for which the kernel refuses another: after a loss of
+            // power the layer could be torn. Whoever asks for `volatile` again has seen to that.
+            let mark = work.join("work/incompat");
+            fs::remove_tree(&mark).on("remove", &mark)?;
+        }
         let tree = mount::Overlay { lower: &lower, upper, volatile }.mount().map_err(|e| {
             let error = Error::os("mount the container's overlay", "", e);
             match error.errno() {

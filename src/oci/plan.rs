@@ -61,12 +61,7 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
     if spec.linux.namespaces.iter().any(|n| n.kind == NamespaceKind::Cgroup && n.path.is_none()) {
         plan.push(Step::Unshare(namespace::CGROUP));
     }
-    if let Some(score) = spec.process.oom_score_adj {
-        plan.push(Step::WriteFile {
-            path: c"/proc/self/oom_score_adj".to_owned(),
-            data: score.to_string().into_bytes(),
-        });
-    }
+    own_nothing_of_the_caller(&mut plan, &spec.process);
     plan.push(Step::PrivateMounts);
     plan.push(Step::AttachRoot { tree: inputs.root, at: text("root.path", &spec.root.path)? });
     for mount in spec.mounts.iter().filter(|m| m.destination != "/") {
@@ -107,6 +102,14 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
     };
     run_process(&mut plan, &spec.process, filter, inputs.stdio, false)?;
     Ok(plan)
+}
+
+/// What would come along unseen from whoever started us.
+pub fn own_nothing_of_the_caller(plan: &mut Plan, process: &Process) {
+    if let Some(score) = process.oom_score_adj {
+        plan.push(Step::OomScore(score.to_string().into_bytes()));
+    }
+    plan.push(Step::NewKeyring);
 }
 
 /// The steps that put the child into a cgroup.

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// What of a replacement survives.
@@ -40,6 +40,18 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<
     Ok(())
 }
 
+/// Overwrites what `path` holds, in place and by one write(2); the rest of a longer content becomes
+/// spaces. For a full disk: it needs no block that the file has not got.
+///
+/// A reader that takes no lock may see a mixture, and a loss of power may leave one.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut content = bytes.to_vec();
+    content.resize(bytes.len().max(len), b' ');
+    file.write_all_at(&content, 0)
+}
+
 fn write(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
@@ -68,6 +80,10 @@ mod tests {
             replace(&dir.join("state"), text.as_bytes(), Durability::PowerLoss).unwrap();
             assert_eq!(fs::read_to_string(dir.join("state")).unwrap(), text);
         }
+        overwrite(&dir.join("state"), b"1").unwrap();
+        assert_eq!(fs::read_to_string(dir.join("state")).unwrap(), "1  ");
+        overwrite(&dir.join("state"), b"three").unwrap();
+        assert_eq!(fs::read_to_string(dir.join("state")).unwrap(), "three");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         assert!(replace(&dir.join("none/state"), b"", Durability::Crash).is_err());
         assert!(is_leftover(std::ffi::OsStr::new(".state.new")));

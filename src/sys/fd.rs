@@ -73,6 +73,11 @@ pub fn send(socket: BorrowedFd, data: &[u8]) -> io::Result<usize> {
     Ok(raw::send(socket, data, libc::MSG_NOSIGNAL)?)
 }
 
+/// As `send`, and `WouldBlock` where the socket takes nothing now, whatever its own mode.
+pub fn try_send(socket: BorrowedFd, data: &[u8]) -> io::Result<usize> {
+    Ok(raw::send(socket, data, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)?)
+}
+
 /// Receives a descriptor sent with one byte; `None` where the sender closed instead.
 pub fn receive_fd(socket: BorrowedFd) -> io::Result<Option<OwnedFd>> {
     Ok(raw::receive_fd(socket)?)

@@ -14,6 +14,16 @@ pub fn set_undumpable() -> io::Result<()> {
     Ok(raw::prctl(libc::PR_SET_DUMPABLE, 0, 0)?)
 }
 
+/// The capabilities this process may use, a bit each (capget(2)).
+pub fn permitted_capabilities() -> io::Result<u64> {
+    let header = [raw::CAPABILITY_VERSION, 0];
+    let mut data = [[0u32; 3]; 2];
+    // SAFETY: version 3 takes a header of two words and fills two structs of three.
+    raw::check(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })?;
+    let [[_, low, _], [_, high, _]] = data;
+    Ok(u64::from(high) << 32 | u64::from(low))
+}
+
 pub fn set_umask(mode: u32) {
     // SAFETY: cannot fail, touches no memory.
     unsafe { libc::umask(mode) };

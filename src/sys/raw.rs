@@ -285,6 +285,9 @@ pub fn mount_setattr(tree: BorrowedFd, set: u64, recursive: bool) -> Result<(), 
 
 // --- processes
 
+/// _LINUX_CAPABILITY_VERSION_3: sets of 64 bits (capget(2)).
+pub const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
 /// prctl(2), with an option whose arguments are integers.
 pub fn prctl(option: libc::c_int, first: u64, second: u64) -> Result<(), Errno> {
     // SAFETY: integers only.

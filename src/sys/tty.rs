@@ -43,6 +43,6 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         // SAFETY: the saved settings of this very terminal; there is no cure if it is gone.
-        unsafe { libc::tcsetattr(self.fd.as_raw_fd(), libc::TCSADRAIN, &raw const self.before) };
+        unsafe { libc::tcsetattr(self.fd.as_raw_fd(), libc::TCSANOW, &raw const self.before) };
     }
 }

@@ -24,6 +24,8 @@ pub struct Run<'t> {
     args: Vec<OsString>,
     stdin: Vec<u8>,
     env: Vec<(String, String)>,
+    /// A shell script around the command, which is its `"$@"`.
+    script: Option<String>,
     code: i32,
     stdout: Expected,
     stderr: Expected,
@@ -49,6 +51,7 @@ impl<'t> Run<'t> {
             args: all,
             stdin: Vec::new(),
             env: Vec::new(),
+            script: None,
             code: 0,
             stdout: Expected::Anything,
             stderr: Expected::Is(Vec::new()),
@@ -97,6 +100,12 @@ impl<'t> Run<'t> {
 
     pub fn any_stderr(mut self) -> Self {
         self.stderr = Expected::Anything;
+        self
+    }
+
+    /// Has a shell start it, by `exec "$@"` somewhere in the script.
+    pub fn by(mut self, script: &str) -> Self {
+        self.script = Some(script.into());
         self
     }
 
@@ -154,16 +163,17 @@ impl<'t> Run<'t> {
     fn start(&self, io: Io) -> Running {
         let program =
             std::env::var_os("CORACLE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_coracle").into());
-        let mut command = match io {
-            Io::Pipes => Command::new(program),
+        let mut words = Vec::new();
+        if let Io::Terminal { .. } = io {
             // Makes its stdin the controlling terminal of a new session.
-            Io::Terminal { .. } => {
-                let mut setsid = Command::new("setsid");
-                setsid.arg("--ctty").arg(program);
-                setsid
-            }
-        };
-        command.args(&self.args).env_clear();
+            words.extend(["setsid", "--ctty"].map(OsString::from));
+        }
+        if let Some(script) = &self.script {
+            words.extend(["sh", "-c", script, "sh"].map(OsString::from));
+        }
+        words.push(program);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(&self.args).env_clear();
         for name in ["PATH", "RUST_BACKTRACE"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }

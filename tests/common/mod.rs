@@ -34,6 +34,9 @@ use std::time::{Duration, Instant};
 /// Longer than anything takes, also on a slow machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
+/// The disk of a test: small enough to be filled.
+const DISK: &str = "mode=755,size=256m";
+
 /// `test!()` is a `Test` with an empty store, `test!(busybox)` one that holds that image. Where the
 /// machine lacks something, the test is skipped with a word; with `MUST_WORK=1` it fails.
 #[macro_export]
@@ -147,6 +150,39 @@ impl Test {
         }
     }
 
+    /// Waits until a file is at least so large.
+    #[track_caller]
+    pub fn wait_for_size(&self, path: &Path, size: u64) {
+        let began = Instant::now();
+        while fs::metadata(path).map_or(0, |meta| meta.len()) < size {
+            assert!(began.elapsed() < LIMIT, "{} does not grow to {size}", path.display());
+            std::thread::yield_now();
+        }
+    }
+
+    /// The directory of a container's records.
+    pub fn records(&self, name: &str) -> PathBuf {
+        let id = self.inspect(name)["Id"].as_str().expect("an id").to_string();
+        self.root().join("containers").join(id)
+    }
+
+    /// The directory of a container's socket and FIFOs.
+    pub fn run_dir(&self, name: &str) -> PathBuf {
+        let id = self.inspect(name)["Id"].as_str().expect("an id").to_string();
+        let home = coracle::types::Home::new(&self.root()).expect("an absolute root");
+        home.run.join("c").join(id)
+    }
+
+    /// Leaves no room on the disk of the state root, until the file that is returned goes.
+    pub fn fill_disk(&self) -> FullDisk {
+        let path = self.path("fill");
+        let mut file = File::create(&path).expect("make a file");
+        for size in [1 << 20, 4096] {
+            while std::io::Write::write(&mut file, &vec![0; size]).is_ok() {}
+        }
+        FullDisk(path)
+    }
+
     /// Follows the container's log until a line holds `text`; gives that line.
     pub fn wait_for_log(&self, name: &str, text: &str) -> String {
         self.coracle(["logs", "-f", name]).spawn().line_with(text)
@@ -175,6 +211,15 @@ impl Test {
     /// The host's mounts as the engine's callers see them.
     pub fn mounts(&self) -> String {
         guard::mounts()
+    }
+}
+
+/// Takes all the room there is, until dropped.
+pub struct FullDisk(PathBuf);
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).expect("make room");
     }
 }
 
@@ -211,7 +256,7 @@ fn enter_namespaces(base: &Path) -> nix::Result<()> {
     let none: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    mount(Some("test"), base, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;
+    mount(Some("test"), base, Some("tmpfs"), MsFlags::empty(), Some(DISK))?;
     mount(Some("test"), "/run/coracle", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;
     // Most hosts share their mounts; here a mount that escapes a container becomes visible.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SHARED, none)

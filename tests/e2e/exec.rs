@@ -2,6 +2,7 @@
 
 use crate::common::Test;
 use crate::test;
+use coracle::types::Signal;
 
 fn sleeper(t: &Test) {
     t.coracle(["run", "-d", "--name", "c", "-e", "A=1", "-w", "/var", "busybox", "sleep", "1000"])
@@ -92,4 +93,108 @@ fn it_leaves_no_process_when_its_caller_is_killed() {
     exec.line_with("x");
     drop(exec); // kills it; its end of the pipe closes, and cat ends
     t.coracle(["exec", "c", "sh", "-c", "while pidof cat >/dev/null; do :; done"]).ok();
+}
+
+#[test]
+fn a_stopped_caller_does_not_hold_up_the_containers_end() {
+    let t = test!(busybox);
+    sleeper(&t);
+    let mut exec = t.coracle(["exec", "c", "sh", "-c", "echo ready; sleep 1000"]).spawn();
+    exec.line_with("ready");
+    exec.signal(Signal::STOP);
+    t.coracle(["stop", "-t", "0", "c"]).ok();
+    assert_eq!(t.status("c"), "exited");
+    t.coracle(["rm", "c"]).ok();
+    exec.signal(Signal::CONT);
+    assert_eq!(exec.wait(), 137);
+}
+
+#[test]
+fn no_file_of_the_callers_reaches_the_program() {
+    let t = test!(busybox);
+    sleeper(&t);
+    let file = t.path("file");
+    std::fs::write(&file, "read only\n").expect("write a file");
+    let redirect = format!("exec \"$@\" <{0} 3<{0}", file.display());
+    let script = "cat; for n in 0 1 2; do readlink /proc/$$/fd/$n | cut -d: -f1; done; ls /proc/self/fd | wc -l";
+    // 0, 1, 2, and the directory that ls reads.
+    t.coracle(["exec", "-i", "c", "sh", "-c", script])
+        .by(&redirect)
+        .stdout("read only\npipe\npipe\npipe\n4\n")
+        .ok();
+    // They are the program's own, whoever it is.
+    t.coracle([
+        "exec",
+        "-u",
+        "app",
+        "c",
+        "sh",
+        "-c",
+        "echo out >/dev/stdout; echo err >/dev/stderr",
+    ])
+    .stdout("out\n")
+    .stderr("err\n")
+    .ok();
+}
+
+#[test]
+fn a_terminal_is_refused_where_the_caller_has_none() {
+    let t = test!(busybox);
+    sleeper(&t);
+    t.coracle(["exec", "-it", "c", "true"]).code(1).stderr_has("not a terminal").ok();
+}
+
+#[test]
+fn neither_direction_waits_for_the_other() {
+    let t = test!(busybox);
+    sleeper(&t);
+    let script = "head -c 3000000 /dev/zero; echo done >&2";
+    let unread = vec![b'x'; 1 << 21];
+    let verbs = [vec!["exec", "-i", "c"], vec!["run", "--rm", "-i", "busybox"]];
+    for verb in verbs {
+        let out = t
+            .coracle(verb.into_iter().chain(["sh", "-c", script]))
+            .stdin(unread.clone())
+            .stderr("done\n")
+            .ok();
+        assert_eq!(out.stdout.len(), 3_000_000);
+    }
+}
+
+#[test]
+fn what_a_background_process_keeps_open_is_not_waited_for() {
+    let t = test!(busybox);
+    sleeper(&t);
+    t.coracle(["exec", "c", "sh", "-c", "echo first; sleep 1000 & exit 3"])
+        .stdout("first\n")
+        .code(3)
+        .ok();
+}
+
+#[test]
+fn signals_are_forwarded_and_nothing_outlives_a_caller_that_is_killed() {
+    let t = test!(busybox);
+    sleeper(&t);
+    let script =
+        "trap 'echo caught; exit 6' TERM; echo ready; while :; do sleep 1000 & wait $!; done";
+    let mut exec = t.coracle(["exec", "c", "sh", "-c", script]).spawn();
+    exec.line_with("ready");
+    exec.signal(Signal::TERM);
+    exec.line_with("caught");
+    assert_eq!(exec.wait(), 6);
+
+    let mut exec = t.coracle(["exec", "c", "sh", "-c", "echo $$; exec sleep 2000"]).spawn();
+    let pid = exec.line_with("");
+    drop(exec); // kills it
+    t.coracle(["exec", "c", "sh", "-c", &format!("while test -e /proc/{pid}; do :; done")]).ok();
+}
+
+#[test]
+fn keys_and_oom_score_of_the_caller_stay_with_it() {
+    let t = test!(busybox);
+    sleeper(&t);
+    let script = "echo 500 >/proc/self/oom_score_adj && exec \"$@\"";
+    let look = ["cat", "/proc/self/oom_score_adj"];
+    t.coracle(["exec", "c"].into_iter().chain(look)).by(script).stdout("0\n").ok();
+    t.coracle(["run", "--rm", "busybox"].into_iter().chain(look)).by(script).stdout("0\n").ok();
 }

@@ -117,3 +117,14 @@ fn signals_are_as_a_program_expects_them() {
         t.says(["run", "--rm", "busybox", "grep", "-E", "Sig(Blk|Ign):", "/proc/self/status"]);
     assert_eq!(signals, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000");
 }
+
+#[test]
+fn a_privileged_container_may_do_what_we_may_and_sees_the_hosts_devices() {
+    let t = test!(busybox);
+    let ours = std::fs::read_to_string("/proc/thread-self/status").expect("our own status");
+    let ours = ours.lines().find(|l| l.starts_with("CapPrm:")).expect("our capabilities");
+    let program =
+        "grep CapPrm /proc/self/status; grep Seccomp: /proc/self/status; ls /dev/null /dev/kmsg";
+    let out = t.says(["run", "--rm", "--privileged", "busybox", "sh", "-c", program]);
+    assert_eq!(out, format!("{ours}\nSeccomp:\t0\n/dev/kmsg\n/dev/null"));
+}

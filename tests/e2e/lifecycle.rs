@@ -117,6 +117,40 @@ fn restart_stops_and_starts() {
 }
 
 #[test]
+fn a_container_with_rm_survives_its_restart_and_only_that() {
+    let t = test!(busybox);
+    t.coracle([
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        "c",
+        "busybox",
+        "sh",
+        "-c",
+        "echo up; exec sleep 1000",
+    ])
+    .ok();
+    let old = t.pid("c");
+    t.coracle(["restart", "-t", "0", "c"]).stdout("c\n").ok();
+    assert_ne!(t.pid("c"), old);
+    t.wait_for_logs("c", "up", 2);
+    t.coracle(["stop", "-t", "0", "c"]).ok();
+    assert!(t.containers().is_empty());
+}
+
+#[test]
+fn a_restart_tells_what_keeps_the_container_from_coming_up() {
+    let t = test!(busybox);
+    let dir = t.dir("data");
+    let volume = format!("{}:/data", dir.display());
+    t.coracle(["run", "-d", "--name", "c", "-v", &volume, "busybox", "sleep", "1000"]).ok();
+    std::fs::remove_dir(&dir).expect("remove the volume's directory");
+    t.coracle(["restart", "-t", "0", "c"]).code(1).stderr_has("data").ok();
+    assert_eq!(t.status("c"), "exited");
+}
+
+#[test]
 fn rm_refuses_the_running_and_f_does_not() {
     let t = test!(busybox);
     t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();

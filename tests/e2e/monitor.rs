@@ -94,3 +94,60 @@ fn the_monitor_shows_which_container_it_serves() {
     let line = fs::read(format!("/proc/{}/cmdline", t.monitor("c"))).expect("it lives");
     assert!(String::from_utf8_lossy(&line).contains(&id[..12]));
 }
+
+#[test]
+fn on_a_full_disk_the_container_waits_and_nothing_is_lost() {
+    let t = test!(busybox);
+    let script = "mkfifo /go; echo ready; cat /go; head -c 2000000 /dev/zero | tr '\\0' x; echo; echo end; exit 3";
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.wait_for_log("c", "ready");
+    let disk = t.fill_disk();
+    t.coracle(["exec", "c", "sh", "-c", "echo >/go"]).ok();
+    // The first thing that a full disk keeps from the log is the container's next line.
+    let blocked = "until grep -q pipe_write /proc/[0-9]*/wchan 2>/dev/null; do :; done";
+    t.coracle(["exec", "c", "sh", "-c", blocked]).ok();
+    // The disk being full, everything goes on but writing.
+    t.coracle(["ps"]).stdout_has("c").ok();
+    drop(disk);
+    t.coracle(["wait", "c"]).stdout("3\n").ok();
+    let log = t.coracle(["logs", "c"]).ok().stdout;
+    assert_eq!(log.len(), "ready\n".len() + 1 + 2_000_000 + "\nend\n".len());
+}
+
+#[test]
+fn on_a_full_disk_a_container_is_stopped_recorded_and_removed() {
+    let t = test!(busybox);
+    t.coracle([
+        "run",
+        "-d",
+        "--name",
+        "c",
+        "busybox",
+        "sh",
+        "-c",
+        "trap 'exit 9' TERM; echo ready; while :; do sleep 1000 & wait $!; done",
+    ])
+    .ok();
+    t.wait_for_log("c", "ready");
+    let _disk = t.fill_disk();
+    t.coracle(["stop", "c"]).ok();
+    let state = t.inspect("c")["State"].clone();
+    assert_eq!((state["Status"].as_str(), state["ExitCode"].as_i64()), (Some("exited"), Some(9)));
+    t.coracle(["rm", "c"]).ok();
+    assert!(t.containers().is_empty());
+}
+
+#[test]
+fn what_fails_before_the_monitor_can_be_reached_is_told() {
+    let t = test!(busybox);
+    t.coracle(["create", "--name", "c", "busybox", "true"]).ok();
+    let run = t.run_dir("c");
+    fs::create_dir_all(run.parent().expect("a parent")).expect("make the run directory");
+    fs::write(&run, "in the way").expect("write a file");
+    t.coracle(["start", "c"]).code(1).stderr_has(&run.display().to_string()).ok();
+    let state = t.inspect("c")["State"].clone();
+    assert_eq!(state["Status"], "exited");
+    assert!(state["Error"].as_str().is_some_and(|e| e.contains("remove")), "{state}");
+    fs::remove_file(&run).expect("remove it");
+    t.coracle(["start", "-a", "c"]).ok();
+}

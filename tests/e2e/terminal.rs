@@ -3,8 +3,11 @@
 use crate::common::Test;
 use crate::common::command::Running;
 use crate::test;
+use coracle::types::Signal;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::time::Duration;
+
+const COOKED: LocalFlags = LocalFlags::ICANON.union(LocalFlags::ECHO);
 
 /// A shell on a terminal, at its prompt.
 fn shell(t: &Test, options: &[&str]) -> Running {
@@ -37,12 +40,11 @@ fn with_t_the_program_has_a_terminal_of_the_callers_size() {
 #[test]
 fn the_callers_terminal_is_raw_meanwhile_and_as_before_afterwards() {
     let t = test!(busybox);
-    let cooked = LocalFlags::ICANON | LocalFlags::ECHO;
     let mut run = shell(&t, &["--rm"]);
-    assert!(!flags(&run).intersects(cooked));
+    assert!(!flags(&run).intersects(COOKED));
     run.write("exit 6\n");
     assert_eq!(run.wait(), 6);
-    assert!(flags(&run).contains(cooked));
+    assert!(flags(&run).contains(COOKED));
 }
 
 fn flags(run: &Running) -> LocalFlags {
@@ -117,4 +119,46 @@ fn a_terminal_that_hangs_up_ends_the_client_and_not_the_container() {
     assert_eq!(t.status("c"), "running");
     let attach = attach(&t);
     assert!(!attach.ends_within(Duration::from_millis(10)));
+}
+
+#[test]
+fn a_client_that_is_asked_to_end_leaves_the_terminal_as_it_was() {
+    let t = test!(busybox);
+    let mut run = shell(&t, &["--name", "c"]);
+    run.signal(Signal::TERM);
+    assert_eq!(run.wait(), 143);
+    assert!(flags(&run).contains(COOKED));
+    assert_eq!(t.status("c"), "running");
+}
+
+#[test]
+fn signals_pass_a_client_whose_output_is_blocked() {
+    let t = test!(busybox);
+    let fifo = t.path("fifo");
+    // It is open, so writing does not fail; nobody reads.
+    let script = format!("mkfifo {0}; exec 3<>{0}; exec \"$@\" >{0}", fifo.display());
+    let program = "trap 'exit 7' TERM; yes & wait";
+    t.coracle(["create", "--name", "c", "busybox", "sh", "-c", program]).ok();
+    let run = t.coracle(["start", "-a", "c"]).by(&script).spawn();
+    // More than the pipe and the sockets hold.
+    t.wait_for_status("c", "running");
+    t.wait_for_size(&t.records("c").join("log"), 4 << 20);
+    run.signal(Signal::TERM);
+    t.wait_for_status("c", "exited");
+    assert_eq!(t.inspect("c")["State"]["ExitCode"], 7);
+}
+
+#[test]
+fn stdin_stays_open_where_nobody_was_attached_at_the_start() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "-i", "--name", "c", "busybox", "cat"]).ok();
+    assert_eq!(t.inspect("c")["Config"]["StdinOnce"], false);
+    for word in ["one", "two"] {
+        let mut attach = t.coracle(["attach", "c"]).spawn();
+        attach.write(format!("{word}\n"));
+        attach.line_with(word);
+        // It goes, its stdin closed.
+        drop(attach);
+    }
+    assert_eq!(t.status("c"), "running");
 }

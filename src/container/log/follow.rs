@@ -3,7 +3,7 @@
 use super::reader::{Piece, Query, Reader};
 use crate::error::{OsContext, Result};
 use crate::sys::inotify::Inotify;
-use crate::sys::poll;
+use crate::sys::poll::{self, Interest};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,8 @@ impl Follower {
 
     /// Sleeps until the log has grown since it was last waited for, or `other` is readable.
     pub fn wait(&self, other: BorrowedFd) -> Result<()> {
-        poll::any_readable(&[self.changes.as_fd(), other]).on("poll", &self.path)?;
+        let fds = [(self.changes.as_fd(), Interest::Read), (other, Interest::Read)];
+        poll::ready(&fds, None).on("poll", &self.path)?;
         self.changes.drain().on("read inotify of", &self.path)?;
         Ok(())
     }
@@ -38,7 +39,8 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Stream, Writer};
+    use super::super::Stream;
+    use super::super::writer::Writer;
     use super::*;
     use crate::types::Timestamp;
     use std::io::Write;

@@ -18,6 +18,7 @@
 //!
 //! A crash may leave a last line without its newline; `repair_tail` ends it, readers skip it.
 
+mod appender;
 mod base64;
 mod decode;
 mod encode;
@@ -25,9 +26,10 @@ mod follow;
 mod reader;
 mod writer;
 
+pub use appender::Appender;
 pub use follow::Follower;
 pub use reader::{Piece, Query, Reader};
-pub use writer::{Writer, repair_tail};
+pub use writer::repair_tail;
 
 /// The most bytes of a line that one record holds, its newline not counted.
 pub const LIMIT: usize = 16 * 1024;

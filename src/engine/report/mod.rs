@@ -121,6 +121,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
             hostname: "box".to_string(),
             tty: None,
             open_stdin: false,
+            stdin_once: false,
             stop_signal: Signal::TERM,
             stop_timeout: 10,
             mounts: Vec::new(),

@@ -2,8 +2,7 @@
 
 use super::Walk;
 use crate::sys::raw::{self, Errno, check};
-use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
 /// Where a descriptor of the new program comes from.
 #[derive(Debug, Clone, Copy)]
@@ -19,10 +18,6 @@ pub fn write(fd: BorrowedFd, data: &[u8]) -> Result<(), Errno> {
         true => Ok(()),
         false => Err(Errno(libc::EIO)),
     }
-}
-
-pub fn write_file(path: &CStr, data: &[u8]) -> Result<(), Errno> {
-    write(raw::open(path, libc::O_WRONLY)?.as_fd(), data)
 }
 
 /// Closes a descriptor of the parent's; nothing in this copy of it uses it any more.

@@ -59,6 +59,8 @@ pub enum Step<'fd> {
     },
     AmbientSet(u64),
     NoNewPrivileges,
+    /// A new, empty session keyring (keyctl(2)): the caller's keys are not the program's.
+    NewKeyring,
     Seccomp(Vec<libc::sock_filter>),
     /// All dispositions to their default, then this mask (bit n-1 for signal n).
     DefaultSignals {
@@ -66,10 +68,9 @@ pub enum Step<'fd> {
     },
     /// These signals (bit n-1 for signal n) are ignored, over the exec too.
     IgnoreSignals(u64),
-    WriteFile {
-        path: CString,
-        data: Vec<u8>,
-    },
+    /// How ready the kernel is to kill the process when memory is short: -1000 to 1000, as text.
+    /// Where we may not lower it, it stays.
+    OomScore(Vec<u8>),
     WriteFd {
         fd: BorrowedFd<'fd>,
         data: Vec<u8>,
@@ -77,6 +78,10 @@ pub enum Step<'fd> {
     /// Forks, and goes on in the child: a process whose parent ends at once belongs to the first
     /// process of its pid namespace.
     LeaveParent,
+    /// Forks, and goes on in the child, whose pidfd goes over this socket. The parent stays until
+    /// the child has ended, reaps it, and ends with its exit code: where the child is in another
+    /// pid namespace, that one can end whatever *its* parent is doing.
+    StandBetween(BorrowedFd<'fd>),
     /// Closes the child's copy of a descriptor of the parent's: its other end must be able to see
     /// the parent's death.
     Close(BorrowedFd<'fd>),
@@ -172,9 +177,10 @@ impl Step<'_> {
             Step::Seccomp(_) => "install the seccomp filter".into(),
             Step::DefaultSignals { .. } => "reset signals".into(),
             Step::IgnoreSignals(_) => "ignore signals".into(),
-            Step::WriteFile { path, .. } => format!("write {}", text(path)),
+            Step::OomScore(_) => "set oom_score_adj".into(),
+            Step::NewKeyring => "make a session keyring".into(),
             Step::WriteFd { .. } => "join the cgroup".into(),
-            Step::LeaveParent => "fork".into(),
+            Step::LeaveParent | Step::StandBetween(_) => "fork".into(),
             Step::Close(_) => "close a descriptor".into(),
             Step::Await(_) => "wait for the parent".into(),
             Step::Report => "report".into(),
@@ -230,9 +236,11 @@ impl Step<'_> {
             Step::Seccomp(program) => credentials::seccomp(program)?,
             Step::DefaultSignals { mask } => process::default_signals(*mask)?,
             Step::IgnoreSignals(set) => process::ignore_signals(*set)?,
-            Step::WriteFile { path, data } => descriptors::write_file(path, data)?,
+            Step::OomScore(score) => process::set_oom_score(score)?,
+            Step::NewKeyring => credentials::new_keyring()?,
             Step::WriteFd { fd, data } => descriptors::write(*fd, data)?,
             Step::LeaveParent => process::leave_parent()?,
+            Step::StandBetween(socket) => process::stand_between(*socket)?,
             Step::Close(fd) => descriptors::close(*fd)?,
             Step::Await(fd) => descriptors::await_byte(*fd)?,
             // `child` sends the frame.

@@ -2,6 +2,7 @@
 
 use crate::sys::raw::{self, Errno, check};
 use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 pub fn new_session() -> Result<(), Errno> {
     // SAFETY: no memory is passed.
@@ -40,15 +41,60 @@ pub fn limit(resource: i32, soft: u64, hard: u64) -> Result<(), Errno> {
 
 /// The parent ends; its child goes on.
 pub fn leave_parent() -> Result<(), Errno> {
-    let (stack, none) = (0u64, 0u64);
-    let flags = libc::SIGCHLD as u64;
-    // SAFETY: as in `child::spawn`; the raw call runs no handlers.
-    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, stack, none, none, none) })?;
-    if pid > 0 {
-        // SAFETY: _exit never returns.
-        unsafe { libc::_exit(0) };
+    match fork(None)? {
+        0 => Ok(()),
+        _ => exit(0),
     }
-    Ok(())
+}
+
+/// The child goes on; its parent waits for it, and ends as it did.
+pub fn stand_between(socket: BorrowedFd) -> Result<(), Errno> {
+    let mut pidfd = -1;
+    let child = fork(Some(&mut pidfd))?;
+    if child == 0 {
+        return Ok(());
+    }
+    // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that is ours.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    // Whoever should have it, and does not, is gone.
+    let _ = raw::send_fd(socket, pidfd.as_fd());
+    // Nobody is to wait for our copies of what the child has.
+    // SAFETY: integers only; nothing below uses a descriptor.
+    unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
+    std::mem::forget(pidfd);
+    let mut status = 0;
+    // SAFETY: a live integer.
+    let _ = raw::retry(|| check(unsafe { libc::waitpid(child, &raw mut status, 0) }));
+    match libc::WIFEXITED(status) {
+        true => exit(libc::WEXITSTATUS(status)),
+        false => exit(128 + libc::WTERMSIG(status)),
+    }
+}
+
+/// 0 in the child; else its pid, and its pidfd where asked for.
+fn fork(pidfd: Option<&mut libc::c_int>) -> Result<libc::pid_t, Errno> {
+    let (stack, none) = (0u64, 0u64);
+    let kind = if pidfd.is_some() { libc::CLONE_PIDFD } else { 0 };
+    let flags = (libc::SIGCHLD | kind) as u64;
+    let at = pidfd.map_or(std::ptr::null_mut(), std::ptr::from_mut);
+    // SAFETY: as in `child::spawn`; the raw call runs no handlers, and stores the pidfd where its
+    // third argument points.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, stack, at, none, none) })?;
+    Ok(pid as libc::pid_t)
+}
+
+fn exit(code: libc::c_int) -> ! {
+    // SAFETY: _exit never returns and runs no handlers of the parent's copy.
+    unsafe { libc::_exit(code) }
+}
+
+pub fn set_oom_score(score: &[u8]) -> Result<(), Errno> {
+    let file = raw::open(c"/proc/self/oom_score_adj", libc::O_WRONLY)?;
+    match raw::write(file.as_fd(), score) {
+        // Lowering it takes CAP_SYS_RESOURCE.
+        Err(Errno(libc::EACCES)) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 pub fn default_signals(mask: u64) -> Result<(), Errno> {

@@ -1,0 +1,174 @@
+//! `exec`: another program in a running container. In the foreground its bytes pass through whoever
+//! asked; with `detach` it is left to the container.
+//!
+//! It enters the container's namespaces by its first process's pidfd, its cgroup, and gets the
+//! container's capabilities and seccomp filter. Two processes come of it:
+//!
+//! ```text
+//! coracle exec -- one that stands between -- the program
+//! ```
+//!
+//! The one between is in no namespace of the container's. It reaps the program at once: a pid
+//! namespace ends only when all of its processes have been reaped, and must not wait for us, who
+//! may be stopped (ctrl-z). It dies with us, and the program with it.
+//!
+//! No file of ours reaches the program, which could open it again by /proc/self/fd, and for
+//! writing where we may only read: it has pipes, or a terminal of the container's.
+
+mod program;
+
+use super::session::{self, End, Standard};
+use super::{Engine, spec, user};
+use crate::container::{Config, Dir, Network, Terminal};
+use crate::error::{Error, OsContext, Result};
+use crate::oci::spec::Process;
+use crate::oci::{CapSet, create, plan, seccomp};
+use crate::sys::child::Plan;
+use crate::sys::signal::{self, SignalFd};
+use crate::sys::step::{Missing, Step};
+use crate::sys::{fd, namespace, pidfd, process};
+use crate::types::Signal;
+use program::{Ends, Program};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct ExecOptions {
+    pub command: Vec<String>,
+    pub env: Vec<String>,
+    pub working_dir: Option<String>,
+    pub user: Option<String>,
+    pub tty: Option<Terminal>,
+    pub stdin: bool,
+    pub detach: bool,
+    pub privileged: bool,
+}
+
+impl Engine {
+    /// Runs a program in a container until its end, or a signal's to us; with `detach` only until
+    /// it is executed.
+    pub fn exec(
+        &self,
+        name: &str,
+        options: &ExecOptions,
+        standard: Standard,
+        signals: &SignalFd,
+    ) -> Result<End> {
+        self.seal()?;
+        self.begin()?;
+        let dir = self.find(name)?;
+        let container = self.process(&dir, name)?;
+        // Nobody inside may look into us while we are half in (CVE-2019-5736).
+        process::set_undumpable().on("prctl", "")?;
+        let mut program = match start(self, &dir, container.as_fd(), options) {
+            // ENOMEM: nothing is born any more into a pid namespace that ends.
+            Err(error) if error.errno() == Some(12) && has_ended(container.as_fd()) => {
+                return Err(Error::Conflict(format!("container {name} has ended")));
+            }
+            program => program?,
+        };
+        if options.detach {
+            return program.reap().map(End::Exited);
+        }
+        let session = session::Options {
+            stdin: options.stdin,
+            tty: options.tty.is_some(),
+            sig_proxy: options.tty.is_none(),
+            detach_keys: None,
+        };
+        session::run(&mut program, standard, session, signals)
+    }
+}
+
+fn has_ended(container: BorrowedFd) -> bool {
+    pidfd::wait_ended(container, Some(Duration::ZERO)).unwrap_or(false)
+}
+
+fn start(
+    engine: &Engine,
+    dir: &Dir,
+    container: BorrowedFd,
+    options: &ExecOptions,
+) -> Result<Program> {
+    let config = dir.config()?;
+    let privileged = options.privileged || config.privileged;
+    let process = process_of(dir, &config, options, engine.capabilities(privileged)?)?;
+    let filter = match privileged {
+        true => None,
+        false => Some(seccomp::compile(&seccomp::default_profile(CapSet::DEFAULT.0))?),
+    };
+    let cgroup = engine.cgroups()?.open(&spec::cgroup_path(dir))?.join_files()?;
+    let ends = Ends::open(options, process.user.uid)?;
+    // The program's pidfd and its terminal come to us by these.
+    let (from_between, between) = fd::socket_pair().on("socketpair", "")?;
+    let (from_inside, inside) = fd::socket_pair().on("socketpair", "")?;
+
+    let mut plan = Plan::new();
+    plan.push(Step::ParentDeathSignal(Signal::KILL));
+    plan.push(Step::NewSession);
+    plan.push(Step::DefaultSignals { mask: signal::ALL });
+    plan.push(Step::SetNamespace { fd: container, kinds: namespace::PID });
+    plan.push(Step::StandBetween(between.as_fd()));
+    plan.push(Step::NewSession);
+    plan.push(Step::DefaultSignals { mask: 0 });
+    plan::own_nothing_of_the_caller(&mut plan, &process);
+    plan::join_cgroup(&mut plan, &cgroup);
+    let mut kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::CGROUP;
+    if config.network != Network::Host {
+        kinds |= namespace::NETWORK;
+    }
+    plan.push(Step::SetNamespace { fd: container, kinds });
+    plan.push(Step::OpenRoot);
+    if let Some(Terminal { rows, columns }) = ends.terminal() {
+        let socket = inside.as_fd();
+        plan.push(Step::Terminal { socket, rows, columns, console: false });
+    }
+    if options.working_dir.is_some() {
+        plan.push(Step::MakeDirs(plan::target(&process.cwd, Missing::MakeDir)?));
+    }
+    if options.detach {
+        plan.push(Step::LeaveParent);
+    }
+    plan::run_process(&mut plan, &process, filter, ends.inside(), !options.detach)?;
+
+    let (child, report) = create::clone(&plan, 0)?;
+    let steps = create::describe(&plan);
+    drop(plan);
+    drop((between, inside));
+    let terminal = match ends.terminal() {
+        Some(_) => fd::receive_fd(from_inside.as_fd()).on("receive", "the terminal")?,
+        None => None,
+    };
+    let pidfd = fd::receive_fd(from_between.as_fd()).on("receive", "the program's pidfd")?;
+    let name = options.command.first().map(String::as_str).unwrap_or_default();
+    let outcome = create::outcome(report.as_fd(), &steps, name);
+    let program = Program::new(child.pidfd, pidfd, ends, terminal)?;
+    if let Err(error) = outcome {
+        program.reap()?;
+        return Err(error);
+    }
+    Ok(program)
+}
+
+fn process_of(dir: &Dir, config: &Config, options: &ExecOptions, caps: CapSet) -> Result<Process> {
+    let text = options.user.as_ref().unwrap_or(&config.user);
+    let pid = dir.state()?.process.map(|process| process.pid);
+    let root = pid.map(|pid| format!("/proc/{pid}/root")).unwrap_or_default();
+    let root = File::open(&root).on("open", &root)?;
+    let read = |path: &str| create::read_in_root(root.as_fd(), path);
+    let account = user::look_up(text, &read("etc/passwd"), &read("etc/group"))?;
+    let mut env = spec::environment(&Config { tty: options.tty, ..config.clone() }, &account.home);
+    for var in &options.env {
+        let key = var.split('=').next().unwrap_or_default();
+        env.retain(|e| e.split('=').next() != Some(key));
+        env.push(var.clone());
+    }
+    let cwd = options.working_dir.clone().unwrap_or_else(|| config.working_dir.clone());
+    Ok(Process {
+        args: options.command.clone(),
+        env,
+        cwd,
+        ..spec::process(account.user, options.tty, caps)
+    })
+}

@@ -1,0 +1,197 @@
+//! A terminal session: bytes between the caller's standard descriptors and a program in a
+//! container, until either ends. Serves `run`, `attach`, `start -a` (through a monitor) and `exec`
+//! (straight).
+//!
+//! While it lasts, our terminal is raw (with `-t`), its size is passed on, signals are forwarded
+//! to the program or end the session, and ctrl-p ctrl-q detaches. Neither side's slowness keeps
+//! the other direction, or a signal, waiting: what the program does not read yet waits in the
+//! peer, and our own blocked output serves signals (`outbox`).
+
+mod keys;
+mod outbox;
+mod signals;
+
+pub use signals::{Forward, catch};
+
+use crate::container::Terminal;
+use crate::error::{OsContext, Result};
+use crate::sys::poll::{self, Interest};
+use crate::sys::signal::SignalFd;
+use crate::sys::{fd, tty};
+use crate::types::Signal;
+use keys::DetachKeys;
+use signals::Signals;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// The other side. Nothing here blocks, but for `receive` while its sink does.
+pub trait Peer {
+    /// Readable when something has come.
+    fn sources(&self) -> Vec<BorrowedFd<'_>>;
+    /// Something has come already, and was read together with what came before it.
+    fn has_pending(&self) -> bool {
+        false
+    }
+    /// Takes what has come; the exit code at the end.
+    fn receive(&mut self, sink: &mut Sink) -> Result<Option<i32>>;
+    /// Takes input, to be passed on as the other side takes it.
+    fn input(&mut self, data: &[u8]) -> Result<()>;
+    fn input_ended(&mut self) -> Result<()>;
+    /// Writable when more of the input that waits can go; `None` where none waits.
+    fn blocked(&self) -> Option<BorrowedFd<'_>>;
+    /// Passes on what waits, as far as it goes.
+    fn flush(&mut self) -> Result<()>;
+    fn resize(&mut self, rows: u16, columns: u16) -> Result<()>;
+    fn forward(&self) -> Result<Forward>;
+}
+
+/// Where a peer puts the program's output.
+pub type Sink<'a> = dyn FnMut(Output, &[u8]) -> Result<()> + 'a;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    Stdout,
+    Stderr,
+}
+
+/// The caller's own standard descriptors.
+#[derive(Clone, Copy, Debug)]
+pub struct Standard<'a> {
+    pub input: BorrowedFd<'a>,
+    pub output: BorrowedFd<'a>,
+    pub error: BorrowedFd<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Pass our stdin on.
+    pub stdin: bool,
+    /// The program has a terminal.
+    pub tty: bool,
+    /// Signals are for the program; else they end the session.
+    pub sig_proxy: bool,
+    /// ctrl-p ctrl-q, or whatever was chosen, leaves the container running.
+    pub detach_keys: Option<[u8; 2]>,
+}
+
+impl Options {
+    pub const DETACH_KEYS: [u8; 2] = [16, 17];
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    Exited(i32),
+    Detached,
+    /// A signal asked us, not the program, to end.
+    Signalled(Signal),
+}
+
+/// The signals that are forwarded: what people and scripts send to a foreground program.
+const FORWARDED: [Signal; 7] = [
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TERM,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::CONT,
+];
+
+/// How large the terminal is, if it is one.
+pub fn terminal_size(fd: BorrowedFd) -> Option<Terminal> {
+    let (rows, columns) = tty::size(fd).ok()?;
+    Some(Terminal { rows, columns })
+}
+
+/// Runs the session. The terminal is put back as it was, whatever happens.
+pub fn run(
+    peer: &mut dyn Peer,
+    standard: Standard,
+    options: Options,
+    source: &SignalFd,
+) -> Result<End> {
+    let stdin = standard.input;
+    let is_terminal = options.tty && fd::is_terminal(stdin);
+    let _raw = match is_terminal && options.stdin {
+        true => Some(tty::Raw::enter(stdin).on("prepare", "the terminal")?),
+        false => None,
+    };
+    let mut input = options.stdin.then_some(stdin);
+    let mut keys = DetachKeys::new(options.detach_keys.filter(|_| options.tty));
+    let forward = if options.sig_proxy { Some(peer.forward()?) } else { None };
+    let mut signals = Signals::new(source, forward);
+    loop {
+        if let Some(signal) = signals.ended_by {
+            return Ok(End::Signalled(signal));
+        }
+        if std::mem::take(&mut signals.resized)
+            && is_terminal
+            && let Ok((rows, columns)) = tty::size(stdin)
+        {
+            peer.resize(rows, columns)?;
+        }
+        let ready = wait(peer, &signals, input)?;
+        if ready.signals {
+            signals.receive()?;
+        }
+        if ready.peer {
+            let code = peer
+                .receive(&mut |output, data| outbox::write(standard, output, data, &mut signals))?;
+            if let Some(code) = code {
+                return Ok(End::Exited(code));
+            }
+        }
+        if ready.blocked {
+            peer.flush()?;
+        }
+        if ready.input {
+            let mut data = [0; 16384];
+            match fd::read(stdin, &mut data) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(n) if n > 0 => {
+                    let (pass, detach) = keys.filter(&data[..n]);
+                    peer.input(&pass)?;
+                    if detach {
+                        return Ok(End::Detached);
+                    }
+                }
+                // The end, or a terminal that hung up.
+                _ => {
+                    input = None;
+                    peer.input_ended()?;
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Ready {
+    signals: bool,
+    peer: bool,
+    /// The peer can pass on more of our input.
+    blocked: bool,
+    input: bool,
+}
+
+fn wait(peer: &dyn Peer, signals: &Signals, input: Option<BorrowedFd>) -> Result<Ready> {
+    let has_pending = peer.has_pending();
+    let mut fds = vec![(signals.fd(), Interest::Read)];
+    fds.extend(peer.sources().into_iter().map(|fd| (fd, Interest::Read)));
+    let sources = 1..fds.len();
+    let blocked = peer.blocked();
+    // We read on only when what we had is gone.
+    match blocked {
+        Some(fd) => fds.push((fd, Interest::Write)),
+        None => fds.extend(input.map(|fd| (fd, Interest::Read))),
+    }
+    let ready = poll::ready(&fds, has_pending.then_some(Duration::ZERO)).on("poll", "")?;
+    let last = ready.get(sources.end) == Some(&true);
+    Ok(Ready {
+        signals: ready.first() == Some(&true),
+        peer: has_pending || ready.get(sources).is_some_and(|ready| ready.contains(&true)),
+        blocked: blocked.is_some() && last,
+        input: blocked.is_none() && last,
+    })
+}
