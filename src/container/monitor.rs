@@ -196,8 +196,9 @@ impl Monitor {
         }
     }
 
-    /// Waits for `delay`, or until a client asks for something.
-    pub fn pause(&mut self, delay: Duration) -> Result<()> {
+    /// Waits for `delay`, or until a client asks for something. Who asks for a restart is told that
+    /// the last run has ended, with `code`.
+    pub fn pause(&mut self, delay: Duration, code: i32) -> Result<()> {
         let until = Instant::now() + delay;
         let mut events = Events::with_capacity(16);
         while self.asked.is_none() {
@@ -220,6 +221,9 @@ impl Monitor {
                 while let Some(frame) = client.next() {
                     if let Frame::Stop { restart, .. } = frame {
                         self.asked = Some(Asked::of(restart));
+                        if restart {
+                            client.send(&Frame::Exited { code, again: true });
+                        }
                     }
                 }
             }

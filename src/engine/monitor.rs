@@ -120,6 +120,8 @@ impl Engine {
                 }
                 Some(_) => {}
                 None => {
+                    // How far it came is for the sweep to find out.
+                    self.begin()?;
                     return Err(Error::Conflict("the monitor died while starting".into()));
                 }
             }

@@ -23,11 +23,8 @@ impl Engine {
         let live = self
             .down(&dir)?
             .ok_or_else(|| Error::Conflict(format!("container {name} was started meanwhile")))?;
-        // Its own monitor may have removed it meanwhile.
-        match dir.exists() {
-            true => self.discard(&dir, live),
-            false => live.finish(),
-        }
+        // Its own monitor may have removed it meanwhile, or have died on the way.
+        self.discard(&dir, live)
     }
 
     /// Removes all of a container. It is marked first: whoever finds the mark goes on.

@@ -4,7 +4,7 @@
 use super::{Engine, monitor};
 use crate::container::{Client, Dir, Frame, Live, Status, Want};
 use crate::error::{Error, Result};
-use crate::types::Signal;
+use crate::types::{Signal, Timestamp};
 use std::time::Duration;
 
 /// What is asked of a container's monitor: to stop it, and with `Want::Up` to start it again.
@@ -16,7 +16,6 @@ struct Order {
 
 enum Given {
     WasDown,
-    /// The run has ended, or the next has begun.
     Done,
 }
 
@@ -36,19 +35,28 @@ impl Engine {
         self.begin()?;
         let dir = self.find(name)?;
         let config = dir.config()?;
+        let before = dir.state()?.started;
         let order = Order {
             want: Want::Up,
             signal: config.stop_signal,
             seconds: seconds.or(Some(config.stop_timeout)),
         };
         match self.give(&dir, order)? {
-            Given::WasDown => self.start(name),
-            Given::Done => self.wait_until_up(&dir),
+            Given::Done if self.came_up(&dir, before)? => Ok(()),
+            _ => self.start(name),
         }
     }
 
+    /// Returns when the container is down, recorded, and with `--rm` gone.
     pub(super) fn stop_dir(&self, dir: &Dir, signal: Signal, seconds: Option<u32>) -> Result<()> {
-        self.give(dir, Order { want: Want::Down, signal, seconds }).map(drop)
+        if let Given::Done = self.give(dir, Order { want: Want::Down, signal, seconds })? {
+            return Ok(());
+        }
+        // It was down already, but its monitor may not be done with it, or have died over it.
+        match dir.state() {
+            Ok(state) if state.status == Status::Created || !state.ephemeral => Ok(()),
+            _ => self.repair(dir, dir.wait_live()?),
+        }
     }
 
     /// Goes on until the run has ended, whoever dies in between: a monitor that is gone is made
@@ -81,28 +89,29 @@ impl Engine {
             while asked.is_ok()
                 && let Ok(Some(frame)) = client.receive()
             {
-                match frame {
-                    Frame::Exited { again, .. } if again == restart => return Ok(Given::Done),
-                    // It waited for its next start, and begins it now.
-                    Frame::Started | Frame::Failed { .. } if restart => return Ok(Given::Done),
-                    _ => {}
+                if let Frame::Exited { again, .. } = frame
+                    && again == restart
+                {
+                    return Ok(Given::Done);
                 }
             }
         }
     }
 
-    /// Waits for a container that its monitor is starting again.
-    fn wait_until_up(&self, dir: &Dir) -> Result<()> {
+    /// Waits for a container that its monitor is starting again. `false` where it is down and has
+    /// not started since `before`: whoever was to do it died.
+    fn came_up(&self, dir: &Dir, before: Timestamp) -> Result<bool> {
         loop {
             let state = match dir.state() {
                 // Up, down, and removed already.
-                Err(error) if error.is_not_found() => return Ok(()),
+                Err(error) if error.is_not_found() => return Ok(true),
                 state => state?,
             };
             match state.status {
-                Status::Running => return Ok(()),
+                Status::Running => return Ok(true),
                 status if status.is_up() => {}
-                _ if state.error.is_empty() => return Ok(()),
+                _ if state.started != before => return Ok(true),
+                _ if state.error.is_empty() => return Ok(false),
                 _ => return Err(Error::Conflict(state.error)),
             }
             let Ok(mut client) = Client::connect(&dir.socket()) else {
@@ -111,11 +120,11 @@ impl Engine {
                 continue;
             };
             if dir.state().is_ok_and(|state| state.status == Status::Running) {
-                return Ok(());
+                return Ok(true);
             }
             while let Ok(Some(frame)) = client.receive() {
                 match frame {
-                    Frame::Started => return Ok(()),
+                    Frame::Started => return Ok(true),
                     Frame::Failed { code, text, hint } => {
                         return Err(monitor::failure(code, text, hint));
                     }

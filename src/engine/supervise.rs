@@ -3,10 +3,11 @@
 //!
 //! What a SIGKILL of the monitor leaves at each point, and who goes on (`sweep`):
 //!
-//! - before the container's process is written down: the process waits at the gate, sees the
-//!   gate close, and ends; the container counts as down;
+//! - before the container is written down as running: its process waits at the gate, sees the
+//!   gate close and ends, or is just past it and is killed; the container counts as down;
 //! - after that: the container runs on, its output waits in the FIFOs, a new monitor adopts it;
-//! - after its end was recorded: only clearing up is left, and can be done twice.
+//! - after its end was recorded: only clearing up is left, and can be done twice; or it waits for
+//!   its next start, and a new monitor goes on waiting.
 
 use super::monitor::{CLIENT_FD, LIVE_FD};
 use super::spec::{self, Given};
@@ -190,9 +191,17 @@ impl Engine {
     fn pause(&self, dir: &Dir, monitor: &mut Monitor) -> Result<bool> {
         let state = dir.state()?;
         if state.want == Want::Up {
-            monitor.pause(Duration::from_millis(state.backoff))?;
+            monitor.pause(Duration::from_millis(state.backoff), state.exit_code)?;
         }
-        Ok(monitor.asked.take() == Some(Asked::Stop) || dir.state()?.want == Want::Down)
+        let asked = monitor.asked.take();
+        let want = dir.update_state(|state| {
+            if asked == Some(Asked::Restart) {
+                // It counts anew, as after every start by the user.
+                (state.restarts, state.backoff) = (0, 0);
+            }
+            state.want
+        })?;
+        Ok(asked == Some(Asked::Stop) || want == Want::Down)
     }
 
     fn lay_run_dir(&self, dir: &Dir, config: &Config, mode: Mode) -> Result<()> {
@@ -257,6 +266,7 @@ impl Engine {
         let Running { child, cgroup, terminal } = created.start()?;
         dir.update_state(|state| {
             state.status = Status::Running;
+            state.error.clear();
             state.exit_code = 0;
             state.oom_killed = false;
             state.started = Timestamp::now();
@@ -270,7 +280,6 @@ impl Engine {
         let process = process.ok_or_else(|| {
             Error::Conflict("the container ended while it was adopted".to_string())
         })?;
-        dir.update_state(|state| state.status = Status::Running)?;
         let pipes = match config.tty {
             // Its terminal died with the last monitor.
             Some(_) => Pipes::default(),

@@ -8,8 +8,10 @@
 
 use super::{Engine, Mode};
 use crate::container::{Dir, Live, State, Status, Want, restart};
-use crate::error::{Context, Error, Result};
-use crate::types::Timestamp;
+use crate::error::{Context, Error, OsContext, Result};
+use crate::sys::pidfd;
+use crate::types::{Signal, Timestamp};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// The exit code of a container whose end nobody saw: as if by SIGKILL.
@@ -68,15 +70,21 @@ impl Engine {
     }
 
     fn take_over(&self, dir: &Dir, live: Live, state: &State) -> Result<()> {
-        if self.is_alive(dir)? {
-            return self.spawn_monitor(dir, live, Mode::Adopt, None);
+        if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
+            if state.status == Status::Running {
+                return self.spawn_monitor(dir, live, Mode::Adopt, None);
+            }
+            // It had not come up; whether it would have, nobody knows. It may be ending by itself.
+            let _ = pidfd::send_signal(process.as_fd(), Signal::KILL);
+            pidfd::wait_ended(process.as_fd(), None).on("wait for", "its first process")?;
         }
         self.clear(dir)?;
-        // One that waited for its next start has its last code still.
-        let waited = state.status == Status::Restarting;
-        let code = if waited { state.exit_code } else { UNKNOWN_EXIT };
+        if state.status == Status::Restarting {
+            // Its last run is recorded, and that it is to be started again decided.
+            return self.spawn_monitor(dir, live, Mode::Restart, None);
+        }
         let ran = Ran { never: state.status != Status::Running, ..Ran::default() };
-        let ended = self.record_end(dir, code, ran)?;
+        let ended = self.record_end(dir, UNKNOWN_EXIT, ran)?;
         match ended {
             Some(_) => self.spawn_monitor(dir, live, Mode::Restart, None),
             None if dir.config()?.auto_remove => self.discard(dir, live),

@@ -4,7 +4,7 @@
 //! start, stop and rm. Then one mutating command runs, and after it no trace of a dead container
 //! is left, while every container that was not asked to stop runs and logs.
 
-use crate::common::{Test, kill};
+use crate::common::{LIMIT, Test, kill, wait_ended};
 use crate::test;
 use coracle::sys::pidfd;
 use coracle::types::{Pid, Signal};
@@ -64,11 +64,8 @@ fn random_kills_leak_nothing_and_lose_nothing() {
             0 => Some(running.pid()),
             n => victims.get(n - 1).copied(),
         };
-        if let Some(victim) = victim
-            && let Ok(fd) = pidfd::open(victim)
-        {
-            // It may have ended by itself, at its own moment.
-            let _ = pidfd::send_signal(fd.as_fd(), Signal::KILL);
+        if let Some(victim) = victim {
+            kill_if_there(victim);
         }
         drop(running);
     }
@@ -167,4 +164,93 @@ fn what_a_kill_left_half_written_is_written_over() {
         assert!(!left.exists(), "{} is left", left.display());
     }
     t.coracle(["run", "--rm", "boat", "echo", "hi"]).stdout("hi\n").ok();
+}
+
+#[test]
+fn a_container_with_rm_is_there_whole_or_gone_whole() {
+    let t = test!(busybox);
+    let mut random = Random(0x0bad_cafe);
+    for round in 0..40 {
+        let name = format!("c{round}");
+        t.coracle(["run", "-d", "--rm", "--name", &name, "busybox", "sleep", "1000"]).ok();
+        let (pid, monitor) = (t.pid(&name), t.monitor(&name));
+        match round % 4 {
+            // Its monitor dies: it runs on under the next one.
+            0 => {
+                kill(monitor);
+                t.coracle(["run", "--rm", "busybox", "true"]).ok();
+                assert_eq!(t.pid(&name), pid);
+                t.coracle(["stop", "-t", "0", &name]).ok();
+            }
+            // Both die.
+            1 => {
+                kill(monitor);
+                kill(pid);
+                wait_ended(pid);
+                t.coracle(["run", "--rm", "busybox", "true"]).ok();
+            }
+            // The monitor dies somewhere in a stop: whoever asked for it sees it through.
+            2 => {
+                let mut stop = t.coracle(["stop", "-t", "0", &name]).spawn();
+                stop.ends_within(Duration::from_micros(u64::from(random.below(6000))));
+                kill_if_there(monitor);
+                assert_eq!(stop.wait(), 0);
+            }
+            // The monitor dies somewhere in a removal.
+            _ => {
+                let mut rm = t.coracle(["rm", "-f", &name]).spawn();
+                rm.ends_within(Duration::from_micros(u64::from(random.below(6000))));
+                kill_if_there(monitor);
+                assert_eq!(rm.wait(), 0);
+            }
+        }
+        assert!(t.containers().is_empty(), "round {round}");
+    }
+}
+
+#[test]
+fn a_restart_is_seen_through_whoever_dies() {
+    let t = test!(busybox);
+    let mut random = Random(0x7e57_ab1e);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    for round in 0..40 {
+        let (pid, monitor) = (t.pid("c"), t.monitor("c"));
+        let mut restart = t.coracle(["restart", "-t", "0", "c"]).spawn();
+        restart.ends_within(Duration::from_micros(u64::from(random.below(12_000))));
+        if round % 2 == 0 {
+            kill_if_there(monitor);
+            assert_eq!(restart.wait(), 0, "round {round}");
+            assert_ne!(t.pid("c"), pid, "round {round}");
+        } else {
+            drop(restart); // killed
+            // The monitor was not asked yet, or goes through with it; a second one comes after.
+            t.coracle(["restart", "-t", "0", "c"]).ok();
+            assert_ne!(t.pid("c"), pid, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn a_container_that_is_not_up_yet_takes_no_exec() {
+    let t = test!(busybox);
+    // It must find the container as it is inside, or none: never its root half made.
+    let look = ["exec", "c", "sh", "-c", "test -x /bin/busybox -a ! -e /proc/1/root/lost"];
+    for _ in 0..20 {
+        let mut run = t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).spawn();
+        let mut tries = 0;
+        while t.coracle(look).spawn().wait() != 0 {
+            tries += 1;
+            assert!(tries < 1000, "it never comes up");
+        }
+        assert_eq!(run.wait(), 0);
+        t.coracle(["rm", "-f", "c"]).ok();
+    }
+}
+
+/// It may have ended by itself, at its own moment.
+fn kill_if_there(pid: Pid) {
+    if let Ok(fd) = pidfd::open(pid) {
+        let _ = pidfd::send_signal(fd.as_fd(), Signal::KILL);
+        let _ = pidfd::wait_ended(fd.as_fd(), Some(LIMIT));
+    }
 }

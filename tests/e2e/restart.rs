@@ -95,3 +95,27 @@ fn rm_and_a_policy_exclude_each_other() {
         .stderr_has("--rm")
         .ok();
 }
+
+#[test]
+fn a_restart_asked_for_during_the_back_off_comes_at_once() {
+    let t = test!(busybox);
+    t.coracle([
+        "run",
+        "-d",
+        "--restart",
+        "always",
+        "--name",
+        "c",
+        "busybox",
+        "sh",
+        "-c",
+        "test -e /stay && exec sleep 1000; exit 3",
+    ])
+    .ok();
+    t.wait_for_status("c", "restarting");
+    let upper = t.records("c").join("upper");
+    std::fs::write(upper.join("stay"), "").expect("write into the container");
+    t.coracle(["restart", "c"]).ok();
+    assert_eq!(t.status("c"), "running");
+    assert_eq!(t.inspect("c")["RestartCount"], 0);
+}
