@@ -58,7 +58,11 @@ impl Client {
                 },
             }
         };
-        self.outgoing.drain(..sent);
+        match result {
+            Ok(()) => drop(self.outgoing.drain(..sent)),
+            // A monitor that is gone takes nothing any more.
+            Err(_) => self.outgoing.clear(),
+        }
         result
     }
 

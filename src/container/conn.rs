@@ -111,6 +111,12 @@ impl Conn {
         self.send(&Frame::Attached { log });
     }
 
+    /// Attaches, but is not sent anything yet.
+    pub fn attach_later(&mut self, attached: Attached) {
+        self.attached = attached;
+        self.lagging = true;
+    }
+
     /// It was too slow, and has taken all now.
     pub fn has_caught_up(&self) -> bool {
         self.lagging && self.outgoing.is_empty()

@@ -63,11 +63,12 @@ pub enum Frame {
     /// The client did not keep up: no output comes until it has taken all that was sent. What it
     /// missed it reads from the log, up to the offset of the `Attached` that follows.
     Lagged,
-    /// It ended, is recorded, and what was its is cleared away. `again`: its restart policy will
-    /// start it anew.
+    /// It ended, is recorded, and what was its is cleared away; its log up to the offset `log` is
+    /// complete. `again`: it will be started anew, by its policy or by request.
     Exited {
         code: i32,
         again: bool,
+        log: u64,
     },
     Unknown {
         kind: u8,
@@ -140,10 +141,11 @@ impl Frame {
                 out.extend(log.to_le_bytes());
             }
             Frame::Lagged => out.push(kind::LAGGED),
-            Frame::Exited { code, again } => {
+            Frame::Exited { code, again, log } => {
                 out.push(kind::EXITED);
                 out.extend(code.to_le_bytes());
                 out.push(u8::from(*again));
+                out.extend(log.to_le_bytes());
             }
             Frame::Unknown { kind } => out.extend([kind::UNKNOWN, *kind]),
         }
@@ -190,6 +192,7 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let u16_at = |i: usize| Some(u16::from_le_bytes(rest.get(i..i + 2)?.try_into().ok()?));
     let u32_at = |i: usize| Some(u32::from_le_bytes(rest.get(i..i + 4)?.try_into().ok()?));
+    let u64_at = |i: usize| Some(u64::from_le_bytes(rest.get(i..i + 8)?.try_into().ok()?));
     Some(Ok(match kind {
         kind::HELLO => Frame::Hello { version: u16_at(0)?, features: u32_at(2)? },
         kind::ATTACH => {
@@ -212,11 +215,11 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
         }
         kind::STDOUT => Frame::Stdout(rest.to_vec()),
         kind::STDERR => Frame::Stderr(rest.to_vec()),
-        kind::ATTACHED => {
-            Frame::Attached { log: u64::from_le_bytes(rest.get(..8)?.try_into().ok()?) }
-        }
+        kind::ATTACHED => Frame::Attached { log: u64_at(0)? },
         kind::LAGGED => Frame::Lagged,
-        kind::EXITED => Frame::Exited { code: u32_at(0)? as i32, again: *rest.get(4)? != 0 },
+        kind::EXITED => {
+            Frame::Exited { code: u32_at(0)? as i32, again: *rest.get(4)? != 0, log: u64_at(5)? }
+        }
         kind::UNKNOWN => Frame::Unknown { kind: *rest.first()? },
         unknown => return Some(Err(unknown)),
     }))
@@ -243,7 +246,7 @@ mod tests {
             Frame::Stderr(vec![255; 300]),
             Frame::Attached { log: 1 << 40 },
             Frame::Lagged,
-            Frame::Exited { code: -1, again: true },
+            Frame::Exited { code: -1, again: true, log: 1 << 40 },
             Frame::Unknown { kind: 9 },
         ];
         let mut wire = Vec::new();

@@ -68,7 +68,9 @@ pub struct Monitor {
     clients: BTreeMap<usize, Conn>,
     next_client: usize,
     log: log::Appender,
-    /// The end of the log was not lost to a full disk.
+    /// The log outlives the container.
+    keeps_log: bool,
+    /// Its end was not lost to a full disk.
     pub is_log_complete: bool,
     buffer: Vec<u8>,
     pipes: Pipes,
@@ -81,7 +83,7 @@ pub struct Monitor {
 
 impl Monitor {
     /// Opens the log and begins to listen; clients may connect before there is a container.
-    pub fn new(dir: &Dir) -> Result<Monitor> {
+    pub fn new(dir: &Dir, keeps_log: bool) -> Result<Monitor> {
         let poll = Poll::new().on("epoll_create", "")?;
         let path = dir.socket();
         let mut listener = UnixListener::bind(&path).on("listen on", &path)?;
@@ -92,6 +94,7 @@ impl Monitor {
             clients: BTreeMap::new(),
             next_client: CLIENTS,
             log: log::Appender::open(&dir.log())?,
+            keeps_log,
             is_log_complete: true,
             buffer: Vec::new(),
             pipes: Pipes::default(),
@@ -108,6 +111,12 @@ impl Monitor {
         stream.set_nonblocking(true).on("prepare", "the first client")?;
         self.add_client(mio::net::UnixStream::from_std(stream));
         Ok(())
+    }
+
+    /// The frame that tells of the end.
+    pub fn exited(&self, code: i32, again: bool) -> Frame {
+        // A log that cannot be looked at can only be read to its end.
+        Frame::Exited { code, again, log: self.log.position().unwrap_or(u64::MAX) }
     }
 
     /// Tells every client. What is told should be written down before: who connects too late to
@@ -190,7 +199,7 @@ impl Monitor {
             }
             if ended {
                 while self.move_output() {}
-                self.is_log_complete = self.log.finish();
+                self.is_log_complete = self.log.finish(self.patience());
                 return exit_of(process);
             }
         }
@@ -217,17 +226,31 @@ impl Monitor {
                     _ => {}
                 }
             }
-            for client in self.clients.values_mut() {
-                while let Some(frame) = client.next() {
-                    if let Frame::Stop { restart, .. } = frame {
-                        self.asked = Some(Asked::of(restart));
-                        if restart {
-                            client.send(&Frame::Exited { code, again: true });
-                        }
-                    }
+            let tokens: Vec<usize> = self.clients.keys().copied().collect();
+            for token in tokens {
+                while let Some(frame) = self.clients.get_mut(&token).and_then(Conn::next) {
+                    self.handle_paused(token, frame, code)?;
                 }
             }
             self.drop_closed(None);
+        }
+        Ok(())
+    }
+
+    fn handle_paused(&mut self, token: usize, frame: Frame, code: i32) -> Result<()> {
+        match frame {
+            Frame::Attach { stdin, stdout, stderr } => {
+                self.attach(token, Attached { stdin, stdout, stderr })?;
+            }
+            Frame::Stop { restart, .. } => {
+                self.asked = Some(Asked::of(restart));
+                let ended = self.exited(code, true);
+                if let Some(client) = self.clients.get_mut(&token).filter(|_| restart) {
+                    client.send(&ended);
+                }
+            }
+            // There is nobody to be fed.
+            _ => {}
         }
         Ok(())
     }
@@ -283,7 +306,8 @@ impl Monitor {
     fn serve_waiting_clients(&mut self, process: BorrowedFd) -> Result<()> {
         let tokens: Vec<usize> = self.clients.keys().copied().collect();
         for token in tokens {
-            if let Some(client) = self.clients.get(&token).filter(|c| c.has_caught_up()) {
+            let behind = self.clients.get(&token).filter(|c| c.has_caught_up());
+            if let Some(client) = behind.filter(|_| !self.log.is_stuck()) {
                 self.attach(token, client.attached)?;
             }
             while let Some(client) = self.clients.get_mut(&token) {
@@ -306,8 +330,12 @@ impl Monitor {
         // All that came before is in the log now: the client's part begins at its end.
         self.log.flush();
         let log = self.log.position()?;
-        if let Some(client) = self.clients.get_mut(&token) {
-            client.attach(attached, log);
+        let is_stuck = self.log.is_stuck();
+        match self.clients.get_mut(&token) {
+            // Or will be, when there is room for it.
+            Some(client) if is_stuck => client.attach_later(attached),
+            Some(client) => client.attach(attached, log),
+            None => {}
         }
         Ok(())
     }
@@ -432,6 +460,17 @@ impl Monitor {
                 Stream::Stderr => Frame::Stderr(bytes.to_vec()),
             };
             self.clients.values_mut().for_each(|client| client.output(stream, &frame));
+        }
+    }
+
+    /// How long the end of the container waits for room in its log.
+    fn patience(&self) -> Duration {
+        match (self.keeps_log, self.asked) {
+            // It goes with the container.
+            (false, _) => Duration::ZERO,
+            // Somebody waits.
+            (true, Some(_)) => Duration::from_secs(1),
+            (true, None) => Duration::from_secs(10),
         }
     }
 

@@ -1,9 +1,10 @@
 //! Being attached to a container through its monitor.
 
 use super::Engine;
-use super::session::{self, End, Forward, Output, Peer, Sink};
+use super::patience::Patience;
+use super::session::{self, End, Forward, Outbox, Output, Peer};
 use super::start::Started;
-use super::stop::COMING_OR_GOING;
+use super::sweep::UNKNOWN_EXIT;
 use crate::container::log::{Reader, Stream};
 use crate::container::{Client, Dir, Frame};
 use crate::error::{OsContext, Result};
@@ -34,8 +35,18 @@ impl Engine {
     ) -> Result<End> {
         let Started { id, client, attach, log } = started;
         let dir = Dir::new(&self.home, &id);
-        let (start, seen, lagged) = (0, [0; 2], false);
-        let mut peer = Attached { engine: self, client, dir, attach, log, start, seen, lagged };
+        let mut peer = Attached {
+            engine: self,
+            client,
+            dir,
+            attach,
+            log,
+            start: 0,
+            seen: [0; 2],
+            lagged: false,
+            missed: None,
+            ended: None,
+        };
         session::run(&mut peer, standard, options, signals)
     }
 }
@@ -56,9 +67,19 @@ struct Attached<'a> {
     log: File,
     start: u64,
     seen: [u64; 2],
-    /// We missed some, being too slow or because the monitor died: what lies between is shown
-    /// from the log once it is known where the new attachment begins.
+    /// We missed some, being too slow or because the monitor died: it is shown from the log once
+    /// it is known where that ends.
     lagged: bool,
+    missed: Option<Missed>,
+    /// The program has ended; this is told after the last of `missed`.
+    ended: Option<i32>,
+}
+
+/// What is being shown from the log.
+struct Missed {
+    reader: Reader,
+    /// How much of each stream was seen already.
+    seen: [u64; 2],
 }
 
 impl Attached<'_> {
@@ -69,58 +90,94 @@ impl Attached<'_> {
     }
 
     /// Output comes from the log's offset `start` on.
-    fn attached(&mut self, start: u64, sink: &mut Sink) -> Result<()> {
-        if std::mem::take(&mut self.lagged) {
-            self.show_missed(start, sink)?;
-        }
+    fn attached(&mut self, start: u64) -> Result<()> {
+        self.catch_up(start)?;
         self.start = start;
         self.seen = [0; 2];
         Ok(())
     }
 
-    fn ended(&mut self, code: i32, sink: &mut Sink) -> Result<Option<i32>> {
-        if self.lagged {
-            // The log is complete.
-            self.show_missed(u64::MAX, sink)?;
-        }
-        Ok(Some(code))
+    fn ended(&mut self, code: i32, log: u64) -> Result<()> {
+        self.ended = Some(code);
+        self.catch_up(log)
     }
 
-    /// The monitor is gone: finds the next one, which the sweep makes; the exit code where the
-    /// container is down.
-    fn reconnect(&mut self, sink: &mut Sink) -> Result<Option<i32>> {
+    /// What was missed lies in the log from where we stopped up to `end`.
+    fn catch_up(&mut self, end: u64) -> Result<()> {
+        if std::mem::take(&mut self.lagged) {
+            let file = self.log.try_clone().on("dup", "the log")?;
+            let reader = Reader::of_range(file, self.start..end)?;
+            self.missed = Some(Missed { reader, seen: self.seen });
+        }
+        Ok(())
+    }
+
+    /// Shows a piece of what was missed.
+    fn show_missed(&mut self, out: &mut Outbox) -> Result<()> {
+        let (Some(missed), Some(Frame::Attach { stdout, stderr, .. })) =
+            (&mut self.missed, &self.attach)
+        else {
+            self.missed = None;
+            return Ok(());
+        };
+        let Missed { reader, seen } = missed;
+        let more = reader.read_block(&mut |piece| {
+            let (output, wanted, seen) = match piece.stream {
+                Stream::Stdout => (Output::Stdout, *stdout, &mut seen[0]),
+                Stream::Stderr => (Output::Stderr, *stderr, &mut seen[1]),
+            };
+            let skip = usize::try_from(*seen).unwrap_or(usize::MAX).min(piece.bytes.len());
+            *seen -= skip as u64;
+            if wanted {
+                out.push(output, &piece.bytes[skip..]);
+            }
+            Ok(())
+        })?;
+        if !more {
+            self.missed = None;
+        }
+        Ok(())
+    }
+
+    /// The monitor is gone: finds the next one, which the sweep makes, or the end.
+    fn reconnect(&mut self) -> Result<()> {
         self.lagged = true;
+        let mut patience = Patience::new(&self.dir);
         loop {
             self.engine.begin()?;
-            let state = self.dir.state()?;
-            if !state.status.is_up() {
-                return self.ended(state.exit_code, sink);
+            match self.dir.state() {
+                Ok(state) if state.status.is_up() => {}
+                Ok(state) => return self.ended(state.exit_code, u64::MAX),
+                // It ended, and with --rm is gone already; nobody saw how.
+                Err(error) if error.is_not_found() => return self.ended(UNKNOWN_EXIT, u64::MAX),
+                Err(error) => return Err(error),
             }
             if let Ok(client) = Client::connect(&self.dir.socket()) {
                 self.client = client;
                 if let Some(attach) = self.attach.clone() {
                     self.send(&attach);
                 }
-                return Ok(None);
+                return Ok(());
             }
-            std::thread::sleep(COMING_OR_GOING);
+            patience.wait()?;
         }
     }
 
-    /// Shows what the log has from where we stopped up to `end`.
-    fn show_missed(&mut self, end: u64, sink: &mut Sink) -> Result<()> {
-        let file = self.log.try_clone().on("dup", "the log")?;
-        let Some(Frame::Attach { stdout, stderr, .. }) = self.attach else { return Ok(()) };
-        let mut seen = self.seen;
-        Reader::of_range(file, self.start..end)?.read(&mut |piece| {
-            let (output, wanted, seen) = match piece.stream {
-                Stream::Stdout => (Output::Stdout, stdout, &mut seen[0]),
-                Stream::Stderr => (Output::Stderr, stderr, &mut seen[1]),
-            };
-            let skip = usize::try_from(*seen).unwrap_or(usize::MAX).min(piece.bytes.len());
-            *seen -= skip as u64;
-            if wanted { sink(output, &piece.bytes[skip..]) } else { Ok(()) }
-        })?;
+    fn handle(&mut self, frame: Frame, out: &mut Outbox) -> Result<()> {
+        match frame {
+            Frame::Stdout(data) => {
+                self.seen[0] += data.len() as u64;
+                out.push(Output::Stdout, &data);
+            }
+            Frame::Stderr(data) => {
+                self.seen[1] += data.len() as u64;
+                out.push(Output::Stderr, &data);
+            }
+            Frame::Attached { log } => self.attached(log)?,
+            Frame::Lagged => self.lagged = true,
+            Frame::Exited { code, log, .. } => self.ended(code, log)?,
+            _ => {}
+        }
         Ok(())
     }
 }
@@ -130,7 +187,22 @@ impl Peer for Attached<'_> {
         vec![self.client.as_fd()]
     }
     fn has_pending(&self) -> bool {
-        self.client.has_frame()
+        self.missed.is_some() || self.ended.is_some() || self.client.has_frame()
+    }
+    /// One thing at a time, so that input gets its turn.
+    fn receive(&mut self, out: &mut Outbox) -> Result<Option<i32>> {
+        if self.missed.is_some() {
+            self.show_missed(out)?;
+        } else if self.ended.is_some() {
+            return Ok(self.ended);
+        } else if self.client.has_frame() {
+            if let Some(frame) = self.client.buffered().on("hear from", "the monitor")? {
+                self.handle(frame, out)?;
+            }
+        } else if self.client.fill().on("hear from", "the monitor")? == 0 {
+            self.reconnect()?;
+        }
+        Ok(None)
     }
     fn input(&mut self, data: &[u8]) -> Result<()> {
         self.send(&Frame::Stdin(data.to_vec()));
@@ -161,26 +233,5 @@ impl Peer for Attached<'_> {
                 let _ = pidfd::send_signal(process.as_fd(), signal);
             }
         }))
-    }
-    fn receive(&mut self, sink: &mut Sink) -> Result<Option<i32>> {
-        let pending = self.client.has_frame();
-        let gone = !pending && self.client.fill().on("hear from", "the monitor")? == 0;
-        while let Some(frame) = self.client.buffered().on("hear from", "the monitor")? {
-            match frame {
-                Frame::Stdout(data) => {
-                    self.seen[0] += data.len() as u64;
-                    sink(Output::Stdout, &data)?;
-                }
-                Frame::Stderr(data) => {
-                    self.seen[1] += data.len() as u64;
-                    sink(Output::Stderr, &data)?;
-                }
-                Frame::Attached { log } => self.attached(log, sink)?,
-                Frame::Lagged => self.lagged = true,
-                Frame::Exited { code, .. } => return self.ended(code, sink),
-                _ => {}
-            }
-        }
-        if gone { self.reconnect(sink) } else { Ok(None) }
     }
 }

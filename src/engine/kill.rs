@@ -4,8 +4,9 @@ use super::Engine;
 use crate::container::{Dir, Status, Want};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::pidfd;
-use crate::types::Signal;
+use crate::types::{Pid, Signal};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 impl Engine {
     /// Sends a signal. SIGKILL ends the container for good: its restart policy is not asked.
@@ -16,18 +17,32 @@ impl Engine {
         if signal == Signal::KILL {
             dir.update_state(|state| state.want = Want::Down)?;
         }
-        pidfd::send_signal(process.as_fd(), signal).on("signal", name)
+        pidfd::send_signal(process.fd.as_fd(), signal).on("signal", name)
     }
 
     /// The container's first process, while it runs.
-    pub(super) fn process(&self, dir: &Dir, name: &str) -> Result<OwnedFd> {
+    pub(super) fn process(&self, dir: &Dir, name: &str) -> Result<First> {
         // Before it is written down as running, it may still stand outside of its root.
         let state = dir.state()?;
         let up = matches!(state.status, Status::Running);
-        let process = state.process.filter(|_| up).and_then(|process| process.open());
-        process.ok_or_else(|| {
+        let process = state.process.filter(|_| up);
+        let first = process.and_then(|id| Some(First { fd: id.open()?, pid: id.pid }));
+        first.ok_or_else(|| {
             Error::Conflict(format!("container {name} is not running"))
                 .hint(format!("start it: coracle start {name}"))
         })
+    }
+}
+
+/// A container's first process.
+pub(super) struct First {
+    pub fd: OwnedFd,
+    /// Its number, for as long as it has not ended.
+    pub pid: Pid,
+}
+
+impl First {
+    pub fn has_ended(&self) -> bool {
+        pidfd::wait_ended(self.fd.as_fd(), Some(Duration::ZERO)).unwrap_or(false)
     }
 }

@@ -1,6 +1,7 @@
 //! `logs`: what a container has written, and with `follow` what it writes until it is down.
 
 use super::Engine;
+use super::patience::Patience;
 use crate::container::log::{Follower, Piece, Query, Reader};
 use crate::container::{Client, Dir, Frame, Status};
 use crate::error::{OsContext, Result};
@@ -51,17 +52,23 @@ enum Life {
 
 impl Life {
     fn of(dir: &Dir) -> Life {
-        // A container that was removed meanwhile is down as well.
-        let Ok(state) = dir.state() else { return Life::Over };
-        if !matches!(state.status, Status::Starting | Status::Running | Status::Restarting) {
-            return Life::Over;
-        }
-        if let Ok(client) = Client::connect(&dir.socket()) {
-            return Life::Monitor(client);
-        }
-        match state.process.and_then(|process| process.open()) {
-            Some(process) => Life::Process(process),
-            None => Life::Over,
+        let mut patience = Patience::new(dir);
+        loop {
+            // A container that was removed meanwhile is down as well.
+            let Ok(state) = dir.state() else { return Life::Over };
+            if !state.status.is_up() {
+                return Life::Over;
+            }
+            if let Ok(client) = Client::connect(&dir.socket()) {
+                return Life::Monitor(client);
+            }
+            if let Some(process) = state.process.and_then(|process| process.open()) {
+                return Life::Process(process);
+            }
+            // Between two runs its monitor comes and goes.
+            if state.status == Status::Running || patience.wait().is_err() {
+                return Life::Over;
+            }
         }
     }
 

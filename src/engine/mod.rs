@@ -16,6 +16,7 @@ mod monitor;
 mod names;
 mod network;
 pub mod options;
+mod patience;
 mod remove;
 pub mod report;
 pub mod session;

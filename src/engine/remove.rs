@@ -11,18 +11,21 @@ impl Engine {
     pub fn remove(&self, name: &str, force: bool) -> Result<()> {
         self.begin()?;
         let dir = self.find(name)?;
-        // Unreadable state does not keep anybody from removing it.
-        let state = dir.state().unwrap_or_else(|_| State::new(Status::Exited));
-        if state.status.is_up() {
-            if !force {
-                return Err(Error::Conflict(format!("container {name} is running"))
-                    .hint("stop it first, or use rm -f"));
+        let live = loop {
+            // Unreadable state does not keep anybody from removing it.
+            let state = dir.state().unwrap_or_else(|_| State::new(Status::Exited));
+            if state.status.is_up() {
+                if !force {
+                    return Err(Error::Conflict(format!("container {name} is running"))
+                        .hint("stop it first, or use rm -f"));
+                }
+                self.stop_dir(&dir, Signal::KILL, Some(0))?;
             }
-            self.stop_dir(&dir, Signal::KILL, Some(0))?;
-        }
-        let live = self
-            .down(&dir)?
-            .ok_or_else(|| Error::Conflict(format!("container {name} was started meanwhile")))?;
+            // It may have been started meanwhile.
+            if let Some(live) = self.down(&dir)? {
+                break live;
+            }
+        };
         // Its own monitor may have removed it meanwhile, or have died on the way.
         self.discard(&dir, live)
     }

@@ -1,11 +1,11 @@
 //! `stop` and `restart`: the stop signal, a time of grace, SIGKILL. The monitor keeps the time, so
 //! that a stop goes on when whoever asked for it dies.
 
+use super::patience::Patience;
 use super::{Engine, monitor};
 use crate::container::{Client, Dir, Frame, Live, Status, Want};
 use crate::error::{Error, Result};
 use crate::types::{Signal, Timestamp};
-use std::time::Duration;
 
 /// What is asked of a container's monitor: to stop it, and with `Want::Up` to start it again.
 struct Order {
@@ -65,6 +65,7 @@ impl Engine {
         let Order { want, signal, seconds } = order;
         let signal = u8::try_from(signal.number()).unwrap_or(15);
         let restart = want == Want::Up;
+        let mut patience = Patience::new(dir);
         loop {
             let up = dir.update_state(|state| {
                 if state.status.is_up() {
@@ -81,7 +82,7 @@ impl Engine {
             }
             let Ok(mut client) = Client::connect(&dir.socket()) else {
                 self.begin()?;
-                std::thread::sleep(COMING_OR_GOING);
+                patience.wait()?;
                 continue;
             };
             let asked = client.send(&Frame::Stop { signal, seconds, restart });
@@ -95,12 +96,14 @@ impl Engine {
                     return Ok(Given::Done);
                 }
             }
+            patience.wait()?;
         }
     }
 
     /// Waits for a container that its monitor is starting again. `false` where it is down and has
     /// not started since `before`: whoever was to do it died.
     fn came_up(&self, dir: &Dir, before: Timestamp) -> Result<bool> {
+        let mut patience = Patience::new(dir);
         loop {
             let state = match dir.state() {
                 // Up, down, and removed already.
@@ -116,7 +119,7 @@ impl Engine {
             }
             let Ok(mut client) = Client::connect(&dir.socket()) else {
                 self.begin()?;
-                std::thread::sleep(COMING_OR_GOING);
+                patience.wait()?;
                 continue;
             };
             if dir.state().is_ok_and(|state| state.status == Status::Running) {
@@ -137,6 +140,7 @@ impl Engine {
     /// The right to work on a container that is down; `None` where it is up. Its last monitor may
     /// be just about to leave.
     pub(super) fn down(&self, dir: &Dir) -> Result<Option<Live>> {
+        let mut patience = Patience::new(dir);
         loop {
             if let Some(live) = dir.try_live()? {
                 // Nobody stands by it, and yet it may live: then it is the sweep's business.
@@ -154,10 +158,7 @@ impl Engine {
             if dir.state().is_ok_and(|state| state.status.is_up()) {
                 return Ok(None);
             }
-            std::thread::sleep(COMING_OR_GOING);
+            patience.wait()?;
         }
     }
 }
-
-/// How long to look away while a monitor comes or goes, which has no event to wait for.
-pub(super) const COMING_OR_GOING: Duration = Duration::from_millis(2);

@@ -54,7 +54,9 @@ impl Engine {
             Mode::Restart | Mode::Adopt => None,
         };
         let config = dir.config()?;
-        let listening = self.lay_run_dir(&dir, &config, mode).and_then(|()| Monitor::new(&dir));
+        let listening = self
+            .lay_run_dir(&dir, &config, mode)
+            .and_then(|()| Monitor::new(&dir, !config.auto_remove));
         let mut monitor = match listening {
             Ok(monitor) => monitor,
             Err(error) => return self.fail_unheard(&dir, &config, live, client, mode, error),
@@ -63,13 +65,14 @@ impl Engine {
             monitor.welcome(client)?;
         }
         if mode == Mode::Restart && self.pause(&dir, &mut monitor)? {
-            self.clear(&dir)?;
             let state = dir.update_state(|state| {
                 state.status = Status::Exited;
                 state.clone()
             })?;
-            monitor.farewell(&Frame::Exited { code: state.exit_code, again: false }, None);
-            return live.finish();
+            let finished = self.finish(&dir, &config, live);
+            let ended = monitor.exited(state.exit_code, false);
+            monitor.farewell(&ended, None);
+            return finished;
         }
         let up = match mode {
             Mode::Adopt => self.adopt(&dir, &config),
@@ -136,19 +139,19 @@ impl Engine {
     ) -> Result<()> {
         let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed());
         let restart = monitor.asked == Some(Asked::Restart);
-        let again = self.record_end(dir, code, Ran { oom_killed, restart, ..Ran::default() })?;
-        if !monitor.is_log_complete {
-            let error = "the end of its log is lost: the disk is full".to_string();
-            dir.update_state(|state| state.error = error)?;
-        }
+        let is_log_torn = !monitor.is_log_complete;
+        let ran = Ran { oom_killed, restart, is_log_torn, ..Ran::default() };
+        let again = self.record_end(dir, code, ran)?;
         if again.is_some() {
             // What cannot be cleared now is cleared before the next start.
             let _ = self.clear(dir);
-            monitor.farewell(&Frame::Exited { code, again: true }, Some(LAST_WORDS));
+            let ended = monitor.exited(code, true);
+            monitor.farewell(&ended, Some(LAST_WORDS));
             return self.become_monitor(dir, live, Mode::Restart);
         }
         let finished = self.finish(dir, config, live);
-        monitor.farewell(&Frame::Exited { code, again: false }, None);
+        let ended = monitor.exited(code, false);
+        monitor.farewell(&ended, None);
         finished
     }
 
@@ -210,7 +213,7 @@ impl Engine {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     Err(Error::os("remove", dir.socket().display().to_string(), e))
                 }
-                _ => crate::container::log::repair_tail(&dir.log()),
+                _ => Ok(()),
             };
         }
         dir.remove_run()?;
@@ -280,11 +283,15 @@ impl Engine {
         let process = process.ok_or_else(|| {
             Error::Conflict("the container ended while it was adopted".to_string())
         })?;
-        let pipes = match config.tty {
+        let mut pipes = match config.tty {
             // Its terminal died with the last monitor.
             Some(_) => Pipes::default(),
             None => outside_fifos(dir, config)?,
         };
+        if config.stdin_once {
+            // The program has seen the end of it when the last monitor died.
+            pipes.stdin = None;
+        }
         let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
         Ok(Up { process, pipes, cgroup: Some(cgroup) })
     }

@@ -25,6 +25,8 @@ pub(super) struct Ran {
     pub oom_killed: bool,
     /// The user asked for it to be started again.
     pub restart: bool,
+    /// A full disk kept the end of its log.
+    pub is_log_torn: bool,
 }
 
 impl Engine {
@@ -110,6 +112,10 @@ impl Engine {
                 false => restart::after_exit(policy, state, code, lived),
             };
             state.exit_code = code;
+            state.error.clear();
+            if ran.is_log_torn {
+                state.error.push_str("the end of its log is lost: the disk was full");
+            }
             state.oom_killed = ran.oom_killed;
             state.process = None;
             state.finished = now;

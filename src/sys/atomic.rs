@@ -49,7 +49,8 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     let mut content = bytes.to_vec();
     content.resize(bytes.len().max(len), b' ');
-    file.write_all_at(&content, 0)
+    file.write_all_at(&content, 0)?;
+    file.sync_all()
 }
 
 fn write(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {

@@ -188,7 +188,7 @@ impl Test {
         self.coracle(["logs", "-f", name]).spawn().line_with(text)
     }
 
-    /// Waits until `count` lines of the log hold `text`: following ends with each run.
+    /// Waits until `count` lines of the log hold `text`.
     #[track_caller]
     pub fn wait_for_logs(&self, name: &str, text: &str, count: usize) {
         let began = Instant::now();

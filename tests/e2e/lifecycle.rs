@@ -140,6 +140,23 @@ fn a_container_with_rm_survives_its_restart_and_only_that() {
 }
 
 #[test]
+fn stops_and_restarts_at_the_same_time_leave_nothing_of_a_container_with_rm() {
+    let t = test!(busybox);
+    for _ in 0..5 {
+        t.coracle(["run", "-d", "--rm", "--name", "c", "busybox", "sleep", "1000"]).ok();
+        let verbs = ["restart", "stop", "restart", "stop"];
+        let mut all: Vec<_> =
+            verbs.iter().map(|verb| t.coracle([verb, "-t", "0", "c"]).spawn()).collect();
+        for one in &mut all {
+            one.wait();
+        }
+        // Whichever was last.
+        t.coracle(["rm", "-f", "c"]).spawn().wait();
+        assert!(t.containers().is_empty());
+    }
+}
+
+#[test]
 fn a_restart_tells_what_keeps_the_container_from_coming_up() {
     let t = test!(busybox);
     let dir = t.dir("data");

@@ -85,3 +85,17 @@ fn the_log_is_dockers_json_file() {
     assert_eq!(records[1]["stream"], "stderr");
     assert!(records[0]["time"].as_str().expect("a time").ends_with('Z'));
 }
+
+#[test]
+fn following_goes_on_over_restarts_until_the_container_is_down() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", "echo up; exec sleep 1000"]).ok();
+    let mut logs = t.coracle(["logs", "-f", "c"]).spawn();
+    logs.line_with("up");
+    for _ in 0..3 {
+        t.coracle(["restart", "-t", "0", "c"]).ok();
+        logs.line_with("up");
+    }
+    t.coracle(["stop", "-t", "0", "c"]).ok();
+    assert_eq!(logs.wait(), 0);
+}

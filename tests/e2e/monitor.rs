@@ -2,6 +2,7 @@
 
 use crate::common::{LIMIT, kill, wait_ended};
 use crate::test;
+use coracle::types::Signal;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -158,4 +159,67 @@ fn what_fails_before_the_monitor_can_be_reached_is_told() {
     assert!(state["Error"].as_str().is_some_and(|e| e.contains("remove")), "{state}");
     fs::remove_file(&run).expect("remove it");
     t.coracle(["start", "-a", "c"]).ok();
+}
+
+#[test]
+fn on_a_full_disk_a_container_without_a_monitor_is_adopted_and_removed() {
+    let t = test!(busybox);
+    // Its records are of such lengths that the last one fits the disk in part only.
+    t.coracle([
+        "run",
+        "-d",
+        "--name",
+        "c",
+        "busybox",
+        "sh",
+        "-c",
+        "mkfifo /go; echo ready; cat /go; yes 0123456789",
+    ])
+    .ok();
+    t.wait_for_log("c", "ready");
+    let _disk = t.fill_disk();
+    t.coracle(["exec", "c", "sh", "-c", "echo >/go"]).ok();
+    let blocked = "until grep -q pipe_write /proc/[0-9]*/wchan 2>/dev/null; do :; done";
+    t.coracle(["exec", "c", "sh", "-c", blocked]).ok();
+    kill(t.monitor("c"));
+    t.coracle(["stop", "-t", "0", "c"]).ok();
+    assert_eq!(t.status("c"), "exited");
+    t.coracle(["rm", "c"]).ok();
+}
+
+#[test]
+fn a_client_outlives_the_container_and_its_monitor_and_tells_what_it_can() {
+    let t = test!(busybox);
+    let mut run = t
+        .coracle(["run", "--rm", "--name", "c", "busybox", "sh", "-c", "echo said; sleep 1000"])
+        .spawn();
+    run.line_with("said");
+    let (pid, monitor) = (t.pid("c"), t.monitor("c"));
+    run.signal(Signal::STOP);
+    kill(monitor);
+    kill(pid);
+    wait_ended(pid);
+    // Somebody else's command removes it.
+    t.coracle(["run", "--rm", "busybox", "true"]).ok();
+    assert!(t.containers().is_empty());
+    run.signal(Signal::CONT);
+    assert_eq!(run.wait(), 137);
+    assert!(run.rest_of_stderr().is_empty());
+}
+
+#[test]
+fn stdin_that_has_ended_stays_ended_under_the_next_monitor() {
+    let t = test!(busybox);
+    let script = "echo ready; until test -e /go; do sleep 0.01; done; cat; echo end";
+    let mut run = t.coracle(["run", "-i", "--name", "c", "busybox", "sh", "-c", script]).spawn();
+    run.line_with("ready");
+    run.write("typed\n");
+    drop(run.stdin.take());
+    // The monitor has it all: what comes after is behind it.
+    t.coracle(["exec", "c", "true"]).ok();
+    kill(t.monitor("c"));
+    t.coracle(["run", "--rm", "busybox", "true"]).ok();
+    t.coracle(["exec", "c", "touch", "/go"]).ok();
+    run.line_with("end");
+    assert_eq!(run.wait(), 0);
 }

@@ -162,3 +162,14 @@ fn stdin_stays_open_where_nobody_was_attached_at_the_start() {
     }
     assert_eq!(t.status("c"), "running");
 }
+
+#[test]
+fn keys_pass_a_terminal_that_is_busy() {
+    let t = test!(busybox);
+    let mut run = shell(&t, &["--name", "c"]);
+    run.write("yes 0123456789\n");
+    run.until("0123456789");
+    run.write([16, 17]);
+    assert_eq!(run.wait(), 0);
+    assert_eq!(t.status("c"), "running");
+}

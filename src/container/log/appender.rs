@@ -10,6 +10,7 @@ use crate::error::{OsContext, Result};
 use crate::types::Timestamp;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,6 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 1 << 16;
 /// How long to wait after the disk did not take it.
 const RETRY: Duration = Duration::from_millis(250);
-/// How long the end of a container waits for room.
-const LAST_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Appender {
@@ -30,10 +29,18 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Opens the log for appending; makes it where there is none.
+    /// Opens the log for appending; makes it where there is none. A last line whose writer died in
+    /// the middle of it gets its end with the first record; readers skip that line.
     pub fn open(path: &Path) -> Result<Appender> {
-        let file = File::options().create(true).append(true).open(path).on("open", path)?;
-        Ok(Appender { file, writer: Writer::new(), records: Vec::new(), retry: None })
+        let mut options = File::options();
+        let file = options.create(true).read(true).append(true).open(path).on("open", path)?;
+        let len = file.metadata().on("stat", path)?.len();
+        let mut last = *b"\n";
+        if len > 0 {
+            file.read_exact_at(&mut last, len - 1).on("read", path)?;
+        }
+        let records = if last == *b"\n" { Vec::new() } else { vec![b'\n'] };
+        Ok(Appender { file, writer: Writer::new(), records, retry: None })
     }
 
     /// Takes what a stream said.
@@ -70,13 +77,13 @@ impl Appender {
     }
 
     /// Writes what is held of both streams, which have come to their end. `false` where the disk
-    /// stayed full, and the last of it is lost.
+    /// stayed full for so long, and the last of it is lost.
     #[must_use]
-    pub fn finish(&mut self) -> bool {
+    pub fn finish(&mut self, limit: Duration) -> bool {
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.writer.finish(stream, Timestamp::now(), &mut self.records);
         }
-        let until = Instant::now() + LAST_WAIT;
+        let until = Instant::now() + limit;
         loop {
             self.flush();
             match self.retry {

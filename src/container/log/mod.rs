@@ -16,7 +16,7 @@
 //!
 //! So the `log`s (or `raw`s) of a stream, joined, are byte for byte what the program wrote.
 //!
-//! A crash may leave a last line without its newline; `repair_tail` ends it, readers skip it.
+//! A crash may leave a last line without its newline; the next writer ends it, readers skip it.
 
 mod appender;
 mod base64;
@@ -29,7 +29,6 @@ mod writer;
 pub use appender::Appender;
 pub use follow::Follower;
 pub use reader::{Piece, Query, Reader};
-pub use writer::repair_tail;
 
 /// The most bytes of a line that one record holds, its newline not counted.
 pub const LIMIT: usize = 16 * 1024;

@@ -97,35 +97,41 @@ impl Reader {
     /// Hands what is there now to `sink`, and returns whether more may come: `false` once a line
     /// later than `until` was met.
     pub fn read(&mut self, sink: &mut dyn FnMut(Piece) -> Result<()>) -> Result<bool> {
-        while !self.passed_until {
-            let held = self.block.len();
-            let part = self.left.min(BLOCK as u64);
-            let got = (&self.file).take(part).read_to_end(&mut self.block);
-            let got = got.on("read", &self.path)?;
-            if got == 0 {
-                break;
-            }
-            self.left -= got as u64;
-            let Some(end) = memchr::memrchr(b'\n', &self.block[held..]).map(|at| held + at + 1)
-            else {
-                if self.block.len() > LONGEST {
-                    // The rest of it is skipped as a torn line.
-                    self.block.truncate(1);
-                }
-                continue;
-            };
-            let block = std::mem::take(&mut self.block);
-            let mut start = 0;
-            for newline in memchr::memchr_iter(b'\n', &block[..end]) {
-                if let Some(record) = decode(&block[start..newline]) {
-                    self.offer(record, sink)?;
-                }
-                start = newline + 1;
-            }
-            self.block = block;
-            self.block.drain(..end);
-        }
+        while self.read_block(sink)? {}
         Ok(!self.passed_until)
+    }
+
+    /// As `read`, but one block of it; `false` where nothing is left.
+    pub fn read_block(&mut self, sink: &mut dyn FnMut(Piece) -> Result<()>) -> Result<bool> {
+        if self.passed_until {
+            return Ok(false);
+        }
+        let held = self.block.len();
+        let part = self.left.min(BLOCK as u64);
+        let got = (&self.file).take(part).read_to_end(&mut self.block);
+        let got = got.on("read", &self.path)?;
+        if got == 0 {
+            return Ok(false);
+        }
+        self.left -= got as u64;
+        let Some(end) = memchr::memrchr(b'\n', &self.block[held..]).map(|at| held + at + 1) else {
+            if self.block.len() > LONGEST {
+                // The rest of it is skipped as a torn line.
+                self.block.truncate(1);
+            }
+            return Ok(true);
+        };
+        let block = std::mem::take(&mut self.block);
+        let mut start = 0;
+        for newline in memchr::memchr_iter(b'\n', &block[..end]) {
+            if let Some(record) = decode(&block[start..newline]) {
+                self.offer(record, sink)?;
+            }
+            start = newline + 1;
+        }
+        self.block = block;
+        self.block.drain(..end);
+        Ok(true)
     }
 
     fn offer(&mut self, record: Record, sink: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
@@ -191,8 +197,10 @@ fn line_begins(start: &[u8], rest: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Appender;
     use super::super::writer::Writer;
     use super::*;
+    use std::time::Duration;
 
     /// A log of its own file; removed at the end.
     struct Log(PathBuf);
@@ -299,13 +307,12 @@ mod tests {
         let log = Log::new("torn", &bytes);
         assert_eq!(log.read(Query::default()).0, "one\nthree\n");
         assert_eq!(log.read(Query { tail: Some(1), ..Query::default() }).1, "four\n");
-        let file = File::options().append(true).open(&log.0).unwrap();
-        super::super::repair_tail(&log.0).unwrap();
-        super::super::repair_tail(&log.0).unwrap();
-        let mut out = Vec::new();
-        Writer::new().push(Stream::Stdout, b"again\n", at(200), &mut out);
-        std::io::Write::write_all(&mut &file, &out).unwrap();
-        assert_eq!(log.read(Query::default()).0, "one\nthree\nagain\n");
+        for word in ["again\n", "and again\n"] {
+            let mut next = Appender::open(&log.0).unwrap();
+            next.push(Stream::Stdout, word.as_bytes());
+            assert!(next.finish(Duration::ZERO));
+        }
+        assert_eq!(log.read(Query::default()).0, "one\nthree\nagain\nand again\n");
     }
 
     #[test]

@@ -7,12 +7,7 @@
 //! should call it, so that a crash finds nothing unwritten.
 
 use super::{LIMIT, Stream, encode};
-use crate::error::{OsContext, Result};
 use crate::types::Timestamp;
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -130,20 +125,6 @@ fn open_character(bytes: &[u8]) -> usize {
         return if len > back { back } else { 0 };
     }
     0
-}
-
-/// Ends the last line of a log whose writer died in the middle of it; readers skip that line.
-pub fn repair_tail(path: &Path) -> Result<()> {
-    let log = File::options().read(true).append(true).open(path).on("open", path)?;
-    let len = log.metadata().on("stat", path)?.len();
-    let mut last = *b"\n";
-    if len > 0 {
-        log.read_exact_at(&mut last, len - 1).on("read", path)?;
-    }
-    if last != *b"\n" {
-        (&log).write_all(b"\n").on("write", path)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 
 mod program;
 
+use super::kill::First;
 use super::session::{self, End, Standard};
 use super::{Engine, spec, user};
 use crate::container::{Config, Dir, Network, Terminal};
@@ -26,12 +27,11 @@ use crate::oci::{CapSet, create, plan, seccomp};
 use crate::sys::child::Plan;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::step::{Missing, Step};
-use crate::sys::{fd, namespace, pidfd, process};
+use crate::sys::{fd, namespace, process};
 use crate::types::Signal;
 use program::{Ends, Program};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::os::fd::AsFd;
 
 #[derive(Clone, Debug)]
 pub struct ExecOptions {
@@ -61,9 +61,9 @@ impl Engine {
         let container = self.process(&dir, name)?;
         // Nobody inside may look into us while we are half in (CVE-2019-5736).
         process::set_undumpable().on("prctl", "")?;
-        let mut program = match start(self, &dir, container.as_fd(), options) {
-            // ENOMEM: nothing is born any more into a pid namespace that ends.
-            Err(error) if error.errno() == Some(12) && has_ended(container.as_fd()) => {
+        let mut program = match start(self, &dir, &container, options) {
+            // Whatever failed, this is why.
+            Err(_) if container.has_ended() => {
                 return Err(Error::Conflict(format!("container {name} has ended")));
             }
             program => program?,
@@ -81,19 +81,10 @@ impl Engine {
     }
 }
 
-fn has_ended(container: BorrowedFd) -> bool {
-    pidfd::wait_ended(container, Some(Duration::ZERO)).unwrap_or(false)
-}
-
-fn start(
-    engine: &Engine,
-    dir: &Dir,
-    container: BorrowedFd,
-    options: &ExecOptions,
-) -> Result<Program> {
+fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -> Result<Program> {
     let config = dir.config()?;
     let privileged = options.privileged || config.privileged;
-    let process = process_of(dir, &config, options, engine.capabilities(privileged)?)?;
+    let process = process_of(container, &config, options, engine.capabilities(privileged)?)?;
     let filter = match privileged {
         true => None,
         false => Some(seccomp::compile(&seccomp::default_profile(CapSet::DEFAULT.0))?),
@@ -108,7 +99,7 @@ fn start(
     plan.push(Step::ParentDeathSignal(Signal::KILL));
     plan.push(Step::NewSession);
     plan.push(Step::DefaultSignals { mask: signal::ALL });
-    plan.push(Step::SetNamespace { fd: container, kinds: namespace::PID });
+    plan.push(Step::SetNamespace { fd: container.fd.as_fd(), kinds: namespace::PID });
     plan.push(Step::StandBetween(between.as_fd()));
     plan.push(Step::NewSession);
     plan.push(Step::DefaultSignals { mask: 0 });
@@ -118,7 +109,7 @@ fn start(
     if config.network != Network::Host {
         kinds |= namespace::NETWORK;
     }
-    plan.push(Step::SetNamespace { fd: container, kinds });
+    plan.push(Step::SetNamespace { fd: container.fd.as_fd(), kinds });
     plan.push(Step::OpenRoot);
     if let Some(Terminal { rows, columns }) = ends.terminal() {
         let socket = inside.as_fd();
@@ -151,11 +142,19 @@ fn start(
     Ok(program)
 }
 
-fn process_of(dir: &Dir, config: &Config, options: &ExecOptions, caps: CapSet) -> Result<Process> {
+fn process_of(
+    container: &First,
+    config: &Config,
+    options: &ExecOptions,
+    caps: CapSet,
+) -> Result<Process> {
     let text = options.user.as_ref().unwrap_or(&config.user);
-    let pid = dir.state()?.process.map(|process| process.pid);
-    let root = pid.map(|pid| format!("/proc/{pid}/root")).unwrap_or_default();
+    let root = format!("/proc/{}/root", container.pid);
     let root = File::open(&root).on("open", &root)?;
+    if container.has_ended() {
+        // Then the number may be another's already.
+        return Err(Error::Conflict("the container has ended".into()));
+    }
     let read = |path: &str| create::read_in_root(root.as_fd(), path);
     let account = user::look_up(text, &read("etc/passwd"), &read("etc/group"))?;
     let mut env = spec::environment(&Config { tty: options.tty, ..config.clone() }, &account.home);

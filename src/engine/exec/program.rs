@@ -2,7 +2,7 @@
 
 use super::ExecOptions;
 use crate::container::Terminal;
-use crate::engine::session::{Forward, Output, Peer, Sink};
+use crate::engine::session::{Forward, Outbox, Output, Peer};
 use crate::error::{OsContext, Result};
 use crate::oci::create::Stdio;
 use crate::sys::{fd, pidfd, tty};
@@ -116,20 +116,22 @@ impl Program {
         Ok(pidfd::wait(self.between.as_fd()).on("wait for", "the program")?.code())
     }
 
-    /// Reads what is there now of one output, and at most as much as the largest pipe holds;
-    /// `false` where no more comes.
-    fn drain(output: Output, from: BorrowedFd, sink: &mut Sink) -> Result<bool> {
+    /// Reads once from one output; `false` where nothing is there now, `None` where nothing more
+    /// will be.
+    fn read(output: Output, from: BorrowedFd, out: &mut Outbox) -> Option<bool> {
         let mut data = [0; 65536];
-        for _ in 0..LARGEST_PIPE / data.len() {
+        loop {
             match fd::read(from, &mut data) {
-                Ok(n) if n > 0 => sink(output, &data[..n])?,
+                Ok(n) if n > 0 => {
+                    out.push(output, &data[..n]);
+                    return Some(true);
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Some(false),
                 // EIO: nobody has the terminal open any more.
-                _ => return Ok(false),
+                _ => return None,
             }
         }
-        Ok(true)
     }
 }
 
@@ -138,17 +140,25 @@ impl Peer for Program {
         let outputs = self.pipes.outputs.iter().map(|(_, fd)| fd.as_fd());
         outputs.chain([self.between.as_fd()]).collect()
     }
-    fn receive(&mut self, sink: &mut Sink) -> Result<Option<i32>> {
+    fn receive(&mut self, out: &mut Outbox) -> Result<Option<i32>> {
         // Looked at first: what it wrote before its end is read below. What others of its family
-        // still hold open is not waited for.
+        // still hold open is not waited for, nor more read than a pipe can have held.
         let exit = pidfd::try_wait(self.between.as_fd()).on("wait for", "the program")?;
-        let mut open = Vec::new();
-        for (output, fd) in std::mem::take(&mut self.pipes.outputs) {
-            if Program::drain(output, fd.as_fd(), sink)? {
-                open.push((output, fd));
+        let reads = if exit.is_some() { LARGEST_PIPE / 4096 } else { 1 };
+        self.pipes.outputs.retain(|(output, fd)| {
+            let mut is_open = true;
+            for _ in 0..reads {
+                match Program::read(*output, fd.as_fd(), out) {
+                    Some(true) => {}
+                    Some(false) => break,
+                    None => {
+                        is_open = false;
+                        break;
+                    }
+                }
             }
-        }
-        self.pipes.outputs = open;
+            is_open
+        });
         Ok(exit.map(pidfd::Exit::code))
     }
     fn input(&mut self, data: &[u8]) -> Result<()> {

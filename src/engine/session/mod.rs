@@ -5,12 +5,13 @@
 //! While it lasts, our terminal is raw (with `-t`), its size is passed on, signals are forwarded
 //! to the program or end the session, and ctrl-p ctrl-q detaches. Neither side's slowness keeps
 //! the other direction, or a signal, waiting: what the program does not read yet waits in the
-//! peer, and our own blocked output serves signals (`outbox`).
+//! peer, what our own output does not take yet in the outbox, and all is moved in small pieces.
 
 mod keys;
 mod outbox;
 mod signals;
 
+pub use outbox::Outbox;
 pub use signals::{Forward, catch};
 
 use crate::container::Terminal;
@@ -25,7 +26,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// The other side. Nothing here blocks, but for `receive` while its sink does.
+/// The other side. Nothing here blocks.
 pub trait Peer {
     /// Readable when something has come.
     fn sources(&self) -> Vec<BorrowedFd<'_>>;
@@ -33,8 +34,8 @@ pub trait Peer {
     fn has_pending(&self) -> bool {
         false
     }
-    /// Takes what has come; the exit code at the end.
-    fn receive(&mut self, sink: &mut Sink) -> Result<Option<i32>>;
+    /// Takes some of what has come; the exit code at the end.
+    fn receive(&mut self, out: &mut Outbox) -> Result<Option<i32>>;
     /// Takes input, to be passed on as the other side takes it.
     fn input(&mut self, data: &[u8]) -> Result<()>;
     fn input_ended(&mut self) -> Result<()>;
@@ -45,9 +46,6 @@ pub trait Peer {
     fn resize(&mut self, rows: u16, columns: u16) -> Result<()>;
     fn forward(&self) -> Result<Forward>;
 }
-
-/// Where a peer puts the program's output.
-pub type Sink<'a> = dyn FnMut(Output, &[u8]) -> Result<()> + 'a;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -121,9 +119,15 @@ pub fn run(
     let mut keys = DetachKeys::new(options.detach_keys.filter(|_| options.tty));
     let forward = if options.sig_proxy { Some(peer.forward()?) } else { None };
     let mut signals = Signals::new(source, forward);
+    let mut outbox = Outbox::default();
+    let mut ended = None;
     loop {
         if let Some(signal) = signals.ended_by {
             return Ok(End::Signalled(signal));
+        }
+        let next = outbox.next(standard);
+        if let (Some(code), None) = (ended, next) {
+            return Ok(End::Exited(code));
         }
         if std::mem::take(&mut signals.resized)
             && is_terminal
@@ -131,16 +135,15 @@ pub fn run(
         {
             peer.resize(rows, columns)?;
         }
-        let ready = wait(peer, &signals, input)?;
+        let feeding = ended.is_none().then_some(input);
+        let ready = wait(peer, &signals, next, feeding)?;
         if ready.signals {
             signals.receive()?;
         }
-        if ready.peer {
-            let code = peer
-                .receive(&mut |output, data| outbox::write(standard, output, data, &mut signals))?;
-            if let Some(code) = code {
-                return Ok(End::Exited(code));
-            }
+        match next {
+            Some(to) if ready.output => outbox.write(to)?,
+            None if ready.peer => ended = peer.receive(&mut outbox)?,
+            _ => {}
         }
         if ready.blocked {
             peer.flush()?;
@@ -169,28 +172,41 @@ pub fn run(
 #[derive(Default)]
 struct Ready {
     signals: bool,
+    /// Our output takes more.
+    output: bool,
     peer: bool,
     /// The peer can pass on more of our input.
     blocked: bool,
     input: bool,
 }
 
-fn wait(peer: &dyn Peer, signals: &Signals, input: Option<BorrowedFd>) -> Result<Ready> {
-    let has_pending = peer.has_pending();
+/// Waits for whatever can go on: output first that waits for `next`, then the peer's; input only
+/// when the peer has passed on what it had, and neither where nobody is there to be fed.
+fn wait(
+    peer: &dyn Peer,
+    signals: &Signals,
+    next: Option<BorrowedFd>,
+    feeding: Option<Option<BorrowedFd>>,
+) -> Result<Ready> {
+    let has_pending = next.is_none() && peer.has_pending();
     let mut fds = vec![(signals.fd(), Interest::Read)];
-    fds.extend(peer.sources().into_iter().map(|fd| (fd, Interest::Read)));
-    let sources = 1..fds.len();
-    let blocked = peer.blocked();
-    // We read on only when what we had is gone.
+    match next {
+        Some(to) => fds.push((to, Interest::Write)),
+        None => fds.extend(peer.sources().into_iter().map(|fd| (fd, Interest::Read))),
+    }
+    let moving = 1..fds.len();
+    let blocked = peer.blocked().filter(|_| feeding.is_some());
     match blocked {
         Some(fd) => fds.push((fd, Interest::Write)),
-        None => fds.extend(input.map(|fd| (fd, Interest::Read))),
+        None => fds.extend(feeding.flatten().map(|fd| (fd, Interest::Read))),
     }
     let ready = poll::ready(&fds, has_pending.then_some(Duration::ZERO)).on("poll", "")?;
-    let last = ready.get(sources.end) == Some(&true);
+    let last = ready.get(moving.end) == Some(&true);
+    let moves = ready.get(moving).is_some_and(|ready| ready.contains(&true));
     Ok(Ready {
         signals: ready.first() == Some(&true),
-        peer: has_pending || ready.get(sources).is_some_and(|ready| ready.contains(&true)),
+        output: next.is_some() && moves,
+        peer: next.is_none() && (has_pending || moves),
         blocked: blocked.is_some() && last,
         input: blocked.is_none() && last,
     })

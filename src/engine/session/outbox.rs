@@ -1,45 +1,55 @@
-//! Our own standard output and error, which may be slow: while one takes nothing, signals are
-//! served all the same.
+//! Our own standard output and error, and what waits for them to take it.
 //!
 //! The descriptors are shared with whoever started us, so they stay blocking. What poll(2) calls
-//! writable takes at least PIPE_BUF bytes without blocking (pipe(7)); more is not written at once.
+//! writable takes at least PIPE_BUF bytes of a pipe without blocking (pipe(7)); more is not
+//! written at once.
 
-use super::signals::Signals;
 use super::{Output, Standard};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Error, Result};
 use crate::sys::fd;
-use crate::sys::poll::{self, Interest};
+use std::collections::VecDeque;
 use std::io;
+use std::os::fd::BorrowedFd;
 
 const PIPE_BUF: usize = 4096;
 
-/// Writes it all, unless a signal ends the session meanwhile.
-pub(super) fn write(
-    standard: Standard,
-    output: Output,
-    data: &[u8],
-    signals: &mut Signals,
-) -> Result<()> {
-    let to = match output {
-        Output::Stdout => standard.output,
-        Output::Stderr => standard.error,
-    };
-    let mut rest = data;
-    while !rest.is_empty() && signals.ended_by.is_none() {
-        let wait_for = [(to, Interest::Write), (signals.fd(), Interest::Read)];
-        let ready = poll::ready(&wait_for, None).on("poll", "")?;
-        if ready.get(1) == Some(&true) {
-            signals.receive()?;
+/// Bounded by whoever fills it: nothing is asked of the other side while something waits here.
+#[derive(Default)]
+pub struct Outbox {
+    waiting: VecDeque<(Output, Vec<u8>)>,
+    /// How much of the first is written.
+    written: usize,
+}
+
+impl Outbox {
+    pub fn push(&mut self, output: Output, data: &[u8]) {
+        if !data.is_empty() {
+            self.waiting.push_back((output, data.to_vec()));
         }
-        if ready.first() != Some(&true) {
-            continue;
-        }
+    }
+
+    /// Who is to take the next piece; `None` where nothing waits.
+    pub(super) fn next<'a>(&self, standard: Standard<'a>) -> Option<BorrowedFd<'a>> {
+        self.waiting.front().map(|(output, _)| match output {
+            Output::Stdout => standard.output,
+            Output::Stderr => standard.error,
+        })
+    }
+
+    /// Writes one piece.
+    pub(super) fn write(&mut self, to: BorrowedFd) -> Result<()> {
+        let Some((_, data)) = self.waiting.front() else { return Ok(()) };
+        let rest = data.get(self.written..).unwrap_or_default();
         match fd::write(to, rest.get(..PIPE_BUF).unwrap_or(rest)) {
-            Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+            Ok(n) => self.written += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(e) => return Err(Error::os("write", "standard output", e)),
         }
+        if self.written >= data.len() {
+            self.waiting.pop_front();
+            self.written = 0;
+        }
+        Ok(())
     }
-    Ok(())
 }
