@@ -252,7 +252,7 @@ fn main_service(command: Vec<OsString>) -> Result<Service> {
     let name = argv.first().map(|name| name.to_string_lossy().into_owned());
     Ok(Service {
         name: name.unwrap_or_default(),
-        run: Exec { argv, cwd: None, place: Place::Foreground },
+        run: Exec { argv, cwd: None, env: Vec::new(), place: Place::Foreground },
         finish: None,
         auto: true,
         stop: Stop { signal: Signal::TERM, limit: None },

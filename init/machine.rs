@@ -24,7 +24,7 @@
 //! | Stopping | Want(Up/Once) | Stopping | |
 //! | Stopping | Deadline | Stopping | KILL to the group |
 //! | Up, Stopping | Exited(x) | Finishing, or *decide* if no finish | KILL to the rest of the group; Spawn(finish, x); deadline |
-//! | Finishing | Exited, SpawnFailed | *decide* | KILL to the rest of the group |
+//! | Finishing | Exited, SpawnFailed | *decide*; with code 125 as if wanted Down | KILL to the rest of the group |
 //! | Finishing | Deadline | Finishing | KILL to the group |
 //! | Up, Stopping | ExecFailed(code) | same | its exit will count as that code |
 //! | Up, Stopping | Signal, Pause, Continue | same | Signal to the leader |
@@ -100,6 +100,8 @@ pub enum Action {
     Signal(Pid, Signal),
     /// Kill the process group of this number.
     KillGroup(Pid),
+    /// The service is not started again, as its `finish` says.
+    GaveUp,
     /// The service ended with this code, and the container with it.
     Ended(u8),
 }
@@ -218,8 +220,12 @@ impl Machine {
 
             (Up | Stopping, Event::ExecFailed(code)) => self.exec_failure = Some(code),
             (Up | Stopping, Event::Exited(exit)) => self.ended(service, exit, at, actions),
-            (Finishing, Event::Exited(_)) => {
+            (Finishing, Event::Exited(exit)) => {
                 actions.extend(self.pid.take().map(Action::KillGroup));
+                if exit == policy::PERMANENT && self.want != Want::Down {
+                    self.want = Want::Down;
+                    actions.push(Action::GaveUp);
+                }
                 self.decide(service, at, actions);
             }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 /// A run of at least this length was a healthy one: its end is no crash loop.
 pub const HEALTHY: Duration = Duration::from_secs(1);
+/// How a `finish` says that its service has failed for good (s6-supervise).
+pub const PERMANENT: Exit = Exit::Code(125);
 /// The first wait in a crash loop, ...
 const FIRST: Duration = Duration::from_millis(100);
 /// ... and the longest.

@@ -1,7 +1,7 @@
 //! What a service is: values only, filled in by a dialect, read by the machine and the hands.
 
 use coracle::types::Signal;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Exec {
     pub argv: Vec<CString>,
     /// Where it starts; cox's own directory if `None`.
     pub cwd: Option<PathBuf>,
+    /// Variables that are set, or without a value removed, in what cox was given.
+    pub env: Vec<(OsString, Option<OsString>)>,
     pub place: Place,
 }
 

@@ -10,7 +10,7 @@ use coracle::sys::process::{self, Limit, OPEN_FILES};
 use coracle::sys::signal;
 use coracle::sys::step::{self, FdSource, Step};
 use coracle::types::{Pid, Signal};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read, Stdin};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -169,10 +169,10 @@ impl Spawner {
             plan.push(Step::IgnoreSignals(self.inherited.ignored));
         }
         let program = exec.argv.first().cloned().unwrap_or_default();
-        let path = std::env::var_os("PATH");
-        let path = path.as_deref().unwrap_or(OsStr::new(DEFAULT_PATH));
-        let candidates = step::Exec::search(&program, path.as_bytes());
-        plan.push(Step::Exec(step::Exec::new(candidates, exec.argv.clone(), environment())));
+        let env = environment(&exec.env);
+        let path = env.iter().find_map(|var| var.as_bytes().strip_prefix(b"PATH="));
+        let candidates = step::Exec::search(&program, path.unwrap_or(DEFAULT_PATH.as_bytes()));
+        plan.push(Step::Exec(step::Exec::new(candidates, exec.argv.clone(), env)));
         Ok(plan)
     }
 }
@@ -181,10 +181,12 @@ fn nul(_: std::ffi::NulError) -> Error {
     Error::invalid("a NUL byte in a name")
 }
 
-/// Our environment, as `execve` takes it.
-fn environment() -> Vec<CString> {
-    let variables = std::env::vars_os();
-    let joined = variables.map(|(name, value)| {
+/// Our environment with `changes`, as `execve` takes it.
+fn environment(changes: &[(OsString, Option<OsString>)]) -> Vec<CString> {
+    let unchanged =
+        std::env::vars_os().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+    let set = changes.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+    let joined = unchanged.chain(set).map(|(name, value)| {
         let mut text = name.into_vec();
         text.push(b'=');
         text.extend(value.into_vec());

@@ -247,6 +247,12 @@ impl Supervisor {
                 let _ = signal::kill_group(pid, Signal::KILL);
                 None
             }
+            Action::GaveUp => {
+                if let Some(slot) = self.slots.get(&id) {
+                    say(&format!("{}: stays down: its finish gave up on it", slot.service.name));
+                }
+                None
+            }
             Action::Ended(code) => {
                 if self.shutdown.is_none() {
                     self.code = code;

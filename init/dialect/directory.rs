@@ -7,18 +7,22 @@
 //! web/log/run          executable: reads what run writes on stdout; a service of its own
 //! web/timeout-finish   milliseconds until finish is killed; 0 is never; 5000 without this file
 //! web/timeout-kill     milliseconds from "down" until run is killed; 0, or without: never
+//! web/down-signal      name or number of the signal for "down"; TERM without this file
+//! web/env/             a variable a file, as envdir(8) has them; an empty file removes one
 //! web/supervise/       cox's own (`face::fifo`)
 //! ```
 //!
 //! A directory is read again before each start of `run`, so what changes counts from then on.
+//! A `finish` that exits with 125 says that the service is not to be started again.
 //! Sources: supervise and svscan (cr.yp.to/daemontools.html), runsv(8), s6's servicedir page.
 
 use crate::service::{Exec, Finish, FinishArguments, OnEnd, Place, Restart, Service, Stop};
-use coracle::error::{Error, OsContext, Result};
+use coracle::error::{Context, Error, OsContext, Result};
 use coracle::types::Signal;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,10 +69,17 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
     if !run.exists() {
         return Err(Error::NotFound(format!("{}: no such file", run.display())));
     }
+    let env = environment(&dir.join("env"))?;
+    let exec = |program: &std::ffi::CStr| Exec {
+        argv: vec![CString::from(program)],
+        cwd: Some(dir.to_path_buf()),
+        env: env.clone(),
+        place: Place::Session,
+    };
     let finish = dir.join("finish");
     let finish = if is_executable(&finish) {
         Some(Finish {
-            exec: exec(dir, c"./finish"),
+            exec: exec(c"./finish"),
             arguments: arguments(dir),
             limit: milliseconds(&dir.join("timeout-finish"))?.unwrap_or(Some(FINISH_LIMIT)),
         })
@@ -77,20 +88,16 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
     };
     Ok(Service {
         name: name.to_string(),
-        run: exec(dir, c"./run"),
+        run: exec(c"./run"),
         finish,
         auto: !dir.join("down").exists(),
         stop: Stop {
-            signal: Signal::TERM,
+            signal: signal(&dir.join("down-signal"))?,
             limit: milliseconds(&dir.join("timeout-kill"))?.flatten(),
         },
         restart: Restart::Always,
         on_end: OnEnd::Ignore,
     })
-}
-
-fn exec(dir: &Path, program: &std::ffi::CStr) -> Exec {
-    Exec { argv: vec![CString::from(program)], cwd: Some(dir.to_path_buf()), place: Place::Session }
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -116,19 +123,61 @@ fn arguments(dir: &Path) -> FinishArguments {
 
 /// The number in a file: `None` without the file, `Some(None)` for 0, which is "never".
 fn milliseconds(path: &Path) -> Result<Option<Option<Duration>>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::os("read", path.display().to_string(), e)),
-    };
-    match text.trim().parse() {
+    let Some(text) = line(path)? else { return Ok(None) };
+    match text.parse() {
         Ok(0) => Ok(Some(None)),
         Ok(number) => Ok(Some(Some(Duration::from_millis(number)))),
         Err(_) => Err(Error::invalid(format!(
-            "{}:1: \"{}\" is not a number of milliseconds",
+            "{}:1: \"{text}\" is not a number of milliseconds",
             path.display(),
-            text.trim()
         ))),
+    }
+}
+
+/// The signal in a file; TERM without the file.
+fn signal(path: &Path) -> Result<Signal> {
+    match line(path)? {
+        None => Ok(Signal::TERM),
+        Some(text) => text.parse().doing(|| format!("{}:1", path.display())),
+    }
+}
+
+/// The variables in a directory: the first line of each file, without blanks at its end, NUL
+/// standing for a newline (envdir(8)). Files with a name that begins with a dot are none.
+fn environment(dir: &Path) -> Result<Vec<(OsString, Option<OsString>)>> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.on("read", dir)?,
+    };
+    let mut env = Vec::new();
+    for entry in entries {
+        let entry = entry.on("read", dir)?;
+        let name = entry.file_name();
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(b".") || !entry.path().is_file() {
+            continue;
+        }
+        if bytes.contains(&b'=') {
+            return Err(Error::invalid(format!(
+                "{}: the name of a variable holds no =",
+                entry.path().display()
+            )));
+        }
+        let text = fs::read(entry.path()).on("read", entry.path())?;
+        let value = text.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end();
+        let value = value.iter().map(|b| if *b == 0 { b'\n' } else { *b }).collect();
+        env.push((name, (!text.is_empty()).then(|| OsString::from_vec(value))));
+    }
+    env.sort_unstable();
+    Ok(env)
+}
+
+/// The text of a file that holds one word; `None` where there is no such file.
+fn line(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_string())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::os("read", path.display().to_string(), e)),
     }
 }
 
@@ -211,6 +260,46 @@ mod tests {
             error.ends_with("timeout-kill:1: \"soon\" is not a number of milliseconds"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_signal_for_down_has_a_name_or_a_number() {
+        let dir = Dir::new("signal");
+        dir.script("run", "#!/bin/sh\n");
+        let signal = || read(&dir.0, "x").map(|service| service.stop.signal);
+        for (text, expected) in
+            [("INT\n", Signal::INT), ("SIGHUP", Signal::HUP), ("15", Signal::TERM)]
+        {
+            fs::write(dir.0.join("down-signal"), text).unwrap();
+            assert_eq!(signal().unwrap(), expected);
+        }
+        fs::write(dir.0.join("down-signal"), "SOON").unwrap();
+        let error = signal().unwrap_err().to_string();
+        assert!(error.contains("down-signal:1: unknown signal \"SOON\""), "{error}");
+    }
+
+    #[test]
+    fn variables_are_read_as_envdir_does() {
+        let dir = Dir::new("env");
+        dir.script("run", "#!/bin/sh\n");
+        fs::create_dir(dir.0.join("env")).unwrap();
+        let files: [(&str, &[u8]); 5] = [
+            ("A", b"one \t\nsecond line"),
+            ("B", b"two\0lines\n"),
+            ("EMPTY", b"\n"),
+            ("GONE", b""),
+            (".hidden", b"x"),
+        ];
+        for (name, text) in files {
+            fs::write(dir.0.join("env").join(name), text).unwrap();
+        }
+        let env = read(&dir.0, "x").unwrap().run.env;
+        let set = |name: &str, value: &str| (name.into(), Some(value.into()));
+        let expected: [(OsString, Option<OsString>); 4] =
+            [set("A", "one"), set("B", "two\nlines"), set("EMPTY", ""), ("GONE".into(), None)];
+        assert_eq!(env, expected);
+        fs::write(dir.0.join("env/X=Y"), "x").unwrap();
+        assert!(read(&dir.0, "x").unwrap_err().to_string().contains("X=Y: the name"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::service::{Exec, Finish, FinishArguments, Place, Stop};
 use std::time::Duration;
 
 fn exec(name: &std::ffi::CStr) -> Exec {
-    Exec { argv: vec![name.into()], cwd: None, place: Place::Session }
+    Exec { argv: vec![name.into()], cwd: None, env: Vec::new(), place: Place::Session }
 }
 
 fn daemon() -> Service {
@@ -336,7 +336,7 @@ impl World {
                     }
                     // The group of one that has just ended may be killed; the living die of it
                     // only when they are reaped.
-                    Action::KillGroup(_) | Action::Ended(_) => {}
+                    Action::KillGroup(_) | Action::GaveUp | Action::Ended(_) => {}
                     Action::Signal(to, _) => assert_eq!(self.alive, [to], "after {event:?}"),
                 }
             }
@@ -393,4 +393,16 @@ fn whatever_the_order_there_is_one_copy_no_lost_child_and_a_next_step() {
             world.give(event, &mut random);
         }
     }
+}
+
+#[test]
+fn a_finish_that_exits_with_125_ends_the_restarts() {
+    let mut b = Bench::up(with_finish());
+    b.give(Event::Exited(Exit::Code(3)));
+    b.give(Event::Spawned(pid(8)));
+    let actions = b.give(Event::Exited(Exit::Code(125)));
+    assert_eq!(actions, [Action::KillGroup(pid(8)), Action::GaveUp]);
+    assert_eq!((b.machine.state, b.machine.want), (State::Down, Want::Down));
+    // It can be asked for again.
+    assert_eq!(b.give(Event::Want(Want::Up)), [Action::Spawn(What::Run)]);
 }

@@ -280,3 +280,49 @@ fn hup_makes_it_look_again() {
     }
     assert_eq!(cox.stop(), (0, String::new()));
 }
+
+#[test]
+fn a_service_that_its_finish_gives_up_on_stays_down() {
+    let mut tree = Tree::new();
+    tree.script("web/run", "echo run >$E; exit 3");
+    tree.script("web/finish", "echo finish >$E; exit 125");
+    let mut cox = tree.supervise(&[]);
+    tree.expect("run");
+    tree.expect("finish");
+    while cox.stderr.next() != "cox: web: stays down: its finish gave up on it" {}
+    let (_, seen, _) = applet(&["svstat", &tree.service("web")]);
+    assert!(seen.contains(": down "), "{seen}");
+    // Until it is asked for.
+    applet(&["svc", "-u", &tree.service("web")]);
+    tree.expect("run");
+    tree.expect("finish");
+    assert_eq!(cox.stop().0, 0);
+}
+
+#[test]
+fn a_service_is_told_to_stop_by_the_signal_of_its_choice() {
+    let mut tree = Tree::new();
+    let script = "trap 'echo interrupted >$E; exit 0' INT; trap '' TERM; echo ready >$E; \
+        while :; do sleep 1000 & wait $!; done";
+    tree.script("web/run", script);
+    tree.file("web/down-signal", "SIGINT\n");
+    let cox = tree.supervise(&[]);
+    tree.expect("ready");
+    applet(&["svc", "-d", &tree.service("web")]);
+    tree.expect("interrupted");
+    assert_eq!(cox.stop().0, 0);
+}
+
+#[test]
+fn a_service_gets_the_variables_of_its_directory_as_they_are_at_each_start() {
+    let mut tree = Tree::new();
+    tree.script("web/run", "echo run $GREETING ${HOME-gone} >$E; exec sleep 10000");
+    tree.file("web/env/GREETING", "hello  \n");
+    tree.file("web/env/HOME", "");
+    let cox = tree.supervise(&[]);
+    assert_eq!(tree.after("run"), "hello gone");
+    tree.file("web/env/GREETING", "again");
+    applet(&["svc", "-t", &tree.service("web")]);
+    assert_eq!(tree.after("run"), "again gone");
+    assert_eq!(cox.stop().0, 0);
+}
