@@ -8,6 +8,14 @@ pub enum Command {
     Up,
     Down,
     Once,
+    /// Not started again when it ends; one that is down stays down.
+    AtMostOnce,
+    /// As `Up`, `Down`, `AtMostOnce`, for the next supervisor too: the file `down` goes or comes.
+    KeepUp,
+    KeepDown,
+    KeepAtMostOnce,
+    /// Stopped by its own signal, and started again.
+    Restart,
     Pause,
     Continue,
     Signal(Signal),
@@ -16,13 +24,18 @@ pub enum Command {
 }
 
 impl Command {
-    /// By its letter in supervise/control and on the command line of `svc` (daemontools' svc and
-    /// runit's runsv agree on those they share).
+    /// By its letter in supervise/control and on the command line of `svc` (daemontools' svc,
+    /// runit's runsv and s6-svc agree on those they share).
     pub fn from_letter(letter: u8) -> Option<Command> {
         Some(match letter {
             b'u' => Command::Up,
             b'd' => Command::Down,
             b'o' => Command::Once,
+            b'O' => Command::AtMostOnce,
+            b'U' => Command::KeepUp,
+            b'D' => Command::KeepDown,
+            b'Q' => Command::KeepAtMostOnce,
+            b'r' => Command::Restart,
             b'p' => Command::Pause,
             b'c' => Command::Continue,
             b'h' => Command::Signal(Signal::HUP),
@@ -33,6 +46,8 @@ impl Command {
             b'2' => Command::Signal(Signal::USR2),
             b't' => Command::Signal(Signal::TERM),
             b'k' => Command::Signal(Signal::KILL),
+            b'b' => Command::Signal(Signal::ABRT),
+            b'y' => Command::Signal(Signal::WINCH),
             b'x' => Command::Exit,
             _ => return None,
         })
@@ -40,13 +55,24 @@ impl Command {
 
     pub fn event(self) -> Event {
         match self {
-            Command::Up => Event::Want(Want::Up),
-            Command::Down => Event::Want(Want::Down),
+            Command::Up | Command::KeepUp => Event::Want(Want::Up),
+            Command::Down | Command::KeepDown => Event::Want(Want::Down),
+            Command::AtMostOnce | Command::KeepAtMostOnce => Event::AtMostOnce,
+            Command::Restart => Event::Restart,
             Command::Once => Event::Want(Want::Once),
             Command::Pause => Event::Pause,
             Command::Continue => Event::Continue,
             Command::Signal(signal) => Event::Signal(signal),
             Command::Exit => Event::Forget,
+        }
+    }
+
+    /// Whether the directory's file `down` is to be there from now on; `None`: as it is.
+    pub fn down_file(self) -> Option<bool> {
+        match self {
+            Command::KeepUp => Some(false),
+            Command::KeepDown | Command::KeepAtMostOnce => Some(true),
+            _ => None,
         }
     }
 }

@@ -21,6 +21,9 @@
 //! | Starting | SpawnFailed | *decide* | |
 //! | Up, Stopping | Want(Down) | Stopping | Stop signal + CONT; deadline if it has a limit |
 //! | Up | Drain | Stopping, then Gone | |
+//! | Up | Restart | Stopping, still wanted | as Want(Down) |
+//! | Backoff | AtMostOnce | Done | |
+//! | any other | AtMostOnce | same; Once, where it was wanted up | |
 //! | Stopping | Want(Up/Once) | Stopping | |
 //! | Stopping | Deadline | Stopping | KILL to the group |
 //! | Up, Stopping | Exited(x) | Finishing, or *decide* if no finish | KILL to the rest of the group; Spawn(finish, x); deadline |
@@ -76,6 +79,10 @@ pub enum Event {
     Exited(Exit),
     /// The deadline has passed.
     Deadline,
+    /// Not to be started again when it ends, nor now.
+    AtMostOnce,
+    /// Stop it, and start it again.
+    Restart,
     Signal(Signal),
     Pause,
     Continue,
@@ -199,6 +206,10 @@ impl Machine {
                     _ => {}
                 }
             }
+
+            (Backoff, Event::AtMostOnce) => self.rest(Done),
+            (_, Event::AtMostOnce) if self.want == Want::Up => self.want = Want::Once,
+            (Up, Event::Restart) => self.stop(service, at, actions),
 
             (Starting, Event::Spawned(pid)) => {
                 self.pid = Some(pid);

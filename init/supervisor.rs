@@ -9,6 +9,7 @@ mod slot;
 mod stop;
 
 use self::slot::{Slot, describe, finish_arguments};
+use crate::dialect::directory;
 use crate::event_loop::{EventLoop, Source, Timer, Wake};
 use crate::face::fifo::Supervise;
 use crate::log::LogPipe;
@@ -157,7 +158,13 @@ impl Supervisor {
         let commands = slot.face.as_ref().map(Supervise::commands).unwrap_or_default();
         // During the stop nothing comes back up; and a logger goes only with its writer.
         let (stopping, logger) = (self.shutdown.is_some(), slot.pipe.is_some());
+        let dir = slot.service.run.cwd.clone();
         for command in commands {
+            if let (Some(dir), Some(wanted)) = (&dir, command.down_file())
+                && let Err(error) = directory::set_down(dir, wanted)
+            {
+                say_error(&error);
+            }
             let event = command.event();
             if !(stopping || logger && event == Event::Forget) {
                 self.dispatch(id, None, event);

@@ -63,6 +63,18 @@ pub fn is_service(dir: &Path) -> bool {
     is_executable(&dir.join("run"))
 }
 
+/// Makes or removes the file `down`, which says whether the next supervisor starts the service.
+pub fn set_down(dir: &Path, wanted: bool) -> Result<()> {
+    let down = dir.join("down");
+    if wanted {
+        return fs::File::create(&down).map(drop).on("create", &down);
+    }
+    match fs::remove_file(&down) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.on("remove", &down),
+    }
+}
+
 /// Reads the service in `dir`; `name` is how messages call it.
 pub fn read(dir: &Path, name: &str) -> Result<Service> {
     let run = dir.join("run");

@@ -406,3 +406,25 @@ fn a_finish_that_exits_with_125_ends_the_restarts() {
     // It can be asked for again.
     assert_eq!(b.give(Event::Want(Want::Up)), [Action::Spawn(What::Run)]);
 }
+
+#[test]
+fn a_restart_stops_by_the_services_own_way_and_starts_at_once() {
+    let stop = Stop { signal: Signal::INT, limit: Some(Duration::from_secs(1)) };
+    let mut b = Bench::up(Service { stop, ..daemon() });
+    let told = [Action::Signal(pid(7), Signal::INT), Action::Signal(pid(7), Signal::CONT)];
+    assert_eq!(b.give(Event::Restart), told);
+    assert_eq!(b.machine.want, Want::Up);
+    let actions = b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!(actions, [Action::KillGroup(pid(7)), Action::Spawn(What::Run)]);
+}
+
+#[test]
+fn at_most_once_starts_nothing_and_ends_with_the_run() {
+    let mut b = Bench::new(daemon());
+    assert_eq!(b.give(Event::AtMostOnce), []);
+    assert_eq!(b.machine.state, State::Down);
+    let mut b = Bench::up(daemon());
+    assert_eq!(b.give(Event::AtMostOnce), []);
+    b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!(b.machine.state, State::Done);
+}

@@ -166,3 +166,39 @@ fn exit_stops_a_service_that_comes_back_only_because_its_directory_is_there() {
     tree.after("stopped");
     tree.expect("start");
 }
+
+#[test]
+fn s6_svc_drives_a_service() {
+    if !have("s6-svc") {
+        return;
+    }
+    let mut tree = Tree::new();
+    tree.script("web/run", TELLS);
+    let dir = tree.service("web");
+    let svc = |options: &str| finish(Command::new("s6-svc").args([options, &dir])).0;
+    let down = tree.services().join("web/down");
+    let cox = tree.supervise(&[]);
+    tree.expect("start");
+    for (option, event) in [("-h", "HUP"), ("-a", "ALRM"), ("-q", "QUIT"), ("-1", "USR1")] {
+        assert_eq!(svc(option), 0);
+        tree.expect(event);
+    }
+    // -r: by its own signal, and up again at once.
+    assert_eq!(svc("-r"), 0);
+    tree.after("TERM");
+    tree.after("start");
+    // -D and -U are remembered for the next supervisor.
+    assert_eq!(svc("-D"), 0);
+    tree.after("TERM");
+    while !down.exists() {}
+    assert_eq!(svc("-U"), 0);
+    tree.after("start");
+    assert!(!down.exists());
+    // -O: it is not started again.
+    assert_eq!(svc("-O"), 0);
+    assert_eq!(svc("-k"), 0);
+    while !applet(&["svstat", &dir]).1.contains(": down") {}
+    assert_eq!(cox.stop().0, 0);
+    // Nobody supervises it any more.
+    assert_eq!(svc("-u"), 100);
+}
