@@ -96,6 +96,13 @@ impl Test {
         Run::new(self, args)
     }
 
+    /// A shell script in a container of busybox, in the background.
+    #[track_caller]
+    pub fn script(&self, name: &str, options: &[&str], script: &str) {
+        let run = [&["run", "-d", "--name", name], options, &["busybox", "sh", "-c", script]];
+        self.coracle(run.concat()).ok();
+    }
+
     /// Like `coracle`, its standard output without the final newline.
     pub fn says<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> String {
         self.coracle(args).ok().stdout_text().trim_end().to_string()

@@ -33,7 +33,7 @@ fn random_kills_leak_nothing_and_lose_nothing() {
     let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed_c0de);
     let mut random = Random(seed);
     let keep = "trap 'echo still here' USR1; echo ready; while :; do sleep 1 & wait $!; done";
-    t.coracle(["run", "-d", "--name", "keep", "busybox", "sh", "-c", keep]).ok();
+    t.script("keep", &[], keep);
     t.wait_for_log("keep", "ready");
     let kept = t.pid("keep");
 

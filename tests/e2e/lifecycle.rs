@@ -32,7 +32,7 @@ fn ps_shows_the_running_and_with_a_all() {
 fn stop_asks_first_and_the_exit_code_is_kept() {
     let t = test!(busybox);
     let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 1 & wait $!; done";
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &[], script);
     t.wait_for_log("c", "ready");
     t.coracle(["stop", "c"]).stdout("c\n").ok();
     assert_eq!(t.status("c"), "exited");
@@ -43,7 +43,7 @@ fn stop_asks_first_and_the_exit_code_is_kept() {
 #[test]
 fn stop_kills_what_does_not_listen_after_its_time() {
     let t = test!(busybox);
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", "trap '' TERM; sleep 1000"]).ok();
+    t.script("c", &[], "trap '' TERM; sleep 1000");
     let began = Instant::now();
     t.coracle(["stop", "-t", "1", "c"]).stdout("c\n").ok();
     let took = began.elapsed();
@@ -57,7 +57,7 @@ fn stop_kills_what_does_not_listen_after_its_time() {
 fn stopping_pid_1_ends_every_process_of_the_container() {
     let t = test!(busybox);
     let script = "sleep 1000 & setsid sleep 1000 & echo ready; exec sleep 1000";
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &[], script);
     t.wait_for_log("c", "ready");
     let top = t.says(["top", "c"]);
     assert_eq!(top.lines().count(), 1 + 3, "{top}");
@@ -69,7 +69,7 @@ fn stopping_pid_1_ends_every_process_of_the_container() {
 fn kill_sends_the_signal_asked_for() {
     let t = test!(busybox);
     let script = "trap 'echo usr1' USR1; echo ready; while :; do sleep 1 & wait $!; done";
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &[], script);
     t.wait_for_log("c", "ready");
     for spelling in ["USR1", "SIGUSR1", "10"] {
         t.coracle(["kill", "-s", spelling, "c"]).stdout("c\n").ok();
@@ -109,7 +109,7 @@ fn start_with_i_passes_stdin_and_gives_the_exit_code() {
 #[test]
 fn restart_stops_and_starts() {
     let t = test!(busybox);
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", "echo up; exec sleep 1000"]).ok();
+    t.script("c", &[], "echo up; exec sleep 1000");
     let old = t.pid("c");
     t.coracle(["restart", "-t", "0", "c"]).stdout("c\n").ok();
     assert_ne!(t.pid("c"), old);
@@ -119,18 +119,7 @@ fn restart_stops_and_starts() {
 #[test]
 fn a_container_with_rm_survives_its_restart_and_only_that() {
     let t = test!(busybox);
-    t.coracle([
-        "run",
-        "-d",
-        "--rm",
-        "--name",
-        "c",
-        "busybox",
-        "sh",
-        "-c",
-        "echo up; exec sleep 1000",
-    ])
-    .ok();
+    t.script("c", &["--rm"], "echo up; exec sleep 1000");
     let old = t.pid("c");
     t.coracle(["restart", "-t", "0", "c"]).stdout("c\n").ok();
     assert_ne!(t.pid("c"), old);
@@ -181,7 +170,7 @@ fn rm_refuses_the_running_and_f_does_not() {
 #[test]
 fn wait_waits_for_the_end() {
     let t = test!(busybox);
-    t.coracle(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", "read x; exit 9"]).ok();
+    t.script("c", &["-i"], "read x; exit 9");
     let mut wait = t.coracle(["wait", "c"]).spawn();
     assert!(!wait.ends_within(Duration::from_millis(50)));
     t.coracle(["attach", "c"]).stdin("now\n").code(9).ok();

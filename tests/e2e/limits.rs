@@ -60,19 +60,7 @@ fn cpu_shares_are_set() {
 #[test]
 fn every_process_of_the_container_is_in_its_group() {
     let t = test!(busybox);
-    t.coracle([
-        "run",
-        "-d",
-        "-m",
-        "64m",
-        "--name",
-        "c",
-        "busybox",
-        "sh",
-        "-c",
-        "sleep 1000 & echo ready; wait",
-    ])
-    .ok();
+    t.script("c", &["-m", "64m"], "sleep 1000 & echo ready; wait");
     t.wait_for_log("c", "ready");
     let procs = group_file(&t, "c", "memory", "cgroup.procs", "cgroup.procs");
     assert_eq!(fs::read_to_string(procs).expect("its processes").lines().count(), 2);

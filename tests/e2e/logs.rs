@@ -17,7 +17,7 @@ fn both_streams_are_kept_in_their_order() {
 fn a_line_longer_than_a_record_is_joined_again() {
     let t = test!(busybox);
     let script = "head -c 100000 /dev/zero | tr '\\0' x; echo; echo end";
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &[], script);
     t.coracle(["wait", "c"]).stdout("0\n").ok();
     let want = format!("{}\nend\n", "x".repeat(100_000));
     t.coracle(["logs", "c"]).stdout(want).ok();
@@ -27,7 +27,7 @@ fn a_line_longer_than_a_record_is_joined_again() {
 fn bytes_that_are_no_text_and_a_missing_newline_survive() {
     let t = test!(busybox);
     let script = "printf '\\000\\001\\377\\376 \\303\\050 tail'";
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &[], script);
     t.coracle(["wait", "c"]).stdout("0\n").ok();
     t.coracle(["logs", "c"]).stdout(b"\x00\x01\xff\xfe \xc3\x28 tail".to_vec()).ok();
 }
@@ -59,7 +59,7 @@ fn t_puts_the_moment_before_each_line() {
 fn following_shows_what_comes_and_ends_with_the_container() {
     let t = test!(busybox);
     let script = "echo one; read x; echo two; read x";
-    t.coracle(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &["-i"], script);
     let mut logs = t.coracle(["logs", "-f", "c"]).spawn();
     logs.line_with("one");
     let mut attached = t.coracle(["attach", "c"]).spawn();
@@ -89,7 +89,7 @@ fn the_log_is_dockers_json_file() {
 #[test]
 fn following_goes_on_over_restarts_until_the_container_is_down() {
     let t = test!(busybox);
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", "echo up; exec sleep 1000"]).ok();
+    t.script("c", &[], "echo up; exec sleep 1000");
     let mut logs = t.coracle(["logs", "-f", "c"]).spawn();
     logs.line_with("up");
     for _ in 0..3 {

@@ -1,6 +1,6 @@
 //! The monitor: what it costs, and what happens when it dies.
 
-use crate::common::{LIMIT, kill, wait_ended};
+use crate::common::{LIMIT, Test, kill, wait_ended};
 use crate::test;
 use coracle::types::Signal;
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 fn a_container_survives_its_monitor_and_is_adopted() {
     let t = test!(busybox);
     let script = "trap 'echo on; ' USR1; trap 'exit 4' TERM; echo ready; while :; do sleep 1 & wait $!; done";
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &[], script);
     t.wait_for_log("c", "ready");
     let pid = t.pid("c");
     kill(t.monitor("c"));
@@ -31,7 +31,7 @@ fn a_container_survives_its_monitor_and_is_adopted() {
 fn what_was_written_between_two_monitors_is_not_lost() {
     let t = test!(busybox);
     let script = "mkfifo /go; echo 1; cat /go; echo 2; echo 3 >&2; echo done >/said; sleep 1000";
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &[], script);
     t.wait_for_log("c", "1");
     // exec does not need the monitor, and is no reason to adopt until it has ended.
     let monitor = t.monitor("c");
@@ -104,17 +104,22 @@ fn the_monitor_shows_which_container_it_serves() {
     assert!(String::from_utf8_lossy(&line).contains(&id[..12]));
 }
 
+/// Waits until a process of the container `c` can write no more.
+fn until_blocked(t: &Test) {
+    let script = "until grep -q pipe_write /proc/[0-9]*/wchan 2>/dev/null; do :; done";
+    t.coracle(["exec", "c", "sh", "-c", script]).ok();
+}
+
 #[test]
 fn on_a_full_disk_the_container_waits_and_nothing_is_lost() {
     let t = test!(busybox);
     let script = "mkfifo /go; echo ready; cat /go; head -c 2000000 /dev/zero | tr '\\0' x; echo; echo end; exit 3";
-    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.script("c", &[], script);
     t.wait_for_log("c", "ready");
     let disk = t.fill_disk();
     t.coracle(["exec", "c", "sh", "-c", "echo >/go"]).ok();
     // The first thing that a full disk keeps from the log is the container's next line.
-    let blocked = "until grep -q pipe_write /proc/[0-9]*/wchan 2>/dev/null; do :; done";
-    t.coracle(["exec", "c", "sh", "-c", blocked]).ok();
+    until_blocked(&t);
     // The disk being full, everything goes on but writing.
     t.coracle(["ps"]).stdout_has("c").ok();
     drop(disk);
@@ -126,17 +131,7 @@ fn on_a_full_disk_the_container_waits_and_nothing_is_lost() {
 #[test]
 fn on_a_full_disk_a_container_is_stopped_recorded_and_removed() {
     let t = test!(busybox);
-    t.coracle([
-        "run",
-        "-d",
-        "--name",
-        "c",
-        "busybox",
-        "sh",
-        "-c",
-        "trap 'exit 9' TERM; echo ready; while :; do sleep 1000 & wait $!; done",
-    ])
-    .ok();
+    t.script("c", &[], "trap 'exit 9' TERM; echo ready; while :; do sleep 1000 & wait $!; done");
     t.wait_for_log("c", "ready");
     let _disk = t.fill_disk();
     t.coracle(["stop", "c"]).ok();
@@ -165,22 +160,11 @@ fn what_fails_before_the_monitor_can_be_reached_is_told() {
 fn on_a_full_disk_a_container_without_a_monitor_is_adopted_and_removed() {
     let t = test!(busybox);
     // Its records are of such lengths that the last one fits the disk in part only.
-    t.coracle([
-        "run",
-        "-d",
-        "--name",
-        "c",
-        "busybox",
-        "sh",
-        "-c",
-        "mkfifo /go; echo ready; cat /go; yes 0123456789",
-    ])
-    .ok();
+    t.script("c", &[], "mkfifo /go; echo ready; cat /go; yes 0123456789");
     t.wait_for_log("c", "ready");
     let _disk = t.fill_disk();
     t.coracle(["exec", "c", "sh", "-c", "echo >/go"]).ok();
-    let blocked = "until grep -q pipe_write /proc/[0-9]*/wchan 2>/dev/null; do :; done";
-    t.coracle(["exec", "c", "sh", "-c", blocked]).ok();
+    until_blocked(&t);
     kill(t.monitor("c"));
     t.coracle(["stop", "-t", "0", "c"]).ok();
     assert_eq!(t.status("c"), "exited");

@@ -14,7 +14,7 @@ fn the_host_reaches_a_service_by_its_address() {
     let t = test!(busybox);
     // Says when it listens: nc prints nothing, so the port is looked for in the kernel's table.
     let script = "echo hello | nc -l -p 8080 & while ! grep -qh ':1F90 .* 0A ' /proc/net/tcp*; do :; done; echo ready; wait";
-    t.coracle(["run", "-d", "--name", "web", "busybox", "sh", "-c", script]).ok();
+    t.script("web", &[], script);
     t.wait_for_log("web", "ready");
     let mut stream = TcpStream::connect((address(&t, "web").as_str(), 8080)).expect("connect");
     stream.set_read_timeout(Some(crate::common::LIMIT)).expect("set a limit");

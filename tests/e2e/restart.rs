@@ -6,19 +6,7 @@ use crate::test;
 #[test]
 fn always_starts_again_whatever_the_code() {
     let t = test!(busybox);
-    t.coracle([
-        "run",
-        "-d",
-        "--restart",
-        "always",
-        "--name",
-        "c",
-        "busybox",
-        "sh",
-        "-c",
-        "echo up; exec sleep 1000",
-    ])
-    .ok();
+    t.script("c", &["--restart", "always"], "echo up; exec sleep 1000");
     for runs in 1..3 {
         t.wait_for_logs("c", "up", runs);
         kill(t.pid("c"));
@@ -99,19 +87,7 @@ fn rm_and_a_policy_exclude_each_other() {
 #[test]
 fn a_restart_asked_for_during_the_back_off_comes_at_once() {
     let t = test!(busybox);
-    t.coracle([
-        "run",
-        "-d",
-        "--restart",
-        "always",
-        "--name",
-        "c",
-        "busybox",
-        "sh",
-        "-c",
-        "test -e /stay && exec sleep 1000; exit 3",
-    ])
-    .ok();
+    t.script("c", &["--restart", "always"], "test -e /stay && exec sleep 1000; exit 3");
     t.wait_for_status("c", "restarting");
     let upper = t.records("c").join("upper");
     std::fs::write(upper.join("stay"), "").expect("write into the container");
