@@ -38,6 +38,21 @@ fn all_services_run_and_hidden_and_incomplete_ones_do_not() {
 }
 
 #[test]
+fn more_services_run_than_others_can_count() {
+    // svscan of daemontools gives up at 1000, s6-svscan at 500 unless told otherwise.
+    const MANY: usize = 1200;
+    let mut tree = Tree::new();
+    for n in 0..MANY {
+        tree.script(&format!("s{n}/run"), &format!("echo start {n} >$E; exec sleep 10000"));
+    }
+    let cox = tree.supervise(&[]);
+    let mut seen: Vec<usize> = (0..MANY).map(|_| tree.after("start").parse().unwrap()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..MANY).collect::<Vec<_>>());
+    assert_eq!(cox.stop().0, 0);
+}
+
+#[test]
 fn a_crash_loop_waits_longer_each_time() {
     let tree = Tree::new();
     tree.script("web/run", "exit 3");
