@@ -1,12 +1,13 @@
 //! The names that this binary answers to, by argv[0] or as its first argument.
 //!
-//! Wrong usage exits 100, and what the system refused 111, as daemontools does.
+//! Wrong usage exits 100, and what the system refused 111, as daemontools does; `tini` has its own.
 
 use crate::control;
 use crate::message::with_hints;
-use crate::service::{Exec, OnEnd, Place, Restart, Service, Stop};
+use crate::service::{Exec, OnEnd, Place, Reach, Restart, Service, Stop};
 use crate::spawn::{Inherited, Spawner};
-use crate::supervisor::{Options, Supervisor};
+use crate::supervisor::{Mention, Options, Supervisor};
+use crate::tini;
 use coracle::error::{Error, OsContext, Result};
 use coracle::sys::{process, signal};
 use coracle::types::Signal;
@@ -35,7 +36,7 @@ struct Applet {
     entry: fn(&Call) -> u8,
 }
 
-const APPLETS: [Applet; 5] = [
+const APPLETS: [Applet; 6] = [
     Applet {
         name: "cox",
         usage: "cox [--stop-timeout SECONDS] [DIRECTORY...] | cox [--stop-timeout SECONDS] -- COMMAND [ARGUMENT...]",
@@ -44,7 +45,7 @@ const APPLETS: [Applet; 5] = [
                and /etc/service.\n\n\
                --stop-timeout SECONDS  how long a stop may take before what is left is killed (8)\n\
                --help, --version\n\n\
-               Also: cox svscan|svc|svstat|svok ..., or by these names.\n",
+               Also: cox svscan|svc|svstat|svok|tini ..., or by these names.\n",
         supervises: true,
         entry: cox,
     },
@@ -78,6 +79,13 @@ const APPLETS: [Applet; 5] = [
         supervises: false,
         entry: control::svok,
     },
+    Applet {
+        name: "tini",
+        usage: "tini [-gsvw] [-p SIGNAL] [-e CODE]... [--] PROGRAM [ARGUMENT...]",
+        help: tini::HELP,
+        supervises: true,
+        entry: tini::tini,
+    },
 ];
 
 /// How an applet was called.
@@ -89,22 +97,34 @@ pub struct Call {
 }
 
 impl Call {
+    pub fn help(&self) -> String {
+        format!("usage: {}\n\n{}", self.applet.usage, self.applet.help)
+    }
+
+    /// Prints what was asked for; the exit code.
+    pub fn answer(&self, text: &str) -> u8 {
+        match stdout().write_all(text.as_bytes()) {
+            Ok(()) => 0,
+            Err(e) => self.fail(&Error::os("write", "the answer", e)),
+        }
+    }
+
     /// Says what was wrong and what is right; the exit code.
     pub fn usage(&self, problem: &str) -> u8 {
-        let Applet { name, usage, .. } = self.applet;
-        complain(&format!("{name}: {problem}; usage: {usage}"));
+        self.say(&format!("{problem}; usage: {}", self.applet.usage));
         USAGE
     }
 
     /// Says what went wrong; the exit code.
     pub fn fail(&self, error: &Error) -> u8 {
-        complain(&format!("{}: {}", self.applet.name, with_hints(error)));
+        self.say(&with_hints(error));
         FAILED
     }
-}
 
-fn complain(line: &str) {
-    let _ = stderr().write_all(format!("{line}\n").as_bytes());
+    pub fn say(&self, text: &str) {
+        let line = format!("{}: {text}\n", self.applet.name);
+        let _ = stderr().write_all(line.as_bytes());
+    }
 }
 
 /// Finds the applet and runs it. All signals are blocked; `mask` is what was in force.
@@ -131,25 +151,40 @@ pub fn run(args: Vec<OsString>, mask: u64) -> u8 {
     }
     let call = Call { applet, args: args.collect(), mask };
     let answer = match call.args.first().and_then(|word| word.to_str()) {
-        Some("--help") => format!("usage: {}\n\n{}", applet.usage, applet.help),
+        Some("--help") => call.help(),
         Some("--version") => format!("{} {}\n", applet.name, env!("CARGO_PKG_VERSION")),
         _ => return (applet.entry)(&call),
     };
-    match stdout().write_all(answer.as_bytes()) {
-        Ok(()) => 0,
-        Err(e) => call.fail(&Error::os("write", "the answer", e)),
+    call.answer(&answer)
+}
+
+/// What `cox`, `svscan` and `tini` were told.
+pub struct Told {
+    pub stop_timeout: Duration,
+    pub scans: Vec<PathBuf>,
+    pub command: Option<Vec<OsString>>,
+    /// Whether to adopt orphans where this is not PID 1.
+    pub adopt: bool,
+    /// Whom signals are passed on to.
+    pub reach: Reach,
+    pub mention: Mention,
+}
+
+impl Told {
+    pub fn nothing() -> Told {
+        Told {
+            stop_timeout: STOP_TIMEOUT,
+            scans: Vec::new(),
+            command: None,
+            adopt: true,
+            reach: Reach::Leader,
+            mention: Mention::default(),
+        }
     }
 }
 
-/// What `cox` and `svscan` were told.
-struct Told {
-    stop_timeout: Duration,
-    scans: Vec<PathBuf>,
-    command: Option<Vec<OsString>>,
-}
-
 fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
-    let mut told = Told { stop_timeout: STOP_TIMEOUT, scans: Vec::new(), command: None };
+    let mut told = Told::nothing();
     let mut args = args.iter();
     while let Some(word) = args.next() {
         let text = word.to_str().unwrap_or_default();
@@ -226,26 +261,29 @@ fn svscan(call: &Call) -> u8 {
     supervise(call, told).unwrap_or_else(|error| call.fail(&error))
 }
 
-fn supervise(call: &Call, told: Told) -> Result<u8> {
+pub fn supervise(call: &Call, told: Told) -> Result<u8> {
     let first = std::process::id() == 1;
-    if !first && let Err(e) = process::become_subreaper() {
+    if told.adopt
+        && !first
+        && let Err(e) = process::become_subreaper()
+    {
         let error = Error::os("become", "a subreaper", e);
         call.fail(&error.hint("orphans will not be seen here: run cox as PID 1"));
     }
     for scan in &told.scans {
         std::fs::read_dir(scan).on("read", scan)?;
     }
-    let options = Options { stop_timeout: told.stop_timeout, first };
+    let options = Options { stop_timeout: told.stop_timeout, first, mention: told.mention };
     let spawner = Spawner::new(Inherited::take(call.mask)?)?;
     let supervisor = Supervisor::new(options, spawner, told.scans)?;
     Ok(match told.command {
-        Some(command) => supervisor.run_main(main_service(command)?),
+        Some(command) => supervisor.run_main(main_service(command, told.reach)?),
         None => supervisor.run_services(),
     })
 }
 
 /// The one service of `cox -- COMMAND`.
-fn main_service(command: Vec<OsString>) -> Result<Service> {
+fn main_service(command: Vec<OsString>, reach: Reach) -> Result<Service> {
     let words = command.into_iter().map(|word| CString::new(word.into_vec()));
     let argv: std::result::Result<Vec<CString>, _> = words.collect();
     let argv = argv.map_err(|_| Error::invalid("a NUL byte in the command"))?;
@@ -256,6 +294,7 @@ fn main_service(command: Vec<OsString>) -> Result<Service> {
         finish: None,
         auto: true,
         stop: Stop { signal: Signal::TERM, limit: None },
+        reach,
         restart: Restart::Never,
         on_end: OnEnd::StopContainer,
     })

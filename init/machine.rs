@@ -30,7 +30,7 @@
 //! | Finishing | Exited, SpawnFailed | *decide*; with code 125 as if wanted Down | KILL to the rest of the group |
 //! | Finishing | Deadline | Finishing | KILL to the group |
 //! | Up, Stopping | ExecFailed(code) | same | its exit will count as that code |
-//! | Up, Stopping | Signal, Pause, Continue | same | Signal to the leader |
+//! | Up, Stopping | Signal, Pause, Continue | same | Signal to the leader, or to its group where the service says so |
 //! | with a process | Kill | same | KILL to the group |
 //! | any | Forget | as Want(Down), then Gone | |
 //!
@@ -44,7 +44,7 @@
 //! timer is needed for it.
 
 use crate::policy;
-use crate::service::{OnEnd, Restart, Service};
+use crate::service::{OnEnd, Reach, Restart, Service};
 use coracle::sys::pidfd::Exit;
 use coracle::types::{Pid, Signal};
 use std::time::Instant;
@@ -105,8 +105,8 @@ pub enum Action {
     Spawn(What),
     /// Signal the process of this number.
     Signal(Pid, Signal),
-    /// Kill the process group of this number.
-    KillGroup(Pid),
+    /// Signal the process group of this number.
+    SignalGroup(Pid, Signal),
     /// The service is not started again, as its `finish` says.
     GaveUp,
     /// The service ended with this code, and the container with it.
@@ -232,7 +232,8 @@ impl Machine {
             (Up | Stopping, Event::ExecFailed(code)) => self.exec_failure = Some(code),
             (Up | Stopping, Event::Exited(exit)) => self.ended(service, exit, at, actions),
             (Finishing, Event::Exited(exit)) => {
-                actions.extend(self.pid.take().map(Action::KillGroup));
+                actions.extend(self.kill());
+                self.pid = None;
                 if exit == policy::PERMANENT && self.want != Want::Down {
                     self.want = Want::Down;
                     actions.push(Action::GaveUp);
@@ -243,19 +244,19 @@ impl Machine {
             (Backoff, Event::Deadline) => self.start(at, actions),
             (Stopping | Finishing, Event::Deadline) => {
                 self.deadline = None;
-                actions.extend(self.pid.map(Action::KillGroup));
+                actions.extend(self.kill());
             }
-            (_, Event::Kill) => actions.extend(self.pid.map(Action::KillGroup)),
+            (_, Event::Kill) => actions.extend(self.kill()),
 
             (Up | Stopping, Event::Signal(signal)) => {
                 self.signalled = true;
-                actions.extend(self.pid.map(|pid| Action::Signal(pid, signal)));
+                actions.extend(self.signal(service, signal));
             }
             (Up | Stopping, Event::Pause) => {
                 self.paused = true;
-                actions.extend(self.pid.map(|pid| Action::Signal(pid, Signal::STOP)));
+                actions.extend(self.signal(service, Signal::STOP));
             }
-            (Up | Stopping, Event::Continue) => self.resume(actions),
+            (Up | Stopping, Event::Continue) => self.resume(service, actions),
             _ => {}
         }
     }
@@ -294,13 +295,24 @@ impl Machine {
             let limit = service.stop.limit;
             self.deadline = limit.map(|limit| policy::after(at.now, limit));
         }
-        actions.extend(self.pid.map(|pid| Action::Signal(pid, service.stop.signal)));
-        self.resume(actions);
+        actions.extend(self.signal(service, service.stop.signal));
+        self.resume(service, actions);
     }
 
-    fn resume(&mut self, actions: &mut Vec<Action>) {
+    fn resume(&mut self, service: &Service, actions: &mut Vec<Action>) {
         self.paused = false;
-        actions.extend(self.pid.map(|pid| Action::Signal(pid, Signal::CONT)));
+        actions.extend(self.signal(service, Signal::CONT));
+    }
+
+    fn signal(&self, service: &Service, signal: Signal) -> Option<Action> {
+        self.pid.map(|pid| match service.reach {
+            Reach::Leader => Action::Signal(pid, signal),
+            Reach::Group => Action::SignalGroup(pid, signal),
+        })
+    }
+
+    fn kill(&self) -> Option<Action> {
+        self.pid.map(|pid| Action::SignalGroup(pid, Signal::KILL))
     }
 
     /// A state without process or deadline.
@@ -322,7 +334,7 @@ impl Machine {
         self.healthy = lasted.is_some_and(|time| time >= policy::HEALTHY);
         let Some(pid) = self.pid else { return };
         if service.on_end == OnEnd::Ignore {
-            actions.push(Action::KillGroup(pid));
+            actions.extend(self.kill());
         }
         if service.finish.is_some() {
             self.rest(State::Finishing);

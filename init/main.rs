@@ -36,6 +36,7 @@ mod shutdown;
 mod sources;
 mod spawn;
 mod supervisor;
+mod tini;
 
 use coracle::sys::signal;
 use std::process::ExitCode;

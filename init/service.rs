@@ -16,6 +16,7 @@ pub struct Service {
     /// Whether it is started without being asked to.
     pub auto: bool,
     pub stop: Stop,
+    pub reach: Reach,
     pub restart: Restart,
     pub on_end: OnEnd,
 }
@@ -65,6 +66,15 @@ pub struct Stop {
     /// Killed, group and all, that long after the signal; never if `None` (but see the shutdown
     /// in `supervisor`).
     pub limit: Option<Duration>,
+}
+
+/// Whom a signal for the service is sent to. The KILL at a deadline goes to the group in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Its first process.
+    Leader,
+    /// The process group of that.
+    Group,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -36,6 +36,18 @@ pub struct Options {
     pub stop_timeout: Duration,
     /// Whether this is PID 1 of its namespace.
     pub first: bool,
+    pub mention: Mention,
+}
+
+/// What is worth a line on stderr, besides what goes wrong and what happens to services.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Mention {
+    /// The start and the end of the main service.
+    pub main: bool,
+    /// Each signal that is passed on to it.
+    pub signals: bool,
+    /// Each orphan that is reaped.
+    pub orphans: bool,
 }
 
 pub struct Supervisor {
@@ -145,6 +157,9 @@ impl Supervisor {
         match (signal, self.main) {
             (Signal::CHLD, _) => self.reap(),
             (_, Some(main)) if self.shutdown.is_none() => {
+                if self.options.mention.signals {
+                    say(&format!("passing on {signal}"));
+                }
                 self.dispatch(main, None, Event::Signal(signal));
             }
             _ if stops => self.ask_to_stop(),
@@ -191,11 +206,17 @@ impl Supervisor {
     }
 
     fn reap(&mut self) {
+        let mention = self.options.mention;
         reap::drain(|pid, exit| {
             if let Some(id) = self.pids.remove(&pid) {
                 // Why it ended, if it could not be executed, was written before it did.
                 self.take_failures();
+                if mention.main && self.main == Some(id) {
+                    say(&format!("process {pid} {}", describe(exit)));
+                }
                 self.dispatch(id, None, Event::Exited(exit));
+            } else if mention.orphans {
+                say(&format!("reaped the orphan {pid}, which {}", describe(exit)));
             }
         });
     }
@@ -236,6 +257,10 @@ impl Supervisor {
                 let event = match self.spawn(id, what) {
                     Ok(pid) => {
                         self.pids.insert(pid, id);
+                        if self.options.mention.main && self.main == Some(id) {
+                            let name = self.slots.get(&id).map(|slot| slot.service.name.as_str());
+                            say(&format!("started {} as process {pid}", name.unwrap_or_default()));
+                        }
                         Event::Spawned(pid)
                     }
                     Err(error) => {
@@ -250,8 +275,9 @@ impl Supervisor {
                 let _ = signal::kill(pid, signal);
                 None
             }
-            Action::KillGroup(pid) => {
-                let _ = signal::kill_group(pid, Signal::KILL);
+            // One that has only just been cloned has no group yet: what it is sent waits for it.
+            Action::SignalGroup(pid, signal) => {
+                let _ = signal::kill_group(pid, signal).or_else(|_| signal::kill(pid, signal));
                 None
             }
             Action::GaveUp => {

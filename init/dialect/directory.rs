@@ -16,7 +16,7 @@
 //! A `finish` that exits with 125 says that the service is not to be started again.
 //! Sources: supervise and svscan (cr.yp.to/daemontools.html), runsv(8), s6's servicedir page.
 
-use crate::service::{Exec, Finish, FinishArguments, OnEnd, Place, Restart, Service, Stop};
+use crate::service::{Exec, Finish, FinishArguments, OnEnd, Place, Reach, Restart, Service, Stop};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::types::Signal;
 use std::ffi::{CString, OsString};
@@ -107,6 +107,7 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
             signal: signal(&dir.join("down-signal"))?,
             limit: milliseconds(&dir.join("timeout-kill"))?.flatten(),
         },
+        reach: Reach::Leader,
         restart: Restart::Always,
         on_end: OnEnd::Ignore,
     })

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::policy::Jitter;
-use crate::service::{Exec, Finish, FinishArguments, Place, Stop};
+use crate::service::{Exec, Finish, FinishArguments, Place, Reach, Stop};
 use std::time::Duration;
 
 fn exec(name: &std::ffi::CStr) -> Exec {
@@ -17,6 +17,7 @@ fn daemon() -> Service {
         finish: None,
         auto: true,
         stop: Stop { signal: Signal::TERM, limit: None },
+        reach: Reach::Leader,
         restart: Restart::Always,
         on_end: OnEnd::Ignore,
     }
@@ -84,7 +85,10 @@ const KILLED: Event = Event::Exited(Exit::Signal(9));
 fn a_healthy_service_is_back_at_once() {
     let mut b = Bench::up(daemon());
     b.pass(1000);
-    assert_eq!(b.give(KILLED), [Action::KillGroup(pid(7)), Action::Spawn(What::Run)]);
+    assert_eq!(
+        b.give(KILLED),
+        [Action::SignalGroup(pid(7), Signal::KILL), Action::Spawn(What::Run)]
+    );
     assert_eq!((b.machine.state, b.machine.tries), (State::Starting, 0));
 }
 
@@ -121,6 +125,16 @@ fn a_signal_that_was_asked_for_is_no_crash() {
 }
 
 #[test]
+fn a_signal_for_the_group_goes_to_the_group() {
+    let mut b = Bench::up(Service { reach: Reach::Group, ..command() });
+    let to_group = |signal| Action::SignalGroup(pid(7), signal);
+    assert_eq!(b.give(Event::Signal(Signal::HUP)), [to_group(Signal::HUP)]);
+    assert_eq!(b.give(Event::Pause), [to_group(Signal::STOP)]);
+    let stop = [to_group(Signal::TERM), to_group(Signal::CONT)];
+    assert_eq!(b.give(Event::Want(Want::Down)), stop);
+}
+
+#[test]
 fn down_is_term_and_cont_and_stays_down() {
     let mut b = Bench::up(daemon());
     let stop = [Action::Signal(pid(7), Signal::TERM), Action::Signal(pid(7), Signal::CONT)];
@@ -128,7 +142,7 @@ fn down_is_term_and_cont_and_stays_down() {
     assert_eq!((b.machine.state, b.wait()), (State::Stopping, None));
     // Asked again, told again.
     assert_eq!(b.give(Event::Want(Want::Down)), stop);
-    assert_eq!(b.give(Event::Exited(Exit::Code(0))), [Action::KillGroup(pid(7))]);
+    assert_eq!(b.give(Event::Exited(Exit::Code(0))), [Action::SignalGroup(pid(7), Signal::KILL)]);
     assert_eq!((b.machine.state, b.machine.pid), (State::Down, None));
     assert_eq!(b.give(Event::Want(Want::Down)), []);
     assert_eq!(b.give(Event::Want(Want::Up)), [Action::Spawn(What::Run)]);
@@ -145,7 +159,7 @@ fn a_deaf_service_with_a_limit_is_killed_and_one_without_is_not() {
     // Asking again does not give it more time.
     b.give(Event::Want(Want::Down));
     assert_eq!(b.wait(), Some(200));
-    assert_eq!(b.give(Event::Deadline), [Action::KillGroup(pid(7))]);
+    assert_eq!(b.give(Event::Deadline), [Action::SignalGroup(pid(7), Signal::KILL)]);
     assert_eq!(b.machine.deadline, None);
     b.give(KILLED);
     assert_eq!(b.machine.state, State::Down);
@@ -159,7 +173,7 @@ fn up_while_stopping_starts_again_after_the_end() {
     assert_eq!(b.machine.state, State::Stopping);
     assert_eq!(
         b.give(Event::Exited(Exit::Code(0))),
-        [Action::KillGroup(pid(7)), Action::Spawn(What::Run)]
+        [Action::SignalGroup(pid(7), Signal::KILL), Action::Spawn(What::Run)]
     );
 }
 
@@ -180,12 +194,12 @@ fn finish_runs_after_each_end_and_before_the_next_start() {
     let mut b = Bench::up(with_finish());
     b.pass(2000);
     let finish = What::Finish(Exit::Signal(9), pid(7));
-    assert_eq!(b.give(KILLED), [Action::KillGroup(pid(7)), Action::Spawn(finish)]);
+    assert_eq!(b.give(KILLED), [Action::SignalGroup(pid(7), Signal::KILL), Action::Spawn(finish)]);
     b.give(Event::Spawned(pid(8)));
     assert_eq!((b.machine.state, b.wait()), (State::Finishing, Some(5000)));
     assert_eq!(
         b.give(Event::Exited(Exit::Code(0))),
-        [Action::KillGroup(pid(8)), Action::Spawn(What::Run)]
+        [Action::SignalGroup(pid(8), Signal::KILL), Action::Spawn(What::Run)]
     );
 }
 
@@ -194,7 +208,7 @@ fn a_hung_finish_is_killed_and_a_missing_one_is_skipped() {
     let mut b = Bench::up(with_finish());
     b.give(KILLED);
     b.give(Event::Spawned(pid(8)));
-    assert_eq!(b.give(Event::Deadline), [Action::KillGroup(pid(8))]);
+    assert_eq!(b.give(Event::Deadline), [Action::SignalGroup(pid(8), Signal::KILL)]);
     b.give(KILLED);
     assert_eq!(b.machine.state, State::Backoff);
     let mut b = Bench::up(with_finish());
@@ -336,7 +350,7 @@ impl World {
                     }
                     // The group of one that has just ended may be killed; the living die of it
                     // only when they are reaped.
-                    Action::KillGroup(_) | Action::GaveUp | Action::Ended(_) => {}
+                    Action::SignalGroup(..) | Action::GaveUp | Action::Ended(_) => {}
                     Action::Signal(to, _) => assert_eq!(self.alive, [to], "after {event:?}"),
                 }
             }
@@ -401,7 +415,7 @@ fn a_finish_that_exits_with_125_ends_the_restarts() {
     b.give(Event::Exited(Exit::Code(3)));
     b.give(Event::Spawned(pid(8)));
     let actions = b.give(Event::Exited(Exit::Code(125)));
-    assert_eq!(actions, [Action::KillGroup(pid(8)), Action::GaveUp]);
+    assert_eq!(actions, [Action::SignalGroup(pid(8), Signal::KILL), Action::GaveUp]);
     assert_eq!((b.machine.state, b.machine.want), (State::Down, Want::Down));
     // It can be asked for again.
     assert_eq!(b.give(Event::Want(Want::Up)), [Action::Spawn(What::Run)]);
@@ -415,7 +429,7 @@ fn a_restart_stops_by_the_services_own_way_and_starts_at_once() {
     assert_eq!(b.give(Event::Restart), told);
     assert_eq!(b.machine.want, Want::Up);
     let actions = b.give(Event::Exited(Exit::Code(0)));
-    assert_eq!(actions, [Action::KillGroup(pid(7)), Action::Spawn(What::Run)]);
+    assert_eq!(actions, [Action::SignalGroup(pid(7), Signal::KILL), Action::Spawn(What::Run)]);
 }
 
 #[test]

@@ -1,12 +1,18 @@
 //! Small facts about, and settings of, the calling process.
 
 use super::raw;
+use crate::types::Signal;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Makes orphaned descendants our children, as they would be PID 1's (PR_SET_CHILD_SUBREAPER).
 pub fn become_subreaper() -> io::Result<()> {
     Ok(raw::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0)?)
+}
+
+/// Has the kernel send this process `signal` when its parent dies (PR_SET_PDEATHSIG).
+pub fn set_parent_death_signal(signal: Signal) -> io::Result<()> {
+    Ok(raw::prctl(libc::PR_SET_PDEATHSIG, signal.number() as u64, 0)?)
 }
 
 /// Keeps other processes from looking into this one by way of /proc (PR_SET_DUMPABLE).

@@ -190,7 +190,7 @@ fn wrong_usage_exits_100_with_one_line() {
 
 #[test]
 fn help_and_version_of_every_name() {
-    for name in ["cox", "svscan", "svc", "svstat", "svok"] {
+    for name in ["cox", "svscan", "svc", "svstat", "svok", "tini"] {
         let args = |option| if name == "cox" { vec![option] } else { vec![name, option] };
         let help = cox(&args("--help"));
         assert!(help.status.success() && help.stderr.is_empty());

@@ -8,4 +8,5 @@ mod command;
 mod harness;
 mod services;
 mod stop;
+mod tini;
 mod tools;

@@ -17,7 +17,7 @@ fn cox() -> Option<Vec<u8>> {
 fn services(t: &Test, cox: &[u8], files: &[(&str, &str)]) {
     let mut layer = image::busybox_root();
     layer.file("sbin/cox", 0o755, cox);
-    for applet in ["svc", "svstat", "svok", "svscan"] {
+    for applet in ["svc", "svstat", "svok", "svscan", "tini"] {
         layer.link(&format!("sbin/{applet}"), "cox");
     }
     layer.dir("etc/services", 0o755);
