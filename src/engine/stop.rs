@@ -134,6 +134,7 @@ impl Engine {
                     _ => {}
                 }
             }
+            patience.wait()?;
         }
     }
 
