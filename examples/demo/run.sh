@@ -108,5 +108,5 @@ if [ "$before" != "$after" ]; then
 	rm -f "${TMPDIR:-/tmp}/coracle-demo.before"
 	fail "the lines above are new"
 fi
-echo "mounts, links, control groups and processes are as before; the images stay."
+echo "mounts, links, control groups and processes are as before; the images and the bridge coracle0 stay."
 echo "Next: $CORACLE_BIN run --rm -it busybox"
