@@ -128,7 +128,7 @@ impl Monitor {
     }
 
     /// Says good-bye to every client, and waits until each has heard it all or has gone; at most
-    /// for `limit`. Nobody waits for us meanwhile.
+    /// for `limit`, where somebody waits for us.
     pub fn farewell(mut self, frame: &Frame, limit: Option<Duration>) {
         let until = limit.map(|limit| Instant::now() + limit);
         self.accept();
@@ -194,13 +194,13 @@ impl Monitor {
                     Token(client) => self.client_ready(client, event),
                 }
             }
-            if again || ended {
-                again = self.read_streams();
-            }
             if ended {
                 while self.move_output() {}
                 self.is_log_complete = self.log.finish(self.patience());
                 return exit_of(process);
+            }
+            if again {
+                again = self.read_streams();
             }
         }
     }
@@ -378,8 +378,8 @@ impl Monitor {
         }
     }
 
-    /// A client that fed the container feeds it no more. Where it was the only one to, a program
-    /// reading its stdin to the end must see the end.
+    /// A client that fed the container feeds it no more. Where the first to stop is to be the last,
+    /// a program reading its stdin to the end must see the end.
     fn stdin_left(&mut self) {
         if self.pipes.stdin_once && !self.pipes.terminal {
             self.stdin_closing = true;

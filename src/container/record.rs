@@ -126,7 +126,8 @@ impl Status {
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct State {
-    /// It ends with its container (`--rm`), and need not survive loss of power.
+    /// It goes with the end of its container, and need not survive loss of power: `--rm`, said here
+    /// too because the configuration may be gone already when the rest is cleared away.
     #[serde(default)]
     pub ephemeral: bool,
     pub want: Want,

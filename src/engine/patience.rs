@@ -1,4 +1,5 @@
-//! Waiting while a monitor comes or goes, which has no event to wait for; but not for ever.
+//! Waiting while a monitor comes or goes, which has no event to wait for; but for one that may never
+//! come, not for ever.
 
 use crate::container::Dir;
 use crate::error::{Error, Result};
@@ -8,6 +9,11 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_millis(2);
 /// How often; a monitor takes a few of them to come up, some more on a busy machine.
 const STEPS: u32 = 5000;
+
+/// For as long as somebody alive is at work, who says no word when done.
+pub(super) fn look_away() {
+    std::thread::sleep(STEP);
+}
 
 pub(super) struct Patience<'a> {
     dir: &'a Dir,
@@ -25,7 +31,7 @@ impl Patience<'_> {
             Error::Conflict(format!("nobody can stand by container {}", self.dir.id.short()))
                 .hint("its monitor ends as soon as it is started: is /run full?")
         })?;
-        std::thread::sleep(STEP);
+        look_away();
         Ok(())
     }
 }

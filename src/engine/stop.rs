@@ -1,7 +1,7 @@
 //! `stop` and `restart`: the stop signal, a time of grace, SIGKILL. The monitor keeps the time, so
 //! that a stop goes on when whoever asked for it dies.
 
-use super::patience::Patience;
+use super::patience::{Patience, look_away};
 use super::{Engine, monitor};
 use crate::container::{Client, Dir, Frame, Live, Status, Want};
 use crate::error::{Error, Result};
@@ -141,7 +141,6 @@ impl Engine {
     /// The right to work on a container that is down; `None` where it is up. Its last monitor may
     /// be just about to leave.
     pub(super) fn down(&self, dir: &Dir) -> Result<Option<Live>> {
-        let mut patience = Patience::new(dir);
         loop {
             if let Some(live) = dir.try_live()? {
                 // Nobody stands by it, and yet it may live: then it is the sweep's business.
@@ -159,7 +158,8 @@ impl Engine {
             if dir.state().is_ok_and(|state| state.status.is_up()) {
                 return Ok(None);
             }
-            patience.wait()?;
+            // Whoever holds it may have much to remove.
+            look_away();
         }
     }
 }

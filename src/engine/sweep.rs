@@ -58,9 +58,7 @@ impl Engine {
         match state.status {
             Status::Creating | Status::Removing => self.discard(dir, live),
             // It was on its way to be removed, or nobody knows of it.
-            Status::Created | Status::Exited if dir.config()?.auto_remove => {
-                self.discard(dir, live)
-            }
+            Status::Created | Status::Exited if state.ephemeral => self.discard(dir, live),
             Status::Created | Status::Exited => {
                 self.clear(dir)?;
                 live.finish()
@@ -89,7 +87,7 @@ impl Engine {
         let ended = self.record_end(dir, UNKNOWN_EXIT, ran)?;
         match ended {
             Some(_) => self.spawn_monitor(dir, live, Mode::Restart, None),
-            None if dir.config()?.auto_remove => self.discard(dir, live),
+            None if state.ephemeral => self.discard(dir, live),
             None => live.finish(),
         }
     }

@@ -233,12 +233,18 @@ fn a_restart_is_seen_through_whoever_dies() {
 #[test]
 fn a_container_that_is_not_up_yet_takes_no_exec() {
     let t = test!(busybox);
-    // It must find the container as it is inside, or none: never its root half made.
-    let look = ["exec", "c", "sh", "-c", "test -x /bin/busybox -a ! -e /proc/1/root/lost"];
+    // It must find the container as it is inside, or none: never the host's root.
+    let script = format!("test -e {} && exit 9; exit 0", t.root().display());
+    let look = ["exec", "c", "sh", "-c", &script];
     for _ in 0..20 {
         let mut run = t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).spawn();
         let mut tries = 0;
-        while t.coracle(look).spawn().wait() != 0 {
+        loop {
+            let code = t.coracle(look).spawn().wait();
+            assert_ne!(code, 9, "it stands in the host's root");
+            if code == 0 {
+                break;
+            }
             tries += 1;
             assert!(tries < 1000, "it never comes up");
         }

@@ -190,11 +190,37 @@ fn signals_are_forwarded_and_nothing_outlives_a_caller_that_is_killed() {
 }
 
 #[test]
-fn keys_and_oom_score_of_the_caller_stay_with_it() {
+fn the_oom_score_of_the_caller_stays_with_it() {
     let t = test!(busybox);
     sleeper(&t);
     let script = "echo 500 >/proc/self/oom_score_adj && exec \"$@\"";
     let look = ["cat", "/proc/self/oom_score_adj"];
     t.coracle(["exec", "c"].into_iter().chain(look)).by(script).stdout("0\n").ok();
     t.coracle(["run", "--rm", "busybox"].into_iter().chain(look)).by(script).stdout("0\n").ok();
+}
+
+#[test]
+fn the_keys_of_the_caller_stay_with_it() {
+    let t = test!(busybox);
+    // A session keyring with a key that only those see who possess it (keyctl(2): join a session,
+    // add_key, setperm).
+    let program = "import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.syscall(250, 1, b'ours')
+key = libc.syscall(248, b'user', b'coracle-secret', b'hush', 4, -3)
+libc.syscall(250, 5, key, 0x3f000000)
+os.execvp(sys.argv[1], sys.argv[1:])";
+    let holds = |output: &[u8]| String::from_utf8_lossy(output).contains("coracle-secret");
+    let mut ours = std::process::Command::new("python3");
+    let ours = ours.args(["-c", program, "cat", "/proc/keys"]).output().expect("run python3");
+    assert!(holds(&ours.stdout), "the caller itself does not see its key");
+
+    // Privileged, or /proc/keys is masked.
+    t.coracle(["run", "-d", "--privileged", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    let verbs = [vec!["run", "--rm", "--privileged", "busybox"], vec!["exec", "c"]];
+    for verb in verbs {
+        let look = t.coracle(verb.into_iter().chain(["cat", "/proc/keys"]));
+        let seen = look.by(&format!("exec python3 -c \"{program}\" \"$@\"")).ok().stdout;
+        assert!(!seen.is_empty() && !holds(&seen), "{}", String::from_utf8_lossy(&seen));
+    }
 }
