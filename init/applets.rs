@@ -4,13 +4,12 @@
 
 use crate::control;
 use crate::message::with_hints;
-use crate::service::{Exec, OnEnd, Place, Reach, Restart, Service, Stop};
+use crate::service::{Exec, OnEnd, Place, Reach, RestartWhen, Service};
 use crate::spawn::{Inherited, Spawner};
 use crate::supervisor::{Mention, Options, Supervisor};
 use crate::tini;
 use coracle::error::{Error, OsContext, Result};
 use coracle::sys::{process, signal};
-use coracle::types::Signal;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{Write, stderr, stdout};
 use std::os::unix::ffi::OsStringExt;
@@ -288,16 +287,12 @@ fn main_service(command: Vec<OsString>, reach: Reach) -> Result<Service> {
     let argv: std::result::Result<Vec<CString>, _> = words.collect();
     let argv = argv.map_err(|_| Error::invalid("a NUL byte in the command"))?;
     let name = argv.first().map(|name| name.to_string_lossy().into_owned());
-    Ok(Service {
-        name: name.unwrap_or_default(),
-        run: Exec { argv, cwd: None, env: Vec::new(), place: Place::Foreground },
-        finish: None,
-        auto: true,
-        stop: Stop { signal: Signal::TERM, limit: None },
-        reach,
-        restart: Restart::Never,
-        on_end: OnEnd::StopContainer,
-    })
+    let run = Exec { place: Place::Foreground, ..Exec::new(argv) };
+    let mut service = Service::new(&name.unwrap_or_default(), run);
+    service.reach = reach;
+    service.restart.when = RestartWhen::Never;
+    service.on_end = OnEnd::StopContainer;
+    Ok(service)
 }
 
 #[cfg(test)]

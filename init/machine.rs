@@ -44,7 +44,7 @@
 //! timer is needed for it.
 
 use crate::policy;
-use crate::service::{OnEnd, Reach, Restart, Service};
+use crate::service::{OnEnd, Reach, RestartWhen, Service};
 use coracle::sys::pidfd::Exit;
 use coracle::types::{Pid, Signal};
 use std::time::Instant;
@@ -349,7 +349,7 @@ impl Machine {
         if self.forgotten {
             return self.rest(State::Gone);
         }
-        if self.want == Want::Once || service.restart == Restart::Never {
+        if self.want == Want::Once || service.restart.when == RestartWhen::Never {
             self.rest(if self.want == Want::Down { State::Down } else { State::Done });
             if service.on_end == OnEnd::StopContainer {
                 actions.push(Action::Ended(self.last_code));

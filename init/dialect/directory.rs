@@ -16,7 +16,7 @@
 //! A `finish` that exits with 125 says that the service is not to be started again.
 //! Sources: supervise and svscan (cr.yp.to/daemontools.html), runsv(8), s6's servicedir page.
 
-use crate::service::{Exec, Finish, FinishArguments, OnEnd, Place, Reach, Restart, Service, Stop};
+use crate::service::{Exec, Finish, FinishArguments, Service};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::types::Signal;
 use std::ffi::{CString, OsString};
@@ -83,34 +83,26 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
     }
     let env = environment(&dir.join("env"))?;
     let exec = |program: &std::ffi::CStr| Exec {
-        argv: vec![CString::from(program)],
         cwd: Some(dir.to_path_buf()),
         env: env.clone(),
-        place: Place::Session,
+        ..Exec::new(vec![CString::from(program)])
     };
     let finish = dir.join("finish");
     let finish = if is_executable(&finish) {
-        Some(Finish {
+        Some(Box::new(Finish {
             exec: exec(c"./finish"),
             arguments: arguments(dir),
             limit: milliseconds(&dir.join("timeout-finish"))?.unwrap_or(Some(FINISH_LIMIT)),
-        })
+        }))
     } else {
         None
     };
-    Ok(Service {
-        name: name.to_string(),
-        run: exec(c"./run"),
-        finish,
-        auto: !dir.join("down").exists(),
-        stop: Stop {
-            signal: signal(&dir.join("down-signal"))?,
-            limit: milliseconds(&dir.join("timeout-kill"))?.flatten(),
-        },
-        reach: Reach::Leader,
-        restart: Restart::Always,
-        on_end: OnEnd::Ignore,
-    })
+    let mut service = Service::new(name, exec(c"./run"));
+    service.finish = finish;
+    service.start.auto = !dir.join("down").exists();
+    service.stop.signal = signal(&dir.join("down-signal"))?;
+    service.stop.limit = milliseconds(&dir.join("timeout-kill"))?.flatten();
+    Ok(service)
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -229,14 +221,14 @@ mod tests {
         dir.script("run", "#!/bin/sh\n");
         assert!(is_service(&dir.0));
         let service = read(&dir.0, "web").unwrap();
-        assert!(service.auto);
+        assert!(service.start.auto);
         assert_eq!(service.finish, None);
         assert_eq!(service.stop.signal, Signal::TERM);
         assert_eq!(service.stop.limit, None);
         fs::write(dir.0.join("down"), "").unwrap();
         fs::write(dir.0.join("finish"), "not executable").unwrap();
         let service = read(&dir.0, "web").unwrap();
-        assert!(!service.auto);
+        assert!(!service.start.auto);
         assert_eq!(service.finish, None);
     }
 

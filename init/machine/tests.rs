@@ -3,24 +3,15 @@
 
 use super::*;
 use crate::policy::Jitter;
-use crate::service::{Exec, Finish, FinishArguments, Place, Reach, Stop};
+use crate::service::{Exec, Finish, FinishArguments, Reach, Stop};
 use std::time::Duration;
 
 fn exec(name: &std::ffi::CStr) -> Exec {
-    Exec { argv: vec![name.into()], cwd: None, env: Vec::new(), place: Place::Session }
+    Exec::new(vec![name.into()])
 }
 
 fn daemon() -> Service {
-    Service {
-        name: "web".into(),
-        run: exec(c"./run"),
-        finish: None,
-        auto: true,
-        stop: Stop { signal: Signal::TERM, limit: None },
-        reach: Reach::Leader,
-        restart: Restart::Always,
-        on_end: OnEnd::Ignore,
-    }
+    Service::new("web", exec(c"./run"))
 }
 
 fn with_finish() -> Service {
@@ -29,11 +20,14 @@ fn with_finish() -> Service {
         arguments: FinishArguments::Runit,
         limit: Some(Duration::from_secs(5)),
     };
-    Service { finish: Some(finish), ..daemon() }
+    Service { finish: Some(Box::new(finish)), ..daemon() }
 }
 
 fn command() -> Service {
-    Service { restart: Restart::Never, on_end: OnEnd::StopContainer, ..daemon() }
+    let mut service = daemon();
+    service.restart.when = RestartWhen::Never;
+    service.on_end = OnEnd::StopContainer;
+    service
 }
 
 fn pid(n: i32) -> Pid {
@@ -423,7 +417,7 @@ fn a_finish_that_exits_with_125_ends_the_restarts() {
 
 #[test]
 fn a_restart_stops_by_the_services_own_way_and_starts_at_once() {
-    let stop = Stop { signal: Signal::INT, limit: Some(Duration::from_secs(1)) };
+    let stop = Stop { signal: Signal::INT, command: None, limit: Some(Duration::from_secs(1)) };
     let mut b = Bench::up(Service { stop, ..daemon() });
     let told = [Action::Signal(pid(7), Signal::INT), Action::Signal(pid(7), Signal::CONT)];
     assert_eq!(b.give(Event::Restart), told);

@@ -56,7 +56,7 @@ impl Supervisor {
     pub(super) fn add_directory(&mut self, dir: PathBuf, identity: Identity) -> Result<()> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let service = directory::read(&dir, &name)?;
-        let auto = service.auto;
+        let auto = service.start.auto;
         let face = Supervise::open(&dir)?;
         let id = self.add(service, Some(Origin { dir, identity }), Some(face), None);
         self.add_logger(id);
@@ -110,7 +110,7 @@ impl Supervisor {
                 });
                 match started {
                     Ok((service, face, pipe)) => {
-                        let auto = service.auto;
+                        let auto = service.start.auto;
                         let logger = self.add(service, None, Some(face), Some(pipe));
                         if let Some(slot) = self.slots.get_mut(&id) {
                             slot.logger = Some(logger);
