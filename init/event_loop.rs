@@ -80,7 +80,8 @@ impl EventLoop {
         let mut wakes = Vec::new();
         match self.poll.poll(&mut self.events, limit) {
             Ok(()) => {
-                wakes.extend(self.events.iter().map(|event| Wake::Readable(source(event.token()))))
+                let sources = self.events.iter().filter_map(|event| source(event.token()));
+                wakes.extend(sources.map(Wake::Readable));
             }
             // Interrupted by a stop and a continuation: look at the clock and wait again.
             Err(_) => return wakes,
@@ -98,23 +99,35 @@ impl EventLoop {
     }
 }
 
-/// The first tokens are the fixed sources; a service's follow.
-const CONTROL: usize = 3;
+/// A token is the kind of its source in the low bits, and above them which of that kind it is.
+const KIND_BITS: u32 = 4;
 
 fn token(source: Source) -> Token {
-    Token(match source {
-        Source::Reports => 0,
-        Source::Signals => 1,
-        Source::Directories => 2,
-        Source::Control(id) => CONTROL.saturating_add(id as usize),
-    })
+    let (kind, which) = match source {
+        Source::Reports => (0, 0),
+        Source::Signals => (1, 0),
+        Source::Directories => (2, 0),
+        Source::Control(id) => (3, id),
+    };
+    Token((which as usize).wrapping_shl(KIND_BITS) | kind)
 }
 
-fn source(token: Token) -> Source {
-    match token.0 {
-        0 => Source::Reports,
-        1 => Source::Signals,
-        2 => Source::Directories,
-        n => Source::Control(n.saturating_sub(CONTROL) as u32),
+fn source(token: Token) -> Option<Source> {
+    let which = token.0.wrapping_shr(KIND_BITS) as u32;
+    let kinds = [Source::Reports, Source::Signals, Source::Directories, Source::Control(which)];
+    kinds.get(token.0 & ((1 << KIND_BITS) - 1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_leads_back_to_its_source() {
+        let id = 0x0fff_ffff;
+        let sources = [Source::Reports, Source::Signals, Source::Directories, Source::Control(id)];
+        for wanted in sources {
+            assert_eq!(source(token(wanted)), Some(wanted));
+        }
     }
 }
