@@ -27,7 +27,7 @@ test-unit: ## the tests inside the source, and the architecture's
 
 test-e2e: dist ## the end-to-end tests, against the static binaries (as root)
 	@scripts/need /bin/busybox=busybox-static nft=nftables ip=iproute2 python3=python3 strace=strace \
-		skopeo=skopeo svc=daemontools sv=runit s6-svc=s6
+		skopeo=skopeo svc=daemontools sv=runit s6-svc=s6 /usr/sbin/sshd=openssh-server
 	$(e2e) scripts/sandbox scripts/cargo test --locked --test '*' -- --test-threads=1
 
 test-vm: dist ## end-to-end scenarios under Debian's kernel with cgroup v2 only, in qemu

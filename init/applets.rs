@@ -2,7 +2,7 @@
 //!
 //! Wrong usage exits 100, and what the system refused 111, as daemontools does; `tini` has its own.
 
-use crate::control;
+use crate::control::svc;
 use crate::message::with_hints;
 use crate::service::{Exec, OnEnd, Place, Reach, RestartWhen, Service};
 use crate::spawn::{Inherited, Spawner};
@@ -35,7 +35,7 @@ struct Applet {
     entry: fn(&Call) -> u8,
 }
 
-const APPLETS: [Applet; 6] = [
+const APPLETS: [Applet; 7] = [
     Applet {
         name: "cox",
         usage: "cox [--stop-timeout SECONDS] [DIRECTORY...] | cox [--stop-timeout SECONDS] -- COMMAND [ARGUMENT...]",
@@ -44,7 +44,7 @@ const APPLETS: [Applet; 6] = [
                and /etc/service.\n\n\
                --stop-timeout SECONDS  how long a stop may take before what is left is killed (8)\n\
                --help, --version\n\n\
-               Also: cox svscan|svc|svstat|svok|tini ..., or by these names.\n",
+               Also: cox svscan|supervise|svc|svstat|svok|tini ..., or by these names.\n",
         supervises: true,
         entry: cox,
     },
@@ -56,27 +56,35 @@ const APPLETS: [Applet; 6] = [
         entry: svscan,
     },
     Applet {
+        name: "supervise",
+        usage: "supervise [--stop-timeout SECONDS] DIRECTORY",
+        help: "Supervises the one service in DIRECTORY (and its log/), until it is told to stop or to\n\
+               forget it (svc -x).\n",
+        supervises: true,
+        entry: supervise_one,
+    },
+    Applet {
         name: "svc",
         usage: "svc -udopchaiqtk12x DIRECTORY...",
         help: "Commands the services in these directories.\n\n\
                -u up   -d down (TERM, CONT)   -o once   -x down and forgotten\n\
                -p STOP -c CONT -h HUP -a ALRM -i INT -q QUIT -t TERM -k KILL -1 USR1 -2 USR2\n",
         supervises: false,
-        entry: control::svc,
+        entry: svc::svc,
     },
     Applet {
         name: "svstat",
         usage: "svstat DIRECTORY...",
         help: "Tells the status of the services in these directories.\n",
         supervises: false,
-        entry: control::svstat,
+        entry: svc::svstat,
     },
     Applet {
         name: "svok",
         usage: "svok DIRECTORY",
         help: "Exits 0 if the service in this directory is supervised, else 100.\n",
         supervises: false,
-        entry: control::svok,
+        entry: svc::svok,
     },
     Applet {
         name: "tini",
@@ -161,6 +169,8 @@ pub fn run(args: Vec<OsString>, mask: u64) -> u8 {
 pub struct Told {
     pub stop_timeout: Duration,
     pub scans: Vec<PathBuf>,
+    /// The directory of the only service.
+    pub only: Option<PathBuf>,
     pub command: Option<Vec<OsString>>,
     /// Whether to adopt orphans where this is not PID 1.
     pub adopt: bool,
@@ -174,6 +184,7 @@ impl Told {
         Told {
             stop_timeout: STOP_TIMEOUT,
             scans: Vec::new(),
+            only: None,
             command: None,
             adopt: true,
             reach: Reach::Leader,
@@ -225,6 +236,7 @@ fn cox(call: &Call) -> u8 {
         Ok(told) => told,
         Err(problem) => return call.usage(&problem),
     };
+    told.mention.ends = true;
     if let Some(command) = &told.command {
         if !told.scans.is_empty() {
             return call.usage("a directory and a command exclude each other");
@@ -260,6 +272,22 @@ fn svscan(call: &Call) -> u8 {
     supervise(call, told).unwrap_or_else(|error| call.fail(&error))
 }
 
+fn supervise_one(call: &Call) -> u8 {
+    let mut told = match parse(&call.args) {
+        Ok(told) => told,
+        Err(problem) => return call.usage(&problem),
+    };
+    if told.command.is_some() {
+        return call.usage("no command is taken");
+    }
+    let [dir] = told.scans.as_slice() else {
+        return call.usage("one directory is needed");
+    };
+    told.only = Some(dir.clone());
+    told.scans.clear();
+    supervise(call, told).unwrap_or_else(|error| call.fail(&error))
+}
+
 pub fn supervise(call: &Call, told: Told) -> Result<u8> {
     let first = std::process::id() == 1;
     if told.adopt
@@ -272,12 +300,18 @@ pub fn supervise(call: &Call, told: Told) -> Result<u8> {
     for scan in &told.scans {
         std::fs::read_dir(scan).on("read", scan)?;
     }
-    let options = Options { stop_timeout: told.stop_timeout, first, mention: told.mention };
+    let options = Options {
+        stop_timeout: told.stop_timeout,
+        first,
+        mention: told.mention,
+        sole: told.only.is_some(),
+    };
     let spawner = Spawner::new(Inherited::take(call.mask)?)?;
     let supervisor = Supervisor::new(options, spawner, told.scans)?;
-    Ok(match told.command {
-        Some(command) => supervisor.run_main(main_service(command, told.reach)?),
-        None => supervisor.run_services(),
+    Ok(match (told.command, told.only) {
+        (Some(command), _) => supervisor.run_main(main_service(command, told.reach)?),
+        (None, Some(dir)) => supervisor.run_directory(dir)?,
+        (None, None) => supervisor.run_services(),
     })
 }
 

@@ -19,7 +19,7 @@ use crate::policy::{self, Jitter};
 use crate::reap;
 use crate::service::{Exec, Service};
 use crate::shutdown::Shutdown;
-use crate::sources::Sources;
+use crate::sources::{Identity, Sources};
 use crate::spawn::{Spawner, Streams};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::pidfd::Exit;
@@ -37,11 +37,15 @@ pub struct Options {
     /// Whether this is PID 1 of its namespace.
     pub first: bool,
     pub mention: Mention,
+    /// Whether the end of the only service is the end of all.
+    pub sole: bool,
 }
 
-/// What is worth a line on stderr, besides what goes wrong and what happens to services.
+/// What is worth a line on stderr, besides what goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Mention {
+    /// Each end of a service that nobody asked for, and how long cox waits before the next start.
+    pub ends: bool,
     /// The start and the end of the main service.
     pub main: bool,
     /// Each signal that is passed on to it.
@@ -102,6 +106,13 @@ impl Supervisor {
     pub fn run_services(mut self) -> u8 {
         self.look();
         self.run()
+    }
+
+    /// Supervises the one service in `dir` until it is told to stop, or to forget it; the exit code.
+    pub fn run_directory(mut self, dir: PathBuf) -> Result<u8> {
+        let identity = Identity::of(&dir)?;
+        self.add_directory(dir, identity)?;
+        Ok(self.run())
     }
 
     /// Runs `service` as the main one until it ends; the exit code.
@@ -344,7 +355,7 @@ impl Supervisor {
                 ));
             }
         }
-        if let Some(text) = text {
+        if let Some(text) = text.filter(|_| self.options.mention.ends) {
             say(&format!("{}: {text}", slot.service.name));
         }
         if slot.machine.state == State::Gone {

@@ -96,6 +96,7 @@ impl Run {
 
     fn mention(&self) -> Mention {
         Mention {
+            ends: false,
             main: self.verbosity >= 2,
             signals: self.verbosity >= 3,
             orphans: self.verbosity >= 3 || self.warn && self.verbosity >= 1,
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(level("-w x", "0"), Mention::default());
         assert_eq!(level("-w x", "1"), Mention { orphans, ..Mention::default() });
         assert_eq!(level("x", "2"), Mention { main, ..Mention::default() });
-        assert_eq!(level("x", "3"), Mention { main, signals, orphans });
+        assert_eq!(level("x", "3"), Mention { main, signals, orphans, ends: false });
         let bad = parse(&words("x"), |_| Some("loud".into())).unwrap_err();
         assert_eq!(bad, "TINI_VERBOSITY is \"loud\", not a number such as 1");
     }

@@ -168,6 +168,9 @@ impl Supervisor {
         for other in self.slots.values_mut().filter(|other| other.logger == Some(id)) {
             other.logger = None;
         }
+        if self.options.sole && slot.origin.is_some() && self.shutdown.is_none() {
+            return self.ask_to_stop();
+        }
         // Its directory may be there again, or still.
         if slot.origin.is_some() && self.shutdown.is_none() {
             self.look_later(Instant::now());

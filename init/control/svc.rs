@@ -1,5 +1,4 @@
-//! svc, svstat and svok: the other end of the FIFO face. They work on whatever supervisor keeps a
-//! `supervise` directory in daemontools' or runit's form.
+//! svc, svstat and svok, as daemontools has them.
 
 use crate::applets::{Call, FAILED, USAGE};
 use crate::command::Command;
