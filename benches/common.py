@@ -1,0 +1,78 @@
+"""What the benches share: the distribution's peers, and namespaces to run them in."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CACHE = Path(os.environ.get("CORACLE_CACHE", "/var/cache/coracle"))
+
+
+def sh(*command, **options):
+    """Runs a command that must succeed; gives its output."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        sys.exit(f"bench: {' '.join(map(str, command))}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def fetch(peers, packages):
+    """Unpacks the packages that are not installed below `peers`; quiet where that is impossible."""
+    stamp = peers / "ready"
+    if stamp.exists() or not shutil.which("apt-get"):
+        return
+    print("bench: fetching the peers that are not installed", file=sys.stderr)
+    downloads = peers / "packages"
+    downloads.mkdir(parents=True, exist_ok=True)
+    downloads.chmod(0o777)
+
+    def missing():
+        plan = subprocess.run(["apt-get", "-s", "--no-install-recommends", "install", *packages], capture_output=True, text=True)
+        return re.findall(r"^Inst (\S+)", plan.stdout, re.M)
+
+    for attempt in range(2):
+        done = subprocess.run(["apt-get", "-qq", "download", *missing()], cwd=downloads, capture_output=True)
+        if done.returncode == 0:
+            break
+        subprocess.run(["apt-get", "-qq", "update"], capture_output=True)
+    else:
+        print("bench: cannot download the peers; only installed ones take part", file=sys.stderr)
+        return
+    for package in downloads.glob("*.deb"):
+        sh("dpkg", "-x", package, peers)
+    stamp.touch()
+
+
+def find(name):
+    """The distribution's own, not a newer one from elsewhere."""
+    return shutil.which(name, path="/usr/bin:/usr/sbin")
+
+
+def namespaced(name, packages, script, net=False):
+    """Starts this program anew in mount and pid (and net) namespaces that end with it, after the
+    shell's `script`; gives that one a scratch directory. What was unpacked of `packages` appears
+    in /usr, for it alone, as if it were installed."""
+    if "CORACLE_BENCH" in os.environ:
+        return Path(os.environ["CORACLE_BENCH"])
+    if os.geteuid() != 0:
+        sys.exit("bench: namespaces need root")
+    peers = CACHE / name
+    fetch(peers, packages)
+    # Removed when the namespaces have ended, and with them whatever was mounted there.
+    with tempfile.TemporaryDirectory(prefix="coracle-bench-") as work:
+        os.environ["CORACLE_BENCH"] = work
+        script = f"""
+            {script}
+            [ ! -d {peers}/usr ] || mount -t overlay -o lowerdir={peers}/usr:/usr,ro peers /usr
+            "$@"; exit $?
+        """
+        flags = "-mnpf" if net else "-mpf"
+        enter = ["unshare", flags, "--kill-child", "--mount-proc", "sh", "-c", script, "sh"]
+        sys.exit(subprocess.call([*enter, *sys.orig_argv]))
+
+
+def verdict(met):
+    return "met   " if met else "MISSED"
