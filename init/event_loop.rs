@@ -19,12 +19,20 @@ pub enum Source {
     Directories,
     /// The control FIFO of this service.
     Control(u32),
+    /// The pipe on which this service says that it is ready.
+    Ready(u32),
+    /// The socket on which it says so (sd_notify).
+    Notify(u32),
+    /// The connection that a probe of this service tries to make.
+    Probe(u32),
 }
 
 /// What a deadline is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Timer {
     Service(u32),
+    /// The next question of a probe of this service, or the end of patience with the present one.
+    Probe(u32),
     /// The scan directories have been quiet for long enough.
     Quiet,
     Shutdown,
@@ -32,7 +40,7 @@ pub enum Timer {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Wake {
-    Readable(Source),
+    Io(Source),
     Due(Timer),
 }
 
@@ -52,9 +60,17 @@ impl EventLoop {
     }
 
     pub fn watch(&self, fd: BorrowedFd, source: Source) -> io::Result<()> {
+        self.register(fd, source, Interest::READABLE)
+    }
+
+    /// Tells when `fd` can be written to, or has failed.
+    pub fn watch_writable(&self, fd: BorrowedFd, source: Source) -> io::Result<()> {
+        self.register(fd, source, Interest::WRITABLE)
+    }
+
+    fn register(&self, fd: BorrowedFd, source: Source, interest: Interest) -> io::Result<()> {
         let fd = fd.as_raw_fd();
-        let registry = self.poll.registry();
-        registry.register(&mut SourceFd(&fd), token(source), Interest::READABLE)
+        self.poll.registry().register(&mut SourceFd(&fd), token(source), interest)
     }
 
     pub fn unwatch(&self, fd: BorrowedFd) {
@@ -81,7 +97,7 @@ impl EventLoop {
         match self.poll.poll(&mut self.events, limit) {
             Ok(()) => {
                 let sources = self.events.iter().filter_map(|event| source(event.token()));
-                wakes.extend(sources.map(Wake::Readable));
+                wakes.extend(sources.map(Wake::Io));
             }
             // Interrupted by a stop and a continuation: look at the clock and wait again.
             Err(_) => return wakes,
@@ -108,13 +124,24 @@ fn token(source: Source) -> Token {
         Source::Signals => (1, 0),
         Source::Directories => (2, 0),
         Source::Control(id) => (3, id),
+        Source::Ready(id) => (4, id),
+        Source::Notify(id) => (5, id),
+        Source::Probe(id) => (6, id),
     };
     Token((which as usize).wrapping_shl(KIND_BITS) | kind)
 }
 
 fn source(token: Token) -> Option<Source> {
     let which = token.0.wrapping_shr(KIND_BITS) as u32;
-    let kinds = [Source::Reports, Source::Signals, Source::Directories, Source::Control(which)];
+    let kinds = [
+        Source::Reports,
+        Source::Signals,
+        Source::Directories,
+        Source::Control(which),
+        Source::Ready(which),
+        Source::Notify(which),
+        Source::Probe(which),
+    ];
     kinds.get(token.0 & ((1 << KIND_BITS) - 1)).copied()
 }
 
@@ -125,7 +152,15 @@ mod tests {
     #[test]
     fn a_token_leads_back_to_its_source() {
         let id = 0x0fff_ffff;
-        let sources = [Source::Reports, Source::Signals, Source::Directories, Source::Control(id)];
+        let sources = [
+            Source::Reports,
+            Source::Signals,
+            Source::Directories,
+            Source::Control(id),
+            Source::Ready(id),
+            Source::Notify(id),
+            Source::Probe(id),
+        ];
         for wanted in sources {
             assert_eq!(source(token(wanted)), Some(wanted));
         }

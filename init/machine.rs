@@ -4,47 +4,57 @@
 //! it takes to bring them together: a service that is wanted up while it is stopping starts again
 //! once it has ended; one that is wanted down while its `finish` runs stays down after that.
 //!
-//! - `Down`: no process, and none wanted. `Done`: no process; it ran once and that was all.
-//! - `Starting`: `run` is being spawned; lasts only until the hands answer.
-//! - `Up`: `run` lives.
+//! - `Down`: no process, and none wanted.
+//! - `Blocked`: no process; it starts once the services that it waits for have had their turn.
+//! - `Starting`: `run` is being spawned, or lives and is not ready yet. A oneshot stays here.
+//! - `Up`: `run` lives and is ready.
 //! - `Stopping`: `run` lives and was told to end, or (`Drain`) will end by itself.
 //! - `Finishing`: `run` has ended, `finish` lives.
 //! - `Backoff`: no process; the next start comes at the deadline.
+//! - `Done`: no process; it ended as it should, and that was all.
+//! - `Failed`: no process; it did not, and is not started again unless it is asked for.
 //! - `Gone`: no process, and never again: the service was forgotten.
 //!
 //! | state | event | next | actions |
 //! |---|---|---|---|
-//! | Down, Done | Want(Up/Once) | Starting | tries=0; Spawn(run) |
-//! | Done, Backoff | Want(Down) | Down | |
-//! | Backoff | Want(Up/Once), Deadline | Starting | Spawn(run) |
-//! | Starting | Spawned(pid) | Up, or as Want(Down) in Up | |
+//! | Down, Done, Failed | Want(Up/Once) | *start* | tries=0 |
+//! | Blocked | Clear | Starting | Spawn(run) |
+//! | Done, Failed, Blocked, Backoff | Want(Down) | Down | |
+//! | Backoff | Want(Up/Once), Deadline | *start* | |
+//! | Starting | Spawned(pid) | Up, or Starting where readiness is to come; or as Want(Down) in Up | deadline if that has a limit |
 //! | Starting | SpawnFailed | *decide* | |
-//! | Up, Stopping | Want(Down) | Stopping | Stop signal + CONT; deadline if it has a limit |
-//! | Up | Drain | Stopping, then Gone | |
-//! | Up | Restart | Stopping, still wanted | as Want(Down) |
-//! | Backoff | AtMostOnce | Done | |
+//! | Starting | Ready | Up | |
+//! | Starting | Deadline | Stopping, a bad run | as Want(Down) |
+//! | Up | Unhealthy | Stopping, a bad run | as Want(Down) |
+//! | Starting, Up, Stopping | Want(Down) | Stopping | Stop + CONT; deadline if it has a limit |
+//! | Starting, Up | Drain | Stopping, then Gone | |
+//! | Starting, Up | Restart | Stopping, still wanted | as Want(Down) |
+//! | Blocked, Backoff | AtMostOnce | Done | |
 //! | any other | AtMostOnce | same; Once, where it was wanted up | |
 //! | Stopping | Want(Up/Once) | Stopping | |
 //! | Stopping | Deadline | Stopping | KILL to the group |
-//! | Up, Stopping | Exited(x) | Finishing, or *decide* if no finish | KILL to the rest of the group; Spawn(finish, x); deadline |
-//! | Finishing | Exited, SpawnFailed | *decide*; with code 125 as if wanted Down | KILL to the rest of the group |
+//! | Starting, Up, Stopping | Exited(x) | Finishing, or *decide* if no finish | KILL to the rest of the group; Spawn(finish, x); deadline |
+//! | Finishing | Exited, SpawnFailed | *decide*; code 125 is Failed | KILL to the rest of the group |
 //! | Finishing | Deadline | Finishing | KILL to the group |
-//! | Up, Stopping | ExecFailed(code) | same | its exit will count as that code |
-//! | Up, Stopping | Signal, Pause, Continue | same | Signal to the leader, or to its group where the service says so |
+//! | Starting, Up, Stopping | ExecFailed(code) | same | its exit will count as that code |
+//! | Starting, Up, Stopping | Signal, Pause, Continue | same | Signal to the leader, or to its group where the service says so |
 //! | with a process | Kill | same | KILL to the group |
 //! | any | Forget | as Want(Down), then Gone | |
 //!
-//! *decide*, in this order: forgotten -> Gone; want Down -> Down; want Once, or never restarted ->
-//! Done, and Ended(code) where that stops the container; `run` was healthy or ended because
-//! someone asked for a signal -> Starting at once; else tries+1 and Backoff.
+//! *start*: Blocked where the services it waits for have not had their turn; else Starting, Spawn(run).
 //!
-//! Every spawn has a number of its own (`run`); an event of another one changes nothing, nor does
-//! a Deadline that is not due.
-//! A run is healthy once it has lasted `policy::HEALTHY`: that is looked up when it ends, so no
-//! timer is needed for it.
+//! *decide*, in this order: forgotten -> Gone; want Down -> Down; its `finish` gave up on it, or the
+//! code is a permanent one -> Failed; someone asked for what ended it, and it is wanted Up ->
+//! *start*; want Once, never restarted, a oneshot or `on-failure` with code 0 -> Done, or Failed
+//! after a bad end; a good run -> *start*; too many bad ones -> Failed; else tries+1 and Backoff.
+//! Done and Failed give Ended(code) where that stops the container.
+//!
+//! A run is a good one if it was ready and lasted `healthy_after`: that is looked up when it ends,
+//! so no timer is needed for it. Every spawn has a number of its own (`run`); an event of another
+//! one changes nothing, nor does a Deadline that is not due.
 
 use crate::policy;
-use crate::service::{OnEnd, Reach, RestartWhen, Service};
+use crate::service::{Kind, OnEnd, Reach, Ready, RestartWhen, Service};
 use coracle::sys::pidfd::Exit;
 use coracle::types::{Pid, Signal};
 use std::time::Instant;
@@ -60,22 +70,28 @@ pub enum Want {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     Down,
+    Blocked,
     Starting,
     Up,
     Stopping,
     Finishing,
     Backoff,
     Done,
+    Failed,
     Gone,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     Want(Want),
+    /// The services it waits for have had their turn.
+    Clear,
     Spawned(Pid),
     SpawnFailed,
     /// `run` could not be executed; it will exit, and should have exited with this code.
     ExecFailed(u8),
+    Ready,
+    Unhealthy,
     Exited(Exit),
     /// The deadline has passed.
     Deadline,
@@ -103,14 +119,34 @@ pub enum What {
 pub enum Action {
     /// To be answered by `Spawned` or `SpawnFailed`, with the machine's present `run`.
     Spawn(What),
+    /// Execute the service's stop command.
+    StopCommand,
     /// Signal the process of this number.
     Signal(Pid, Signal),
     /// Signal the process group of this number.
     SignalGroup(Pid, Signal),
-    /// The service is not started again, as its `finish` says.
-    GaveUp,
+    /// The service has failed, and is not started again.
+    GaveUp(Reason),
     /// The service ended with this code, and the container with it.
     Ended(u8),
+}
+
+/// Why a service is not started again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// Its `finish` said so.
+    Finish,
+    /// It ended with one of its permanent exit codes.
+    Permanent,
+    /// Too many bad runs in too short a time.
+    TooMany,
+}
+
+/// What was wrong with a run that cox itself ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    NotReady,
+    Unhealthy,
 }
 
 /// What the shell around the machine knows at the time of an event.
@@ -119,6 +155,8 @@ pub struct Moment {
     pub now: Instant,
     /// Any number, a fresh one each time.
     pub jitter: u32,
+    /// Whether the services that this one waits for have had their turn.
+    pub clear: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -136,7 +174,13 @@ pub struct Machine {
     pub tries: u32,
     /// When `Event::Deadline` is due.
     pub deadline: Option<Instant>,
+    /// How the last `run` ended.
+    pub last: Option<Exit>,
+    /// Why cox ended the present or last `run`, if that was its fault.
+    pub fault: Option<Fault>,
     started: Option<Instant>,
+    /// The run was ready at some time.
+    ready: bool,
     /// The run that ended had lasted long enough.
     healthy: bool,
     /// Someone asked for a signal that may have ended this run.
@@ -144,17 +188,19 @@ pub struct Machine {
     exec_failure: Option<u8>,
     last_code: u8,
     forgotten: bool,
+    /// The bad runs that count for giving up: how many, since when.
+    bad: Option<(u32, Instant)>,
 }
 
 impl Machine {
     /// Whether a process lives or a start is to come.
     pub fn is_active(&self) -> bool {
-        !matches!(self.state, State::Down | State::Done | State::Gone)
+        !matches!(self.state, State::Down | State::Done | State::Failed | State::Gone)
     }
 
     /// Whether someone asked for what may have ended this run.
     pub fn was_asked(&self) -> bool {
-        self.told || self.signalled
+        self.fault.is_none() && (self.told || self.signalled)
     }
 
     pub fn new() -> Machine {
@@ -167,12 +213,16 @@ impl Machine {
             told: false,
             tries: 0,
             deadline: None,
+            last: None,
+            fault: None,
             started: None,
+            ready: false,
             healthy: false,
             signalled: false,
             exec_failure: None,
             last_code: 0,
             forgotten: false,
+            bad: None,
         }
     }
 
@@ -201,21 +251,29 @@ impl Machine {
                 self.forgotten = true;
                 self.want = Want::Down;
                 match self.state {
-                    Up => self.state = Stopping,
-                    Down | Done | Backoff => self.rest(Gone),
+                    Starting | Up if self.pid.is_some() => {
+                        self.state = Stopping;
+                        self.deadline = None;
+                    }
+                    Down | Blocked | Done | Failed | Backoff => self.rest(Gone),
                     _ => {}
                 }
             }
 
-            (Backoff, Event::AtMostOnce) => self.rest(Done),
+            (Blocked, Event::Clear) => self.spawn(at, actions),
+            (Blocked | Backoff, Event::AtMostOnce) => self.rest(Done),
             (_, Event::AtMostOnce) if self.want == Want::Up => self.want = Want::Once,
-            (Up, Event::Restart) => self.stop(service, at, actions),
+            (Starting | Up, Event::Restart) => self.stop(service, at, actions),
 
             (Starting, Event::Spawned(pid)) => {
                 self.pid = Some(pid);
-                self.state = Up;
                 if self.want == Want::Down {
                     self.stop(service, at, actions);
+                } else if service.kind == Kind::Daemon && service.ready == Ready::Started {
+                    self.is_ready();
+                } else {
+                    let limit = service.ready_limit;
+                    self.deadline = limit.map(|limit| policy::after(at.now, limit));
                 }
             }
             (Finishing, Event::Spawned(pid)) => {
@@ -225,20 +283,23 @@ impl Machine {
             }
             (Starting, Event::SpawnFailed) => {
                 self.last_code = 111;
-                self.decide(service, at, actions);
+                self.decide(service, at, None, actions);
             }
-            (Finishing, Event::SpawnFailed) => self.decide(service, at, actions),
+            (Finishing, Event::SpawnFailed) => self.decide(service, at, None, actions),
 
-            (Up | Stopping, Event::ExecFailed(code)) => self.exec_failure = Some(code),
-            (Up | Stopping, Event::Exited(exit)) => self.ended(service, exit, at, actions),
+            (Starting, Event::Ready) if self.pid.is_some() => self.is_ready(),
+            (Starting, Event::Deadline) => self.is_at_fault(Fault::NotReady, service, at, actions),
+            (Up, Event::Unhealthy) => self.is_at_fault(Fault::Unhealthy, service, at, actions),
+
+            (Starting | Up | Stopping, Event::ExecFailed(code)) => self.exec_failure = Some(code),
+            (Starting | Up | Stopping, Event::Exited(exit)) => {
+                self.ended(service, exit, at, actions)
+            }
             (Finishing, Event::Exited(exit)) => {
                 actions.extend(self.kill());
                 self.pid = None;
-                if exit == policy::PERMANENT && self.want != Want::Down {
-                    self.want = Want::Down;
-                    actions.push(Action::GaveUp);
-                }
-                self.decide(service, at, actions);
+                let permanent = (exit == policy::PERMANENT).then_some(Reason::Finish);
+                self.decide(service, at, permanent, actions);
             }
 
             (Backoff, Event::Deadline) => self.start(at, actions),
@@ -248,15 +309,15 @@ impl Machine {
             }
             (_, Event::Kill) => actions.extend(self.kill()),
 
-            (Up | Stopping, Event::Signal(signal)) => {
+            (Starting | Up | Stopping, Event::Signal(signal)) => {
                 self.signalled = true;
                 actions.extend(self.signal(service, signal));
             }
-            (Up | Stopping, Event::Pause) => {
+            (Starting | Up | Stopping, Event::Pause) if self.pid.is_some() => {
                 self.paused = true;
                 actions.extend(self.signal(service, Signal::STOP));
             }
-            (Up | Stopping, Event::Continue) => self.resume(service, actions),
+            (Starting | Up | Stopping, Event::Continue) => self.resume(service, actions),
             _ => {}
         }
     }
@@ -267,35 +328,78 @@ impl Machine {
         }
         self.want = want;
         match (self.state, want) {
-            (State::Down | State::Done | State::Backoff, Want::Up | Want::Once) => {
+            (State::Down | State::Done | State::Failed | State::Backoff, Want::Up | Want::Once) => {
                 self.tries = 0;
+                self.bad = None;
                 self.start(at, actions);
             }
-            (State::Done | State::Backoff, Want::Down) => self.rest(State::Down),
-            (State::Up | State::Stopping, Want::Down) => self.stop(service, at, actions),
+            (State::Done | State::Failed | State::Blocked | State::Backoff, Want::Down) => {
+                self.rest(State::Down);
+            }
+            (State::Starting | State::Up | State::Stopping, Want::Down) => {
+                self.stop(service, at, actions);
+            }
             _ => {}
         }
     }
 
     fn start(&mut self, at: Moment, actions: &mut Vec<Action>) {
+        if at.clear {
+            self.spawn(at, actions);
+        } else {
+            self.rest(State::Blocked);
+        }
+    }
+
+    fn spawn(&mut self, at: Moment, actions: &mut Vec<Action>) {
         self.rest(State::Starting);
         self.run = self.run.wrapping_add(1);
         self.started = Some(at.now);
         self.told = false;
         self.signalled = false;
+        self.ready = false;
         self.healthy = false;
+        self.fault = None;
         self.exec_failure = None;
         actions.push(Action::Spawn(What::Run));
     }
 
+    fn is_ready(&mut self) {
+        self.ready = true;
+        self.deadline = None;
+        self.state = State::Up;
+    }
+
+    /// Stops a run that does not do what it should.
+    fn is_at_fault(
+        &mut self,
+        fault: Fault,
+        service: &Service,
+        at: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        self.fault = Some(fault);
+        self.stop(service, at, actions);
+    }
+
+    /// Tells `run` to stop; one that is being spawned is told once it is there.
     fn stop(&mut self, service: &Service, at: Moment, actions: &mut Vec<Action>) {
+        if self.pid.is_none() {
+            return;
+        }
+        if self.state != State::Stopping {
+            self.deadline = None;
+        }
         self.state = State::Stopping;
         self.told = true;
         if self.deadline.is_none() {
             let limit = service.stop.limit;
             self.deadline = limit.map(|limit| policy::after(at.now, limit));
         }
-        actions.extend(self.signal(service, service.stop.signal));
+        match service.stop.command {
+            Some(_) => actions.push(Action::StopCommand),
+            None => actions.extend(self.signal(service, service.stop.signal)),
+        }
         self.resume(service, actions);
     }
 
@@ -325,14 +429,16 @@ impl Machine {
 
     /// `run` has ended.
     fn ended(&mut self, service: &Service, exit: Exit, at: Moment, actions: &mut Vec<Action>) {
-        self.last_code = self.exec_failure.unwrap_or(policy::exit_code(exit));
+        let Some(pid) = self.pid else { return };
         let exit = match self.exec_failure {
             Some(code) => Exit::Code(i32::from(code)),
             None => exit,
         };
+        self.last = Some(exit);
+        self.last_code = policy::exit_code(exit);
         let lasted = self.started.map(|start| at.now.saturating_duration_since(start));
-        self.healthy = lasted.is_some_and(|time| time >= policy::HEALTHY);
-        let Some(pid) = self.pid else { return };
+        let long_enough = lasted.is_some_and(|time| time >= service.restart.healthy_after);
+        self.healthy = self.ready && self.fault.is_none() && long_enough;
         if service.on_end == OnEnd::Ignore {
             actions.extend(self.kill());
         }
@@ -341,32 +447,78 @@ impl Machine {
             self.run = self.run.wrapping_add(1);
             actions.push(Action::Spawn(What::Finish(exit, pid)));
         } else {
-            self.decide(service, at, actions);
+            self.decide(service, at, None, actions);
         }
     }
 
-    fn decide(&mut self, service: &Service, at: Moment, actions: &mut Vec<Action>) {
+    /// What comes after the end of a run and its `finish`, which may have given up on it.
+    fn decide(
+        &mut self,
+        service: &Service,
+        at: Moment,
+        permanent: Option<Reason>,
+        actions: &mut Vec<Action>,
+    ) {
         if self.forgotten {
             return self.rest(State::Gone);
-        }
-        if self.want == Want::Once || service.restart.when == RestartWhen::Never {
-            self.rest(if self.want == Want::Down { State::Down } else { State::Done });
-            if service.on_end == OnEnd::StopContainer {
-                actions.push(Action::Ended(self.last_code));
-            }
-            return;
         }
         if self.want == Want::Down {
             return self.rest(State::Down);
         }
-        if self.healthy || self.was_asked() {
+        let code = self.last_code;
+        let listed = service.restart.permanent.contains(&code).then_some(Reason::Permanent);
+        if let Some(reason) = permanent.or(listed) {
+            return self.give_up(reason, service, actions);
+        }
+        let asked = self.was_asked();
+        if asked && self.want == Want::Up && service.restart.when != RestartWhen::Never {
             self.tries = 0;
             return self.start(at, actions);
         }
+        let bad_end = code != 0 && !asked || self.fault.is_some();
+        let over = match service.restart.when {
+            RestartWhen::Always => service.kind == Kind::Oneshot && !bad_end,
+            RestartWhen::OnFailure => !bad_end,
+            RestartWhen::Never => true,
+        };
+        if over || self.want == Want::Once {
+            return self.end(if bad_end { State::Failed } else { State::Done }, service, actions);
+        }
+        if self.healthy {
+            self.tries = 0;
+            return self.start(at, actions);
+        }
+        if self.is_too_bad(service, at) {
+            return self.give_up(Reason::TooMany, service, actions);
+        }
         self.tries = self.tries.saturating_add(1);
         self.rest(State::Backoff);
-        let wait = policy::backoff(self.tries, at.jitter);
+        let wait = policy::backoff(&service.restart, self.tries, at.jitter);
         self.deadline = Some(policy::after(at.now, wait));
+    }
+
+    /// Counts a bad run; whether it was one too many.
+    fn is_too_bad(&mut self, service: &Service, at: Moment) -> bool {
+        let Some((most, window)) = service.restart.give_up else { return false };
+        let recent =
+            self.bad.filter(|(_, first)| at.now.saturating_duration_since(*first) <= window);
+        let (count, first) = recent.unwrap_or((0, at.now));
+        let count = count.saturating_add(1);
+        self.bad = Some((count, first));
+        count >= most
+    }
+
+    fn give_up(&mut self, reason: Reason, service: &Service, actions: &mut Vec<Action>) {
+        actions.push(Action::GaveUp(reason));
+        self.want = Want::Down;
+        self.end(State::Failed, service, actions);
+    }
+
+    fn end(&mut self, state: State, service: &Service, actions: &mut Vec<Action>) {
+        self.rest(state);
+        if service.on_end == OnEnd::StopContainer {
+            actions.push(Action::Ended(self.last_code));
+        }
     }
 }
 

@@ -1,27 +1,22 @@
 //! Rules with numbers in them: when to restart, which exit code. Pure.
 
+use crate::service::Restart;
 use coracle::sys::pidfd::Exit;
 use std::time::{Duration, Instant};
 
-/// A run of at least this length was a healthy one: its end is no crash loop.
-pub const HEALTHY: Duration = Duration::from_secs(1);
 /// How a `finish` says that its service has failed for good (s6-supervise).
 pub const PERMANENT: Exit = Exit::Code(125);
-/// The first wait in a crash loop, ...
-const FIRST: Duration = Duration::from_millis(100);
-/// ... and the longest.
-const LONGEST: Duration = Duration::from_secs(10);
 
-/// How long to wait before start number `tries` (from 1) of a crash loop: 0.1 s, doubled each
-/// time, at most 10 s, less up to a quarter by `jitter` (any number, a fresh one each time), so that
-/// services that crashed together do not start together for ever.
-pub fn backoff(tries: u32, jitter: u32) -> Duration {
+/// How long to wait before start number `tries` (from 1) of a crash loop: the service's first wait,
+/// doubled each time up to its longest, less up to a quarter by `jitter` (any number, a fresh one
+/// each time), so that services that crashed together do not start together for ever.
+pub fn backoff(restart: &Restart, tries: u32, jitter: u32) -> Duration {
     let doubled = 1u32
         .checked_shl(tries.saturating_sub(1))
         .filter(|factor| *factor != 0)
-        .and_then(|factor| FIRST.checked_mul(factor))
-        .unwrap_or(LONGEST)
-        .min(LONGEST);
+        .and_then(|factor| restart.delay.checked_mul(factor))
+        .unwrap_or(restart.longest)
+        .min(restart.longest);
     let thousandth = doubled.checked_div(1000).unwrap_or_default();
     let less = thousandth.saturating_mul(jitter.checked_rem(251).unwrap_or_default());
     doubled.saturating_sub(less)
@@ -66,24 +61,28 @@ pub fn after(now: Instant, duration: Duration) -> Instant {
 mod tests {
     use super::*;
 
+    fn wait(tries: u32, jitter: u32) -> Duration {
+        backoff(&Restart::default(), tries, jitter)
+    }
+
     #[test]
     fn the_wait_doubles_up_to_ten_seconds() {
-        let waits: Vec<_> = (1..=9).map(|n| backoff(n, 0).as_millis()).collect();
+        let waits: Vec<_> = (1..=9).map(|n| wait(n, 0).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000]);
         for tries in [0, 31, 32, 33, 1000, u32::MAX] {
-            assert!(backoff(tries, 0) <= LONGEST);
-            assert!(backoff(tries, 0) >= FIRST);
+            assert!(wait(tries, 0) <= Duration::from_secs(10));
+            assert!(wait(tries, 0) >= Duration::from_millis(100));
         }
     }
 
     #[test]
     fn jitter_takes_away_at_most_a_quarter() {
         for jitter in [0, 1, 250, 251, 12345, u32::MAX] {
-            let wait = backoff(3, jitter);
-            assert!(wait <= backoff(3, 0));
-            assert!(wait >= backoff(3, 0) * 3 / 4, "{wait:?}");
+            let less = wait(3, jitter);
+            assert!(less <= wait(3, 0));
+            assert!(less >= wait(3, 0) * 3 / 4, "{less:?}");
         }
-        assert_ne!(backoff(3, 1), backoff(3, 2));
+        assert_ne!(wait(3, 1), wait(3, 2));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! cox found them; what fails between clone and exec arrives later as a frame on one pipe shared
 //! by all children, marked with the service and the number of the spawn.
 
-use crate::service::{Exec, Place};
+use crate::service::{Exec, Place, ResourceLimit, Setup};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::child::{self, Frame, FrameKind, Plan};
 use coracle::sys::poll;
@@ -11,6 +11,7 @@ use coracle::sys::signal;
 use coracle::sys::step::{self, FdSource, Step};
 use coracle::types::{Pid, Signal};
 use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Stdin};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -45,11 +46,24 @@ impl Inherited {
     }
 }
 
-/// A program's descriptors 0 and 1, where they are not cox's own.
+/// A program's descriptors, where they are not cox's own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Streams<'fd> {
     pub stdin: Option<BorrowedFd<'fd>>,
-    pub stdout: Option<BorrowedFd<'fd>>,
+    pub stdout: Output<'fd>,
+    pub stderr: Output<'fd>,
+    /// Where it tells that it is ready, and the number it has there.
+    pub notification: Option<(BorrowedFd<'fd>, i32)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Output<'fd> {
+    /// As cox has it.
+    #[default]
+    Own,
+    /// /dev/null
+    Null,
+    Fd(BorrowedFd<'fd>),
 }
 
 /// What a child of this service and spawn could not do.
@@ -66,12 +80,15 @@ pub struct Spawner {
     reports: PipeReader,
     reporter: PipeWriter,
     stdin: Stdin,
+    /// /dev/null, where there is one.
+    null: Option<File>,
 }
 
 impl Spawner {
     pub fn new(inherited: Inherited) -> Result<Spawner> {
         let (reports, reporter) = io::pipe().on("make", "the report pipe")?;
-        Ok(Spawner { inherited, reports, reporter, stdin: io::stdin() })
+        let null = File::options().read(true).write(true).open("/dev/null").ok();
+        Ok(Spawner { inherited, reports, reporter, stdin: io::stdin(), null })
     }
 
     /// Becomes readable when there are failures.
@@ -136,6 +153,18 @@ impl Spawner {
         }
     }
 
+    /// The descriptor of a stream; `None` for cox's own.
+    fn output<'a>(&'a self, output: Output<'a>) -> Result<Option<BorrowedFd<'a>>> {
+        match output {
+            Output::Own => Ok(None),
+            Output::Fd(fd) => Ok(Some(fd)),
+            Output::Null => match &self.null {
+                Some(null) => Ok(Some(null.as_fd())),
+                None => Err(Error::NotFound("/dev/null: no such device".into())),
+            },
+        }
+    }
+
     fn plan<'a>(&'a self, exec: &Exec, streams: Streams<'a>) -> Result<Plan<'a>> {
         let mut plan = Plan::new();
         match exec.place {
@@ -158,11 +187,18 @@ impl Spawner {
             let cwd = CString::new(cwd.as_os_str().as_bytes());
             plan.push(Step::Chdir(cwd.map_err(nul).doing(|| "change directory".into())?));
         }
+        if let Some(setup) = &exec.setup {
+            set_up(&mut plan, setup);
+        }
         if exec.place == Place::Session {
-            let streams = [(streams.stdin, 0), (streams.stdout, 1)];
-            let moves = streams.into_iter();
-            let moves = moves.filter_map(|(fd, to)| fd.map(|fd| (FdSource::Fd(fd), to)));
-            plan.push(Step::Descriptors(moves.collect()));
+            let fds = [
+                (streams.stdin, 0),
+                (self.output(streams.stdout)?, 1),
+                (self.output(streams.stderr)?, 2),
+            ];
+            let fds = fds.into_iter().filter_map(|(fd, to)| Some((FdSource::Fd(fd?), to)));
+            let notification = streams.notification.map(|(fd, to)| (FdSource::Fd(fd), to));
+            plan.push(Step::Descriptors(fds.chain(notification).collect()));
         }
         plan.push(Step::DefaultSignals { mask: self.inherited.mask });
         if self.inherited.ignored != 0 {
@@ -174,6 +210,34 @@ impl Spawner {
         let candidates = step::Exec::search(&program, path.unwrap_or(DEFAULT_PATH.as_bytes()));
         plan.push(Step::Exec(step::Exec::new(candidates, exec.argv.clone(), env)));
         Ok(plan)
+    }
+}
+
+/// What is given and taken before the program is executed: limits while we may still raise them,
+/// capabilities over the change of identity.
+fn set_up(plan: &mut Plan, setup: &Setup) {
+    if let Some(mode) = setup.umask {
+        plan.push(Step::Umask(mode));
+    }
+    for ResourceLimit { resource, soft, hard } in setup.limits.iter().copied() {
+        plan.push(Step::ResourceLimit { resource, soft, hard });
+    }
+    if let Some(kept) = setup.capabilities {
+        plan.push(Step::BoundingSet(kept));
+        plan.push(Step::KeepCapabilities);
+    }
+    // Somebody else than root is that user already, or it would have been refused.
+    if let Some(user) = setup.user.as_ref().filter(|_| process::effective_uid() == 0) {
+        plan.push(Step::SetGroups(user.groups.clone()));
+        plan.push(Step::SetGid(user.gid));
+        plan.push(Step::SetUid(user.uid));
+    }
+    if let Some(kept) = setup.capabilities {
+        plan.push(Step::Capabilities { effective: kept, permitted: kept, inheritable: kept });
+        plan.push(Step::AmbientSet(kept));
+    }
+    if setup.no_new_privs {
+        plan.push(Step::NoNewPrivileges);
     }
 }
 

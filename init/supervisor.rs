@@ -1,31 +1,38 @@
 //! The one process that supervises all: events go to the machines, their actions to the hands.
 //!
 //! Each service has a slot, by a number that is never used again; a logger is a service like any
-//! other whose slot holds the pipe it reads. `services` makes slots come and go, `stop` does the
-//! ordered stop.
+//! other whose slot holds the pipe it reads. `services` makes slots come and go, `order` starts and
+//! stops them in the order of the graph, `watch` asks whether they are ready and healthy, `stop`
+//! does the ordered stop.
 
+mod order;
 mod services;
 mod slot;
 mod stop;
+mod watch;
 
 use self::slot::{Slot, describe, finish_arguments};
+use self::watch::Helper;
+use crate::command::Command;
 use crate::dialect::directory;
 use crate::event_loop::{EventLoop, Source, Timer, Wake};
 use crate::face::fifo::Supervise;
+use crate::graph::{Graph, Problem};
 use crate::log::LogPipe;
-use crate::machine::{Action, Event, Moment, State, Want, What};
+use crate::machine::{Action, Event, Fault, Moment, Reason, State, Want, What};
 use crate::message::{say, say_error};
 use crate::policy::{self, Jitter};
 use crate::reap;
-use crate::service::{Exec, Service};
+use crate::service::{Exec, LogTo, Ready, Service};
 use crate::shutdown::Shutdown;
 use crate::sources::{Identity, Sources};
-use crate::spawn::{Spawner, Streams};
+use crate::spawn::{Output, Spawner, Streams};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::pidfd::Exit;
 use coracle::sys::signal::{self, SignalFd};
 use coracle::types::{Pid, Signal};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -61,7 +68,18 @@ pub struct Supervisor {
     event_loop: EventLoop,
     slots: BTreeMap<u32, Slot>,
     pids: BTreeMap<Pid, u32>,
+    /// Programs beside `run` and `finish`.
+    helpers: BTreeMap<Pid, Helper>,
     next_id: u32,
+    graph: Graph,
+    /// What is wrong with the graph, and was said.
+    problems: Vec<Problem>,
+    /// Services have come or gone since the graph was made.
+    reorder: bool,
+    /// Blocked services that may not be blocked any more.
+    unblocked: BTreeSet<u32>,
+    /// Services that are to be stopped so, once those that need them have gone.
+    leaving: BTreeMap<u32, Event>,
     sources: Sources,
     /// When the sources are to be looked at.
     look_at: Option<Instant>,
@@ -78,9 +96,7 @@ impl Supervisor {
         let event_loop = EventLoop::new().on("start", "the event loop")?;
         let sources = Sources::new(scans);
         event_loop.watch(spawner.reports(), Source::Reports).on("watch", "reports")?;
-        event_loop
-            .watch(std::os::fd::AsFd::as_fd(&signals), Source::Signals)
-            .on("watch", "signals")?;
+        event_loop.watch(signals.as_fd(), Source::Signals).on("watch", "signals")?;
         if let Some(changes) = sources.changes() {
             event_loop.watch(changes, Source::Directories).on("watch", "directories")?;
         }
@@ -92,7 +108,13 @@ impl Supervisor {
             event_loop,
             slots: BTreeMap::new(),
             pids: BTreeMap::new(),
+            helpers: BTreeMap::new(),
             next_id: 0,
+            graph: Graph::default(),
+            problems: Vec::new(),
+            reorder: false,
+            unblocked: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             sources,
             look_at: None,
             main: None,
@@ -111,7 +133,8 @@ impl Supervisor {
     /// Supervises the one service in `dir` until it is told to stop, or to forget it; the exit code.
     pub fn run_directory(mut self, dir: PathBuf) -> Result<u8> {
         let identity = Identity::of(&dir)?;
-        self.add_directory(dir, identity)?;
+        let id = self.add_directory(dir, identity)?;
+        self.start_all(vec![id]);
         Ok(self.run())
     }
 
@@ -119,7 +142,7 @@ impl Supervisor {
     pub fn run_main(mut self, service: Service) -> u8 {
         let id = self.add(service, None, None, None);
         self.main = Some(id);
-        self.dispatch(id, None, Event::Want(Want::Up));
+        self.start_all(vec![id]);
         self.run()
     }
 
@@ -130,25 +153,30 @@ impl Supervisor {
             }
             for wake in self.event_loop.wait() {
                 self.take(wake);
+                self.go_on();
             }
         }
     }
 
     fn take(&mut self, wake: Wake) {
         match wake {
-            Wake::Readable(Source::Reports) => self.take_failures(),
-            Wake::Readable(Source::Signals) => {
+            Wake::Io(Source::Reports) => self.take_failures(),
+            Wake::Io(Source::Signals) => {
                 while let Ok(Some(received)) = self.signals.read() {
                     let own = received.sender == std::process::id();
                     self.take_signal(received.signal, own);
                 }
             }
-            Wake::Readable(Source::Directories) => {
+            Wake::Io(Source::Directories) => {
                 if let Some(at) = self.sources.noticed(Instant::now()) {
                     self.look_later(at);
                 }
             }
-            Wake::Readable(Source::Control(id)) => self.take_commands(id),
+            Wake::Io(Source::Control(id)) => self.take_commands(id),
+            Wake::Io(Source::Ready(id)) => self.take_ready(id),
+            Wake::Io(Source::Notify(id)) => self.take_notices(id),
+            Wake::Io(Source::Probe(id)) => self.connection_answered(id),
+            Wake::Due(Timer::Probe(id)) => self.probe_is_due(id),
             Wake::Due(Timer::Service(id)) => self.dispatch(id, None, Event::Deadline),
             Wake::Due(Timer::Quiet) => {
                 self.look_at = None;
@@ -180,21 +208,29 @@ impl Supervisor {
     }
 
     fn take_commands(&mut self, id: u32) {
+        let face = self.slots.get(&id).and_then(|slot| slot.face.as_ref());
+        for command in face.map(Supervise::commands).unwrap_or_default() {
+            self.command(id, command);
+        }
+    }
+
+    /// Does what somebody asks of a service.
+    fn command(&mut self, id: u32, command: Command) {
         let Some(slot) = self.slots.get(&id) else { return };
-        let commands = slot.face.as_ref().map(Supervise::commands).unwrap_or_default();
+        if let (Some(dir), Some(wanted)) = (slot.dir(), command.down_file())
+            && let Err(error) = directory::set_down(dir, wanted)
+        {
+            say_error(&error);
+        }
         // During the stop nothing comes back up; and a logger goes only with its writer.
-        let (stopping, logger) = (self.shutdown.is_some(), slot.pipe.is_some());
-        let dir = slot.service.run.cwd.clone();
-        for command in commands {
-            if let (Some(dir), Some(wanted)) = (&dir, command.down_file())
-                && let Err(error) = directory::set_down(dir, wanted)
-            {
-                say_error(&error);
-            }
-            let event = command.event();
-            if !(stopping || logger && event == Event::Forget) {
-                self.dispatch(id, None, event);
-            }
+        let event = command.event();
+        if self.shutdown.is_some() || slot.pipe.is_some() && event == Event::Forget {
+            return;
+        }
+        match event {
+            Event::Want(Want::Down) | Event::Forget => self.want_down(id, event),
+            Event::Want(want) => self.want_up(id, want),
+            _ => self.dispatch(id, None, event),
         }
     }
 
@@ -226,6 +262,8 @@ impl Supervisor {
                     say(&format!("process {pid} {}", describe(exit)));
                 }
                 self.dispatch(id, None, Event::Exited(exit));
+            } else if let Some(helper) = self.helpers.remove(&pid) {
+                self.helper_ended(pid, helper, exit);
             } else if mention.orphans {
                 say(&format!("reaped the orphan {pid}, which {}", describe(exit)));
             }
@@ -237,9 +275,11 @@ impl Supervisor {
     fn dispatch(&mut self, id: u32, run: Option<u32>, event: Event) {
         let mut events = VecDeque::from([(run, event)]);
         let mut ended = None;
+        let mut changed = false;
         let Some(old) = self.slots.get(&id).map(|slot| slot.machine.deadline) else { return };
         while let Some((run, event)) = events.pop_front() {
-            let at = Moment { now: Instant::now(), jitter: self.jitter.next() };
+            let clear = self.is_clear(id);
+            let at = Moment { now: Instant::now(), jitter: self.jitter.next(), clear };
             let Some(slot) = self.slots.get_mut(&id) else { return };
             let before = slot.machine.state;
             let run = run.unwrap_or(slot.machine.run);
@@ -252,9 +292,13 @@ impl Supervisor {
             for action in slot.machine.step(&slot.service, run, event, at) {
                 events.extend(self.act(id, action));
             }
+            changed |= self.slots.get(&id).is_some_and(|slot| slot.machine.state != before);
         }
         self.arm(id, old);
         self.settle(id, ended);
+        if changed {
+            self.unblock_after(id);
+        }
     }
 
     /// Does what a machine wants; the answer, if it waits for one.
@@ -291,33 +335,62 @@ impl Supervisor {
                 let _ = signal::kill_group(pid, signal).or_else(|_| signal::kill(pid, signal));
                 None
             }
-            Action::GaveUp => {
-                if let Some(slot) = self.slots.get(&id) {
-                    say(&format!("{}: stays down: its finish gave up on it", slot.service.name));
-                }
+            Action::StopCommand => self.run_stop_command(id).map(|event| (None, event)),
+            Action::GaveUp(reason) => {
+                let Some(slot) = self.slots.get(&id) else { return None };
+                let why = match reason {
+                    Reason::Finish => "its finish gave up on it",
+                    Reason::Permanent => "it ended with a permanent exit code",
+                    Reason::TooMany => "it ended too often",
+                };
+                say(&format!("{}: stays down: {why}", slot.service.name));
                 None
             }
             Action::Ended(code) => {
-                if self.shutdown.is_none() {
-                    self.code = code;
-                    self.ask_to_stop();
-                }
+                self.stop_with(id, code);
                 None
             }
         }
     }
 
-    fn spawn(&self, id: u32, what: What) -> Result<Pid> {
+    /// Service `id` ends everything, with this exit code.
+    fn stop_with(&mut self, _id: u32, code: u8) {
+        if self.shutdown.is_none() {
+            self.code = code;
+            self.ask_to_stop();
+        }
+    }
+
+    fn spawn(&mut self, id: u32, what: What) -> Result<Pid> {
         let lost = || Error::NotFound("nothing to start".into());
+        let channel = match what {
+            What::Run => self.open_channel(id)?,
+            What::Finish(..) => None,
+        };
         let slot = self.slots.get(&id).ok_or_else(lost)?;
         let logger = slot.logger.and_then(|logger| self.slots.get(&logger));
-        let streams = Streams {
-            stdin: slot.pipe.as_ref().map(LogPipe::reader),
-            stdout: logger.and_then(|logger| logger.pipe.as_ref()).and_then(LogPipe::writer),
+        let log = logger.and_then(|logger| logger.pipe.as_ref()).and_then(LogPipe::writer);
+        let stdout = match (&slot.service.out, log) {
+            (LogTo::Null, _) => Output::Null,
+            (_, Some(log)) => Output::Fd(log),
+            _ => Output::Own,
         };
+        let notification = match (slot.service.ready.clone(), &channel) {
+            (Ready::Descriptor(number), Some(writer)) => Some((writer.as_fd(), number)),
+            _ => None,
+        };
+        let stdin = slot.pipe.as_ref().map(LogPipe::reader);
+        let streams = Streams { stdin, stdout, stderr: Output::Own, notification };
         let run = slot.machine.run;
         match what {
-            What::Run => self.spawner.spawn(&slot.service.run, streams, id, run),
+            What::Run => match slot.notify_address() {
+                None => self.spawner.spawn(&slot.service.run, streams, id, run),
+                Some(address) => {
+                    let mut exec = slot.service.run.clone();
+                    exec.env.push(("NOTIFY_SOCKET".into(), Some(address)));
+                    self.spawner.spawn(&exec, streams, id, run)
+                }
+            },
             What::Finish(exit, group) => {
                 let finish = slot.service.finish.as_ref().ok_or_else(lost)?;
                 let mut exec: Exec = finish.exec.clone();
@@ -344,7 +417,14 @@ impl Supervisor {
         let had_process = slot.published.is_some_and(|status| status.pid.is_some());
         slot.publish();
         let machine = &slot.machine;
-        let mut text = ended.filter(|_| slot.origin.is_some() || slot.pipe.is_some()).map(describe);
+        let fault = match machine.fault {
+            Some(Fault::NotReady) if ended.is_some() => "was not ready in time and ",
+            Some(Fault::Unhealthy) if ended.is_some() => "was unhealthy and ",
+            _ => "",
+        };
+        let mut text = ended
+            .filter(|_| slot.origin.is_some() || slot.pipe.is_some())
+            .map(|exit| format!("{fault}{}", describe(exit)));
         if let (State::Backoff, Some(deadline)) = (machine.state, machine.deadline) {
             let wait = deadline.saturating_duration_since(Instant::now()).as_millis();
             if text.is_some() || had_process {
@@ -359,8 +439,9 @@ impl Supervisor {
             say(&format!("{}: {text}", slot.service.name));
         }
         if slot.machine.state == State::Gone {
-            self.remove(id);
+            return self.remove(id);
         }
+        self.watch_over(id);
     }
 
     fn complain(&self, id: u32, error: Error) {

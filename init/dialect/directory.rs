@@ -8,6 +8,8 @@
 //! web/timeout-finish   milliseconds until finish is killed; 0 is never; 5000 without this file
 //! web/timeout-kill     milliseconds from "down" until run is killed; 0, or without: never
 //! web/down-signal      name or number of the signal for "down"; TERM without this file
+//! web/notification-fd  number of the descriptor on which run says that it is ready: a newline
+//! web/check            executable: exits with 0 once run is ready (runit); data/check with s6
 //! web/env/             a variable a file, as envdir(8) has them; an empty file removes one
 //! web/supervise/       cox's own (`face::fifo`)
 //! ```
@@ -16,7 +18,7 @@
 //! A `finish` that exits with 125 says that the service is not to be started again.
 //! Sources: supervise and svscan (cr.yp.to/daemontools.html), runsv(8), s6's servicedir page.
 
-use crate::service::{Exec, Finish, FinishArguments, Service};
+use crate::service::{Exec, Finish, FinishArguments, Probe, Ready, Service};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::types::Signal;
 use std::ffi::{CString, OsString};
@@ -100,9 +102,37 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
     let mut service = Service::new(name, exec(c"./run"));
     service.finish = finish;
     service.start.auto = !dir.join("down").exists();
+    service.ready = readiness(dir, exec)?;
     service.stop.signal = signal(&dir.join("down-signal"))?;
     service.stop.limit = milliseconds(&dir.join("timeout-kill"))?.flatten();
     Ok(service)
+}
+
+/// When the service is ready: s6's descriptor before anybody's `check`, for with both it is `run`
+/// that calls the check (s6-notifyoncheck).
+fn readiness(dir: &Path, exec: impl Fn(&std::ffi::CStr) -> Exec) -> Result<Ready> {
+    if let Some(number) = descriptor(&dir.join("notification-fd"))? {
+        return Ok(Ready::Descriptor(number));
+    }
+    let checks = [c"./check", c"./data/check"].into_iter();
+    let mut checks =
+        checks.filter(|path| is_executable(&dir.join(path.to_string_lossy().as_ref())));
+    Ok(match checks.next() {
+        Some(check) => Ready::Probe(Box::new(Probe::Command(exec(check)))),
+        None => Ready::Started,
+    })
+}
+
+/// The number in `notification-fd`; 0 to 2 have their use already (s6's servicedir page).
+fn descriptor(path: &Path) -> Result<Option<i32>> {
+    let Some(text) = line(path)? else { return Ok(None) };
+    match text.parse() {
+        Ok(number @ 3..=1023) => Ok(Some(number)),
+        _ => Err(Error::invalid(format!(
+            "{}:1: \"{text}\" is not the number of a descriptor, from 3 to 1023",
+            path.display(),
+        ))),
+    }
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -30,6 +30,25 @@ fn command() -> Service {
     service
 }
 
+/// One that is ready when it says so, within 9 seconds.
+fn slow() -> Service {
+    let limit = Some(Duration::from_secs(9));
+    Service { ready: Ready::Notify, ready_limit: limit, ..daemon() }
+}
+
+fn oneshot() -> Service {
+    let mut service = Service { kind: Kind::Oneshot, ..daemon() };
+    service.restart.when = RestartWhen::OnFailure;
+    service
+}
+
+/// One that is stopped by a command.
+fn by_command() -> Service {
+    let mut service = daemon();
+    service.stop.command = Some(Box::new(exec(c"./stop")));
+    service
+}
+
 fn pid(n: i32) -> Pid {
     Pid::from_raw(n).unwrap()
 }
@@ -39,11 +58,12 @@ struct Bench {
     service: Service,
     machine: Machine,
     now: Instant,
+    clear: bool,
 }
 
 impl Bench {
     fn new(service: Service) -> Bench {
-        Bench { service, machine: Machine::new(), now: Instant::now() }
+        Bench { service, machine: Machine::new(), now: Instant::now(), clear: true }
     }
 
     fn up(service: Service) -> Bench {
@@ -59,7 +79,7 @@ impl Bench {
         if event == Event::Deadline {
             self.now = self.machine.deadline.unwrap();
         }
-        let at = Moment { now: self.now, jitter: 0 };
+        let at = Moment { now: self.now, jitter: 0, clear: self.clear };
         self.machine.step(&self.service, self.machine.run, event, at)
     }
 
@@ -271,7 +291,7 @@ fn what_cannot_be_started_is_tried_again_later() {
 fn a_deadline_that_is_not_due_changes_nothing() {
     let mut b = Bench::up(daemon());
     b.give(KILLED);
-    let (before, at) = (b.machine.clone(), Moment { now: b.now, jitter: 0 });
+    let (before, at) = (b.machine.clone(), Moment { now: b.now, jitter: 0, clear: true });
     assert_eq!(b.machine.step(&b.service, before.run, Event::Deadline, at), []);
     assert_eq!(b.machine, before);
 }
@@ -280,7 +300,7 @@ fn a_deadline_that_is_not_due_changes_nothing() {
 fn an_event_of_another_spawn_changes_nothing() {
     let mut b = Bench::up(daemon());
     let before = b.machine.clone();
-    let at = Moment { now: b.now, jitter: 0 };
+    let at = Moment { now: b.now, jitter: 0, clear: true };
     for event in [KILLED, Event::ExecFailed(127), Event::Deadline, Event::Spawned(pid(9))] {
         let other = b.machine.run.wrapping_sub(1);
         assert_eq!(b.machine.step(&b.service, other, event, at), []);
@@ -344,7 +364,10 @@ impl World {
                     }
                     // The group of one that has just ended may be killed; the living die of it
                     // only when they are reaped.
-                    Action::SignalGroup(..) | Action::GaveUp | Action::Ended(_) => {}
+                    Action::SignalGroup(..)
+                    | Action::GaveUp(_)
+                    | Action::StopCommand
+                    | Action::Ended(_) => {}
                     Action::Signal(to, _) => assert_eq!(self.alive, [to], "after {event:?}"),
                 }
             }
@@ -359,11 +382,14 @@ impl World {
         assert_eq!(m.pid.as_slice(), self.alive, "{text}");
         // There is always a next step: a process whose end is awaited, a deadline, or rest.
         match m.state {
-            State::Starting => panic!("nothing pending {text}"),
-            State::Up | State::Stopping | State::Finishing => assert!(m.pid.is_some(), "{text}"),
+            State::Starting | State::Up | State::Stopping | State::Finishing => {
+                assert!(m.pid.is_some(), "{text}")
+            }
             State::Backoff => assert!(m.deadline.is_some() && m.want != Want::Down, "{text}"),
             State::Down => assert!(m.want == Want::Down && m.deadline.is_none(), "{text}"),
+            State::Blocked => assert!(m.want != Want::Down && m.deadline.is_none(), "{text}"),
             State::Done => assert!(m.want != Want::Down && m.deadline.is_none(), "{text}"),
+            State::Failed => assert!(m.deadline.is_none(), "{text}"),
             State::Gone => assert!(m.deadline.is_none(), "{text}"),
         }
     }
@@ -373,7 +399,11 @@ impl World {
 fn whatever_the_order_there_is_one_copy_no_lost_child_and_a_next_step() {
     for seed in 1..=400 {
         let mut random = Jitter::new(seed);
-        let mut service = [daemon(), with_finish(), command()][seed as usize % 3].clone();
+        let kinds = [daemon(), with_finish(), command(), slow(), oneshot(), by_command()];
+        let mut service = kinds[seed as usize % kinds.len()].clone();
+        if seed % 5 == 0 {
+            service.restart.give_up = Some((3, Duration::from_secs(9)));
+        }
         if seed % 2 == 0 {
             service.stop.limit = Some(Duration::from_millis(300));
         }
@@ -381,7 +411,12 @@ fn whatever_the_order_there_is_one_copy_no_lost_child_and_a_next_step() {
         for _ in 0..500 {
             world.bench.pass(u64::from(random.next() % 700));
             let due = world.bench.machine.deadline.is_some_and(|at| at <= world.bench.now);
-            let event = match random.next() % 24 {
+            world.bench.clear = !random.next().is_multiple_of(4);
+            let event = match random.next() % 28 {
+                24 if world.bench.clear => Event::Clear,
+                25 => Event::Ready,
+                26 => Event::Unhealthy,
+                27 => [Event::Restart, Event::AtMostOnce][random.next() as usize % 2],
                 0..=4 => Event::Want(Want::Up),
                 5..=7 => Event::Want(Want::Down),
                 8 => Event::Want(Want::Once),
@@ -409,8 +444,11 @@ fn a_finish_that_exits_with_125_ends_the_restarts() {
     b.give(Event::Exited(Exit::Code(3)));
     b.give(Event::Spawned(pid(8)));
     let actions = b.give(Event::Exited(Exit::Code(125)));
-    assert_eq!(actions, [Action::SignalGroup(pid(8), Signal::KILL), Action::GaveUp]);
-    assert_eq!((b.machine.state, b.machine.want), (State::Down, Want::Down));
+    assert_eq!(
+        actions,
+        [Action::SignalGroup(pid(8), Signal::KILL), Action::GaveUp(Reason::Finish)]
+    );
+    assert_eq!((b.machine.state, b.machine.want), (State::Failed, Want::Down));
     // It can be asked for again.
     assert_eq!(b.give(Event::Want(Want::Up)), [Action::Spawn(What::Run)]);
 }
@@ -435,4 +473,139 @@ fn at_most_once_starts_nothing_and_ends_with_the_run() {
     assert_eq!(b.give(Event::AtMostOnce), []);
     b.give(Event::Exited(Exit::Code(0)));
     assert_eq!(b.machine.state, State::Done);
+}
+
+#[test]
+fn a_service_whose_needs_are_not_met_waits_for_them() {
+    let mut b = Bench::new(daemon());
+    b.clear = false;
+    assert_eq!(b.give(Event::Want(Want::Up)), []);
+    assert_eq!(b.machine.state, State::Blocked);
+    b.clear = true;
+    assert_eq!(b.give(Event::Clear), [Action::Spawn(What::Run)]);
+    b.give(Event::Spawned(pid(7)));
+    // And so does one that comes back from a crash.
+    b.give(KILLED);
+    b.clear = false;
+    assert_eq!(b.give(Event::Deadline), []);
+    assert_eq!(b.machine.state, State::Blocked);
+    assert_eq!(b.give(Event::Want(Want::Down)), []);
+    assert_eq!(b.machine.state, State::Down);
+}
+
+#[test]
+fn readiness_makes_it_up_and_its_lack_a_bad_run() {
+    let mut b = Bench::new(slow());
+    b.give(Event::Want(Want::Up));
+    b.give(Event::Spawned(pid(7)));
+    assert_eq!((b.machine.state, b.wait()), (State::Starting, Some(9000)));
+    assert_eq!(b.give(Event::Ready), []);
+    assert_eq!((b.machine.state, b.wait()), (State::Up, None));
+    b.pass(2000);
+    b.give(KILLED);
+    // A good run: the next one at once, and now it is not ready in time.
+    b.give(Event::Spawned(pid(8)));
+    let stop = [Action::Signal(pid(8), Signal::TERM), Action::Signal(pid(8), Signal::CONT)];
+    assert_eq!(b.give(Event::Deadline), stop);
+    assert_eq!((b.machine.state, b.machine.fault), (State::Stopping, Some(Fault::NotReady)));
+    b.give(Event::Exited(Exit::Signal(15)));
+    assert_eq!((b.machine.state, b.wait()), (State::Backoff, Some(100)));
+}
+
+#[test]
+fn one_that_ends_before_it_was_ready_had_a_bad_run() {
+    let mut b = Bench::new(slow());
+    b.give(Event::Want(Want::Up));
+    b.give(Event::Spawned(pid(7)));
+    b.pass(5000);
+    b.give(KILLED);
+    assert_eq!(b.machine.state, State::Backoff);
+}
+
+#[test]
+fn the_unhealthy_is_stopped_and_started_again_later() {
+    let mut b = Bench::up(daemon());
+    b.pass(60_000);
+    assert_eq!(b.give(Event::Unhealthy).len(), 2);
+    assert_eq!(b.machine.state, State::Stopping);
+    b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!((b.machine.state, b.wait()), (State::Backoff, Some(100)));
+}
+
+#[test]
+fn a_oneshot_is_done_after_code_0_and_tried_again_after_another() {
+    let mut b = Bench::new(oneshot());
+    b.give(Event::Want(Want::Up));
+    b.give(Event::Spawned(pid(7)));
+    assert_eq!(b.machine.state, State::Starting);
+    b.pass(5000);
+    b.give(Event::Exited(Exit::Code(1)));
+    assert_eq!(b.machine.state, State::Backoff);
+    b.give(Event::Deadline);
+    b.give(Event::Spawned(pid(8)));
+    b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!(b.machine.state, State::Done);
+    let mut service = oneshot();
+    service.restart.when = RestartWhen::Never;
+    let mut b = Bench::new(service);
+    b.give(Event::Want(Want::Up));
+    b.give(Event::Spawned(pid(7)));
+    b.give(Event::Exited(Exit::Code(1)));
+    assert_eq!(b.machine.state, State::Failed);
+}
+
+#[test]
+fn too_many_bad_runs_in_the_window_are_enough() {
+    let mut service = daemon();
+    service.restart.give_up = Some((3, Duration::from_secs(10)));
+    let mut b = Bench::up(service);
+    let mut crash = |b: &mut Bench, after: u64| {
+        b.pass(after);
+        b.give(Event::Exited(Exit::Code(1)));
+        let state = b.machine.state;
+        if state == State::Backoff {
+            b.give(Event::Deadline);
+            b.give(Event::Spawned(pid(7)));
+        }
+        state
+    };
+    // Two bad runs, then a pause in which the window passes, then three.
+    assert_eq!(crash(&mut b, 0), State::Backoff);
+    assert_eq!(crash(&mut b, 0), State::Backoff);
+    b.pass(20_000);
+    b.give(KILLED);
+    b.give(Event::Spawned(pid(7)));
+    assert_eq!(crash(&mut b, 0), State::Backoff);
+    assert_eq!(crash(&mut b, 0), State::Backoff);
+    assert_eq!(crash(&mut b, 0), State::Failed);
+    assert_eq!(b.machine.want, Want::Down);
+}
+
+#[test]
+fn a_permanent_exit_code_ends_the_restarts() {
+    let mut service = daemon();
+    service.restart.permanent = vec![78];
+    let mut b = Bench::up(service);
+    let actions = b.give(Event::Exited(Exit::Code(78)));
+    assert_eq!(actions[1..], [Action::GaveUp(Reason::Permanent)]);
+    assert_eq!(b.machine.state, State::Failed);
+}
+
+#[test]
+fn a_stop_command_takes_the_place_of_the_signal() {
+    let mut b = Bench::up(by_command());
+    let stop = [Action::StopCommand, Action::Signal(pid(7), Signal::CONT)];
+    assert_eq!(b.give(Event::Want(Want::Down)), stop);
+}
+
+#[test]
+fn on_failure_means_not_after_code_0() {
+    let mut service = daemon();
+    service.restart.when = RestartWhen::OnFailure;
+    let mut b = Bench::up(service.clone());
+    b.give(Event::Exited(Exit::Code(0)));
+    assert_eq!(b.machine.state, State::Done);
+    let mut b = Bench::up(service);
+    b.give(Event::Exited(Exit::Code(1)));
+    assert_eq!(b.machine.state, State::Backoff);
 }

@@ -11,6 +11,7 @@ use crate::message::say_error;
 use crate::service::Service;
 use crate::sources::Identity;
 use coracle::error::{Error, OsContext, Result};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -24,28 +25,31 @@ impl Supervisor {
         if self.shutdown.is_some() {
             return;
         }
-        let mut known = Vec::new();
+        let mut known = BTreeSet::new();
         let mut gone = Vec::new();
         for (id, slot) in &self.slots {
-            let Some(origin) = &slot.origin else { continue };
-            known.push(origin.dir.clone());
+            let Some(Origin::Directory { dir, identity }) = &slot.origin else { continue };
+            known.insert(dir.clone());
             // Still there, though perhaps without `run` for the moment?
-            let now = services.get(&origin.dir).copied();
-            if now.or_else(|| Identity::of(&origin.dir).ok()) != Some(origin.identity) {
+            let now = services.get(dir).copied();
+            if now.or_else(|| Identity::of(dir).ok()) != Some(*identity) {
                 gone.push(*id);
             }
         }
         for id in gone {
-            self.dispatch(id, None, Event::Forget);
+            self.want_down(id, Event::Forget);
         }
+        let mut new = Vec::new();
         for (dir, identity) in services {
             // One that is on its way out comes back once it is gone.
-            if !known.contains(&dir)
-                && let Err(error) = self.add_directory(dir, identity)
-            {
-                say_error(&error);
+            if !known.contains(&dir) {
+                match self.add_directory(dir, identity) {
+                    Ok(id) => new.push(id),
+                    Err(error) => say_error(&error),
+                }
             }
         }
+        self.start_all(new);
     }
 
     pub(super) fn look_later(&mut self, at: Instant) {
@@ -53,19 +57,13 @@ impl Supervisor {
         self.event_loop.arm(Timer::Quiet, old, Some(at));
     }
 
-    pub(super) fn add_directory(&mut self, dir: PathBuf, identity: Identity) -> Result<()> {
+    pub(super) fn add_directory(&mut self, dir: PathBuf, identity: Identity) -> Result<u32> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let service = directory::read(&dir, &name)?;
-        let auto = service.start.auto;
         let face = Supervise::open(&dir)?;
-        let id = self.add(service, Some(Origin { dir, identity }), Some(face), None);
+        let id = self.add(service, Some(Origin::Directory { dir, identity }), Some(face), None);
         self.add_logger(id);
-        if auto {
-            self.dispatch(id, None, Event::Want(Want::Up));
-        } else {
-            self.settle(id, None);
-        }
-        Ok(())
+        Ok(id)
     }
 
     pub(super) fn add(
@@ -90,8 +88,12 @@ impl Supervisor {
             published: None,
             logger: None,
             pipe,
+            channel: None,
+            probing: None,
+            healthy: None,
         };
         self.slots.insert(id, slot);
+        self.reorder = true;
         id
     }
 
@@ -99,8 +101,8 @@ impl Supervisor {
     /// it away, if the directory no longer has one.
     pub(super) fn add_logger(&mut self, id: u32) {
         let Some(slot) = self.slots.get(&id) else { return };
-        let Some(origin) = &slot.origin else { return };
-        let dir = origin.dir.join("log");
+        let Some(Origin::Directory { dir, .. }) = &slot.origin else { return };
+        let dir = dir.join("log");
         match (slot.logger, directory::is_service(&dir)) {
             (None, true) => {
                 let name = format!("{}/log", slot.service.name);
@@ -145,8 +147,8 @@ impl Supervisor {
     /// Reads a service's directory again, before a start.
     pub(super) fn refresh(&mut self, id: u32) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let Some(origin) = &slot.origin else { return };
-        match directory::read(&origin.dir, &slot.service.name) {
+        let Some(Origin::Directory { dir, .. }) = &slot.origin else { return };
+        match directory::read(dir, &slot.service.name) {
             Ok(service) => {
                 slot.service = service;
                 self.add_logger(id);
@@ -158,7 +160,11 @@ impl Supervisor {
     }
 
     pub(super) fn remove(&mut self, id: u32) {
+        self.stop_asking(id);
+        self.close_channel(id);
         let Some(slot) = self.slots.remove(&id) else { return };
+        self.leaving.remove(&id);
+        self.reorder = true;
         if let Some(face) = &slot.face {
             self.event_loop.unwatch(face.control());
         }

@@ -1,22 +1,23 @@
 //! One supervised service: what it is, how it stands, what it shows.
 
+use super::watch::Channel;
 use crate::face::fifo::{Phase, Status, Supervise};
 use crate::log::LogPipe;
 use crate::machine::{Machine, State, Want};
 use crate::message::say_error;
+use crate::probe::Probing;
 use crate::service::{FinishArguments, Service};
 use crate::sources::Identity;
 use coracle::error::Error;
 use coracle::sys::pidfd::Exit;
 use coracle::types::{Pid, Signal};
 use std::ffi::CString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The rest of a service's directory, for those that have one.
-pub struct Origin {
-    pub dir: PathBuf,
-    pub identity: Identity,
+/// Where a service comes from.
+pub enum Origin {
+    Directory { dir: PathBuf, identity: Identity },
 }
 
 pub struct Slot {
@@ -30,9 +31,35 @@ pub struct Slot {
     pub logger: Option<u32>,
     /// What it reads, if it is a logger.
     pub pipe: Option<LogPipe>,
+    /// How its run tells that it is ready.
+    pub channel: Option<Channel>,
+    pub probing: Option<Box<Probing>>,
+    /// The last answer about its health that counts.
+    pub healthy: Option<bool>,
 }
 
 impl Slot {
+    /// Its directory, if it has one.
+    pub fn dir(&self) -> Option<&Path> {
+        self.service.run.cwd.as_deref().filter(|_| self.face.is_some())
+    }
+
+    /// What it is doing, in a word.
+    pub fn state(&self) -> &'static str {
+        match self.machine.state {
+            State::Down => "down",
+            State::Blocked => "blocked",
+            State::Starting => "starting",
+            State::Up => "up",
+            State::Stopping => "stopping",
+            State::Finishing => "finishing",
+            State::Backoff => "waiting",
+            State::Done => "done",
+            State::Failed => "failed",
+            State::Gone => "gone",
+        }
+    }
+
     /// Writes the status file, if it would say something new.
     pub fn publish(&mut self) {
         let Some(face) = &self.face else { return };
@@ -48,7 +75,9 @@ impl Slot {
             },
             told: machine.told,
             phase: match machine.state {
-                State::Up | State::Stopping => Phase::Run,
+                State::Starting | State::Up | State::Stopping if machine.pid.is_some() => {
+                    Phase::Run
+                }
                 State::Finishing => Phase::Finish,
                 _ => Phase::Down,
             },

@@ -22,8 +22,11 @@ impl Supervisor {
         let loggers = self.slots.values().any(|slot| slot.pipe.is_some());
         self.shutdown = Some(Shutdown::begin(now, self.options.stop_timeout, loggers));
         self.arm_shutdown(None);
-        self.each(false, Event::Want(Want::Down));
-        let services: BTreeSet<Pid> = self.pids.keys().copied().collect();
+        let writers = self.ids(false);
+        self.leaving = writers.into_iter().map(|id| (id, Event::Want(Want::Down))).collect();
+        self.let_go();
+        let services: BTreeSet<Pid> =
+            self.pids.keys().chain(self.helpers.keys()).copied().collect();
         self.tell_strangers(&services);
         if self.options.first
             && let (Some(table), Some(me)) = (ProcessTable::read(), own_pid())
@@ -81,7 +84,11 @@ impl Supervisor {
             }
             Phase::LoggersTold => self.each(true, Event::Want(Want::Down)),
             Phase::LoggersKilled => self.each(true, Event::Kill),
-            Phase::Writers | Phase::Over => {}
+            Phase::Writers => {
+                self.leaving.clear();
+                self.each(false, Event::Want(Want::Down));
+            }
+            Phase::InOrder | Phase::Over => {}
         }
     }
 

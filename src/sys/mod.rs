@@ -16,6 +16,7 @@ pub mod lock;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod notify;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

@@ -1,7 +1,7 @@
 //! Small facts about, and settings of, the calling process.
 
 use super::raw;
-use crate::types::Signal;
+use crate::types::{Pid, Signal};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -38,6 +38,13 @@ pub fn set_umask(mode: u32) {
 pub fn effective_uid() -> u32 {
     // SAFETY: cannot fail, touches no memory.
     unsafe { libc::geteuid() }
+}
+
+/// The session of a process: the pid of the process that began it.
+pub fn session(pid: Pid) -> io::Result<Pid> {
+    // SAFETY: an integer only.
+    let session = raw::check(unsafe { libc::getsid(pid.raw()) })?;
+    Pid::from_raw(session).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Whether `fd` is the controlling terminal of this process's session.
