@@ -283,6 +283,9 @@ impl Supervisor {
             let Some(slot) = self.slots.get_mut(&id) else { return };
             let before = slot.machine.state;
             let run = run.unwrap_or(slot.machine.run);
+            if let (Event::Exited(exit), false) = (event, before == State::Finishing) {
+                slot.ended(exit);
+            }
             if let Event::Exited(exit) = event
                 && before != State::Finishing
                 && !(slot.machine.was_asked() || slot.machine.want == Want::Down)

@@ -2,7 +2,8 @@
 
 use crate::applets::{Call, FAILED, USAGE};
 use crate::command::Command;
-use crate::face::fifo::{self, Phase, Status};
+use crate::face::fifo;
+use crate::face::status::{Phase, Status};
 use crate::message::with_hints;
 use coracle::error::{Error, OsContext, Result};
 use std::fs;
@@ -118,6 +119,7 @@ fn sentence(status: &Status, normally_down: bool, now: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use coracle::sys::pidfd::Exit;
     use coracle::types::Pid;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -130,6 +132,9 @@ mod tests {
             want: b'u',
             told: false,
             phase: Phase::Run,
+            exit: Exit::Code(0),
+            ready: None,
+            gave_up: false,
         };
         let now = UNIX_EPOCH + Duration::from_secs(12);
         assert_eq!(sentence(&status, false, now), "up (pid 7) 12 seconds");

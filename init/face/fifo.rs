@@ -6,104 +6,37 @@
 //!   lock               flocked by whoever supervises the service, while it does
 //!   control            FIFO: one letter a command (`command`)
 //!   ok                 the same FIFO (hard link): can be opened for writing while supervised
-//!   status             20 bytes, replaced whole at each change
+//!   status             `status`; replaced whole at each change
+//!   death_tally        how it ended so far (`death_tally`)
+//! event/               of others who want to be told (`fifodir`), if they made it
 //! ```
-//!
-//! status, as runit 2.1.2 writes it; daemontools reads the first 18: bytes 0-7 TAI seconds since
-//! when it is so (big endian, 2^62 + 10 + Unix time), 8-11 nanoseconds (big endian), 12-15 pid
-//! (little endian, 0 if down), 16 paused, 17 want ('u', 'd', 0 for once), 18 was told to stop,
-//! 19 state (0 down, 1 run, 2 finish).
 //!
 //! Where a service's own directory cannot be written, its `supervise` lies under the first usable
 //! of /run/cox, $XDG_RUNTIME_DIR/cox and /dev/shm/cox-UID, at the directory's absolute path; our
 //! own tools look there too, others need a link. Nothing here outlives a reboot or matters after
 //! a crash: the next supervisor takes the lock and writes anew.
 
+use super::status::Status;
+use super::{death_tally, fifodir};
 use crate::command::Command;
 use coracle::error::{Context, Error, OsContext, Result};
-use coracle::sys::{atomic, fifo, process};
-use coracle::types::Pid;
+use coracle::sys::pidfd::Exit;
+use coracle::sys::{atomic, fifo, lock, process};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// TAI64's label of 1970-01-01 (cr.yp.to/libtai/tai64.html), with the leap seconds as daemontools
-/// counts them.
-const TAI_EPOCH: u64 = (1 << 62) + 10;
-
-/// What a service is doing, as the status file tells it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Status {
-    pub since: SystemTime,
-    pub pid: Option<Pid>,
-    pub paused: bool,
-    /// `u`, `d`, or 0 for once.
-    pub want: u8,
-    pub told: bool,
-    pub phase: Phase,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    Down,
-    Run,
-    Finish,
-}
-
-impl Status {
-    pub fn encode(&self) -> [u8; 20] {
-        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut bytes = [0; 20];
-        let fields = TAI_EPOCH.saturating_add(since.as_secs()).to_be_bytes().into_iter();
-        let fields = fields.chain(since.subsec_nanos().to_be_bytes());
-        let fields = fields.chain(self.pid.map_or(0, Pid::raw).to_le_bytes());
-        let phase = match self.phase {
-            Phase::Down => 0,
-            Phase::Run => 1,
-            Phase::Finish => 2,
-        };
-        let fields = fields.chain([u8::from(self.paused), self.want, u8::from(self.told), phase]);
-        for (byte, field) in bytes.iter_mut().zip(fields) {
-            *byte = field;
-        }
-        bytes
-    }
-
-    /// Takes daemontools' 18 bytes too.
-    pub fn decode(bytes: &[u8]) -> Option<Status> {
-        let (seconds, rest) = bytes.split_first_chunk()?;
-        let (nanoseconds, rest) = rest.split_first_chunk()?;
-        let (pid, rest) = rest.split_first_chunk()?;
-        let (&[paused, want], rest) = rest.split_first_chunk()?;
-        let pid = Pid::from_raw(i32::from_le_bytes(*pid));
-        let seconds = u64::from_be_bytes(*seconds).saturating_sub(TAI_EPOCH);
-        let since = Duration::from_secs(seconds)
-            .saturating_add(Duration::from_nanos(u32::from_be_bytes(*nanoseconds).into()));
-        let (told, phase) = match rest {
-            [told, 2] => (*told, Phase::Finish),
-            [told, _] => (*told, if pid.is_some() { Phase::Run } else { Phase::Down }),
-            _ => (0, if pid.is_some() { Phase::Run } else { Phase::Down }),
-        };
-        Some(Status {
-            since: UNIX_EPOCH.checked_add(since)?,
-            pid,
-            paused: paused != 0,
-            want,
-            told: told != 0,
-            phase,
-        })
-    }
-}
+use std::time::SystemTime;
 
 /// The supervisor's side of a `supervise` directory.
 #[derive(Debug)]
 pub struct Supervise {
     dir: PathBuf,
     control: File,
-    _lock: File,
+    /// How the last run ended.
+    pub exit: Exit,
+    _lock: lock::Guard,
 }
 
 impl Supervise {
@@ -127,21 +60,26 @@ impl Supervise {
 
     fn open_at(dir: &Path) -> Result<Supervise> {
         make_dir(dir)?;
+        let taken =
+            || Error::Conflict(format!("{}: already supervised by another process", dir.display()));
         let path = dir.join("lock");
         let lock = File::options().create(true).append(true).open(&path).on("open", &path)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let problem = format!("{}: already supervised by another process", dir.display());
-                return Err(Error::Conflict(problem));
-            }
+            Err(TryLockError::WouldBlock) => return Err(taken()),
             Err(TryLockError::Error(e)) => return Err(e).on("lock", &path),
         }
+        // daemontools and runit flock; s6 looks for a lock of the other kind.
+        let Some(lock) = lock::try_lock_file(lock, 0, lock::Mode::Exclusive).on("lock", &path)?
+        else {
+            return Err(taken());
+        };
         for entry in fs::read_dir(dir).on("read", dir)?.flatten() {
             if atomic::is_leftover(&entry.file_name()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
+        remove(&dir.join(death_tally::NAME))?;
         let (control, ok) = (dir.join("control"), dir.join("ok"));
         if !fs::symlink_metadata(&control).is_ok_and(|file| file.file_type().is_fifo()) {
             remove(&control)?;
@@ -152,11 +90,14 @@ impl Supervise {
             remove(&ok)?;
             fs::hard_link(&control, &ok).on("link", &ok)?;
         }
-        Ok(Supervise {
+        let supervise = Supervise {
             dir: dir.to_path_buf(),
             control: fifo::open_both_ends(&control).on("open", &control)?,
+            exit: Exit::Code(0),
             _lock: lock,
-        })
+        };
+        supervise.tell(b"s");
+        Ok(supervise)
     }
 
     /// Becomes readable when there are commands.
@@ -175,9 +116,31 @@ impl Supervise {
         commands
     }
 
-    pub fn publish(&self, status: &Status) -> io::Result<()> {
+    /// Writes down what the service is doing, and tells those who listen what has changed.
+    pub fn publish(&self, old: Option<&Status>, new: &Status) -> io::Result<()> {
         let path = self.dir.join("status");
-        atomic::replace(&path, &status.encode(), atomic::Durability::Crash)
+        let written = atomic::replace(&path, &new.encode(), atomic::Durability::Crash);
+        let letters = old.map(|old| fifodir::letters(old, new)).unwrap_or_default();
+        if !letters.is_empty() {
+            self.tell(&letters);
+        }
+        written
+    }
+
+    /// The run of the service in `dir` has ended.
+    pub fn ended(&mut self, dir: &Path, exit: Exit) -> Result<()> {
+        self.exit = exit;
+        death_tally::record(dir, &self.dir, exit, SystemTime::now())
+    }
+
+    fn tell(&self, letters: &[u8]) {
+        fifodir::tell(&self.dir.with_file_name("event"), letters);
+    }
+}
+
+impl Drop for Supervise {
+    fn drop(&mut self) {
+        self.tell(b"x");
     }
 }
 
@@ -259,37 +222,6 @@ pub fn open_control(supervise: &Path) -> Result<Option<File>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_status_reads_as_runit_and_daemontools_wrote_it() {
-        // Recorded from runit 2.1.2: state run; and from daemontools 0.76.
-        let runit = *b"\x40\0\0\0\x6b\x02\x6c\x9f\x28\x91\x14\x14\xb2\0\0\0\0u\0\x01";
-        let status = Status::decode(&runit).unwrap();
-        assert_eq!(status.pid, Pid::from_raw(0xb2));
-        assert_eq!((status.want, status.phase), (b'u', Phase::Run));
-        assert_eq!(status.encode(), runit);
-        let daemontools = *b"\x40\0\0\0\x6b\x02\x6c\x99\x24\xbc\x03\xbc\x8e\0\0\0\0u";
-        let status = Status::decode(&daemontools).unwrap();
-        assert_eq!((status.pid, status.phase), (Pid::from_raw(0x8e), Phase::Run));
-        assert_eq!(status.encode()[..18], daemontools);
-    }
-
-    #[test]
-    fn a_torn_status_is_none() {
-        let status = Status {
-            since: UNIX_EPOCH,
-            pid: None,
-            paused: true,
-            want: 0,
-            told: true,
-            phase: Phase::Down,
-        };
-        let bytes = status.encode();
-        assert_eq!(Status::decode(&bytes), Some(status));
-        for short in 0..18 {
-            assert_eq!(Status::decode(&bytes[..short]), None);
-        }
-    }
 
     #[test]
     fn only_one_takes_charge_and_letters_arrive() {

@@ -1,12 +1,13 @@
 //! One supervised service: what it is, how it stands, what it shows.
 
 use super::watch::Channel;
-use crate::face::fifo::{Phase, Status, Supervise};
+use crate::face::fifo::Supervise;
+use crate::face::status::{Phase, Status};
 use crate::log::LogPipe;
 use crate::machine::{Machine, State, Want};
 use crate::message::say_error;
 use crate::probe::Probing;
-use crate::service::{FinishArguments, Service};
+use crate::service::{FinishArguments, Ready, Service};
 use crate::sources::Identity;
 use coracle::error::Error;
 use coracle::sys::pidfd::Exit;
@@ -60,6 +61,15 @@ impl Slot {
         }
     }
 
+    /// Remembers how `run` ended.
+    pub fn ended(&mut self, exit: Exit) {
+        if let (Some(face), Some(dir)) = (&mut self.face, &self.service.run.cwd)
+            && let Err(error) = face.ended(dir, exit)
+        {
+            say_error(&error);
+        }
+    }
+
     /// Writes the status file, if it would say something new.
     pub fn publish(&mut self) {
         let Some(face) = &self.face else { return };
@@ -81,17 +91,31 @@ impl Slot {
                 State::Finishing => Phase::Finish,
                 _ => Phase::Down,
             },
+            exit: face.exit,
+            ready: None,
+            gave_up: machine.state == State::Failed,
         };
+        // As s6 has it: one that is completely down is ready too, and one that cannot tell is not.
+        let was = self.published.filter(|old| old.phase == Phase::Run);
+        let was = was.is_some_and(|old| old.ready.is_some());
+        let ready = match (status.phase, machine.state) {
+            (Phase::Down, _) => true,
+            (Phase::Run, State::Up) => self.service.ready != Ready::Started,
+            (Phase::Run, State::Stopping) => self.service.ready != Ready::Started && was,
+            _ => false,
+        };
+        status.ready = ready.then_some(status.since);
         if let Some(old) = &self.published {
             if (old.pid, old.phase) == (status.pid, status.phase) {
                 status.since = old.since;
+                status.ready = status.ready.map(|now| old.ready.unwrap_or(now));
             }
             if *old == status {
                 return;
             }
         }
-        self.published = Some(status);
-        match face.publish(&status) {
+        let old = self.published.replace(status);
+        match face.publish(old.as_ref(), &status) {
             // Its directory was removed: nobody is left to read it.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => say_error(&Error::os("write status of", self.service.name.clone(), e)),

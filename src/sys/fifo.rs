@@ -33,7 +33,8 @@ pub fn open_for_reading(path: &Path) -> io::Result<File> {
 
 /// Opens the writing end without waiting. `None` where nobody holds the reading end.
 pub fn open_for_writing(path: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(path);
     match file {
         Err(e) if e.raw_os_error() == Some(libc::ENXIO) => Ok(None),
         other => other.map(Some),

@@ -4,6 +4,7 @@
 //! sleep. `COX_BIN` names another binary to test (CI: the static one). With `MUST_WORK=1` what
 //! would be skipped fails.
 
+mod applets;
 mod article;
 mod command;
 mod harness;
