@@ -305,6 +305,7 @@ pub fn supervise(call: &Call, told: Told) -> Result<u8> {
         first,
         mention: told.mention,
         sole: told.only.is_some(),
+        dev_log: None,
     };
     let spawner = Spawner::new(Inherited::take(call.mask)?)?;
     let supervisor = Supervisor::new(options, spawner, told.scans)?;

@@ -1,6 +1,7 @@
 //! Waiting: descriptors by mio, deadlines by a sorted set, nothing else. With no deadline set it
 //! waits without limit, so an idle cox never wakes.
 
+use crate::log::Channel;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Instant;
 
-/// Descriptors that become readable. mio tells each change once: whoever is told reads until
+/// Descriptors that become readable (or writable, if so watched). mio tells each change once: whoever is told reads until
 /// nothing is left.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Source {
@@ -25,6 +26,12 @@ pub enum Source {
     Notify(u32),
     /// The connection that a probe of this service tries to make.
     Probe(u32),
+    /// What this service writes.
+    Output(u32, Channel),
+    /// What is sent to /dev/log.
+    Syslog,
+    /// cox's own stdout or stderr takes more.
+    Container(Channel),
 }
 
 /// What a deadline is for.
@@ -35,6 +42,8 @@ pub enum Timer {
     Probe(u32),
     /// The scan directories have been quiet for long enough.
     Quiet,
+    /// Logs that could not be written are to be tried again.
+    Output,
     Shutdown,
 }
 
@@ -63,7 +72,7 @@ impl EventLoop {
         self.register(fd, source, Interest::READABLE)
     }
 
-    /// Tells when `fd` can be written to, or has failed.
+    /// Tells when `fd` can be written to, or has failed. Refused where it always can, as a file.
     pub fn watch_writable(&self, fd: BorrowedFd, source: Source) -> io::Result<()> {
         self.register(fd, source, Interest::WRITABLE)
     }
@@ -71,6 +80,15 @@ impl EventLoop {
     fn register(&self, fd: BorrowedFd, source: Source, interest: Interest) -> io::Result<()> {
         let fd = fd.as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&fd), token(source), interest)
+    }
+
+    /// Tells of `fd`, which is watched, once more if it is readable: for whoever did not read to
+    /// the end.
+    pub fn again(&self, fd: BorrowedFd, source: Source) {
+        let fd = fd.as_raw_fd();
+        // Fails only where the descriptor is not watched.
+        let registry = self.poll.registry();
+        let _ = registry.reregister(&mut SourceFd(&fd), token(source), Interest::READABLE);
     }
 
     pub fn unwatch(&self, fd: BorrowedFd) {
@@ -127,6 +145,11 @@ fn token(source: Source) -> Token {
         Source::Ready(id) => (4, id),
         Source::Notify(id) => (5, id),
         Source::Probe(id) => (6, id),
+        Source::Output(id, Channel::Out) => (7, id),
+        Source::Output(id, Channel::Err) => (8, id),
+        Source::Syslog => (9, 0),
+        Source::Container(Channel::Out) => (10, 0),
+        Source::Container(Channel::Err) => (11, 0),
     };
     Token((which as usize).wrapping_shl(KIND_BITS) | kind)
 }
@@ -141,6 +164,11 @@ fn source(token: Token) -> Option<Source> {
         Source::Ready(which),
         Source::Notify(which),
         Source::Probe(which),
+        Source::Output(which, Channel::Out),
+        Source::Output(which, Channel::Err),
+        Source::Syslog,
+        Source::Container(Channel::Out),
+        Source::Container(Channel::Err),
     ];
     kinds.get(token.0 & ((1 << KIND_BITS) - 1)).copied()
 }
@@ -160,6 +188,11 @@ mod tests {
             Source::Ready(id),
             Source::Notify(id),
             Source::Probe(id),
+            Source::Output(id, Channel::Out),
+            Source::Output(id, Channel::Err),
+            Source::Syslog,
+            Source::Container(Channel::Out),
+            Source::Container(Channel::Err),
         ];
         for wanted in sources {
             assert_eq!(source(token(wanted)), Some(wanted));

@@ -6,6 +6,7 @@
 //! does the ordered stop.
 
 mod order;
+mod output;
 mod services;
 mod slot;
 mod stop;
@@ -18,7 +19,7 @@ use crate::dialect::directory;
 use crate::event_loop::{EventLoop, Source, Timer, Wake};
 use crate::face::fifo::Supervise;
 use crate::graph::{Graph, Problem};
-use crate::log::LogPipe;
+use crate::log::Router;
 use crate::machine::{Action, Event, Fault, Moment, Reason, State, Want, What};
 use crate::message::{say, say_error};
 use crate::policy::{self, Jitter};
@@ -26,12 +27,13 @@ use crate::reap;
 use crate::service::{Exec, LogTo, Ready, Service};
 use crate::shutdown::Shutdown;
 use crate::sources::{Identity, Sources};
-use crate::spawn::{Output, Spawner, Streams};
+use crate::spawn::{Spawner, Streams};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::pidfd::Exit;
 use coracle::sys::signal::{self, SignalFd};
 use coracle::types::{Pid, Signal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{Stdout, stdout};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -46,6 +48,8 @@ pub struct Options {
     pub mention: Mention,
     /// Whether the end of the only service is the end of all.
     pub sole: bool,
+    /// Where what is sent to /dev/log goes, if cox is to receive it.
+    pub dev_log: Option<LogTo>,
 }
 
 /// What is worth a line on stderr, besides what goes wrong.
@@ -81,6 +85,8 @@ pub struct Supervisor {
     /// Services that are to be stopped so, once those that need them have gone.
     leaving: BTreeMap<u32, Event>,
     sources: Sources,
+    router: Router,
+    stdout: Stdout,
     /// When the sources are to be looked at.
     look_at: Option<Instant>,
     /// The service that signals are passed on to, and whose end is the end of all.
@@ -116,6 +122,8 @@ impl Supervisor {
             unblocked: BTreeSet::new(),
             leaving: BTreeMap::new(),
             sources,
+            router: Router::default(),
+            stdout: stdout(),
             look_at: None,
             main: None,
             jitter: Jitter::new(clock.subsec_nanos() ^ std::process::id()),
@@ -147,6 +155,7 @@ impl Supervisor {
     }
 
     fn run(mut self) -> u8 {
+        self.open_dev_log();
         loop {
             if self.advance_shutdown() {
                 return self.code;
@@ -183,6 +192,8 @@ impl Supervisor {
                 self.look();
             }
             Wake::Due(Timer::Shutdown) => self.expire_shutdown(),
+            Wake::Io(Source::Output(..) | Source::Syslog | Source::Container(_))
+            | Wake::Due(Timer::Output) => self.take_output(wake),
         }
     }
 
@@ -203,6 +214,7 @@ impl Supervisor {
             }
             _ if stops => self.ask_to_stop(),
             (Signal::HUP | Signal::ALRM, None) => self.look(),
+            (Signal::USR2, None) => self.router.reopen(),
             _ => {}
         }
     }
@@ -258,6 +270,7 @@ impl Supervisor {
             if let Some(id) = self.pids.remove(&pid) {
                 // Why it ended, if it could not be executed, was written before it did.
                 self.take_failures();
+                self.router.ended(id, &mut self.event_loop);
                 if mention.main && self.main == Some(id) {
                     say(&format!("process {pid} {}", describe(exit)));
                 }
@@ -367,23 +380,18 @@ impl Supervisor {
     fn spawn(&mut self, id: u32, what: What) -> Result<Pid> {
         let lost = || Error::NotFound("nothing to start".into());
         let channel = match what {
-            What::Run => self.open_channel(id)?,
+            What::Run => {
+                self.prepare_output(id)?;
+                self.open_channel(id)?
+            }
             What::Finish(..) => None,
         };
         let slot = self.slots.get(&id).ok_or_else(lost)?;
-        let logger = slot.logger.and_then(|logger| self.slots.get(&logger));
-        let log = logger.and_then(|logger| logger.pipe.as_ref()).and_then(LogPipe::writer);
-        let stdout = match (&slot.service.out, log) {
-            (LogTo::Null, _) => Output::Null,
-            (_, Some(log)) => Output::Fd(log),
-            _ => Output::Own,
-        };
         let notification = match (slot.service.ready.clone(), &channel) {
             (Ready::Descriptor(number), Some(writer)) => Some((writer.as_fd(), number)),
             _ => None,
         };
-        let stdin = slot.pipe.as_ref().map(LogPipe::reader);
-        let streams = Streams { stdin, stdout, stderr: Output::Own, notification };
+        let streams = Streams { notification, ..self.streams(id) };
         let run = slot.machine.run;
         match what {
             What::Run => match slot.notify_address() {

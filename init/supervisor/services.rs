@@ -162,6 +162,7 @@ impl Supervisor {
     pub(super) fn remove(&mut self, id: u32) {
         self.stop_asking(id);
         self.close_channel(id);
+        self.router.remove(id, &mut self.event_loop);
         let Some(slot) = self.slots.remove(&id) else { return };
         self.leaving.remove(&id);
         self.reorder = true;

@@ -19,7 +19,8 @@ impl Supervisor {
             shutdown.hurry(now);
             return self.arm_shutdown(old);
         }
-        let loggers = self.slots.values().any(|slot| slot.pipe.is_some());
+        let loggers =
+            !self.router.is_empty() || self.slots.values().any(|slot| slot.pipe.is_some());
         self.shutdown = Some(Shutdown::begin(now, self.options.stop_timeout, loggers));
         self.arm_shutdown(None);
         let writers = self.ids(false);
@@ -43,6 +44,7 @@ impl Supervisor {
             let phase = shutdown.phase();
             if phase == Phase::Over {
                 self.kill_the_rest();
+                self.router.abandon();
                 return true;
             }
             let loggers = phase >= Phase::Loggers;
@@ -50,7 +52,8 @@ impl Supervisor {
                 .slots
                 .values()
                 .any(|slot| slot.pipe.is_some() == loggers && slot.machine.is_active());
-            if busy || !loggers && self.tell_strangers(&self.loggers()) {
+            let writing = loggers && !self.router.is_empty();
+            if busy || writing || !loggers && self.tell_strangers(&self.loggers()) {
                 return false;
             }
             self.enter(Shutdown::complete);
@@ -81,6 +84,7 @@ impl Supervisor {
                 self.each(false, Event::Kill);
                 let loggers = self.ids(true);
                 loggers.into_iter().for_each(|id| self.drain(id));
+                self.router.finish(&mut self.event_loop);
             }
             Phase::LoggersTold => self.each(true, Event::Want(Want::Down)),
             Phase::LoggersKilled => self.each(true, Event::Kill),

@@ -58,6 +58,21 @@ pub fn set_nonblocking(fd: BorrowedFd, on: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens the pipe or terminal behind `fd` once more, for writing, in a description of its own that
+/// does not block: `fd` itself is shared with others, who would be surprised.
+pub fn reopen_nonblocking(fd: BorrowedFd) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::File::options();
+    options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    Ok(options.open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?.into())
+}
+
+/// Makes a pipe hold at least `bytes` (F_SETPIPE_SZ). Refused where the user has too much in pipes.
+pub fn grow_pipe(fd: BorrowedFd, bytes: i32) -> io::Result<()> {
+    // SAFETY: integers only.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) }).map(drop)
+}
+
 /// Reads into `buffer`, whatever the descriptor is.
 pub fn read(fd: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(raw::read(fd, buffer)?)

@@ -111,6 +111,15 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(options.open(path)?.into())
 }
 
+/// Opens a file to append to it, and makes it (0644, less the umask) where it is missing. Waits for
+/// nobody where it is a fifo.
+pub fn open_for_appending(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(0o644);
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
 /// Opens `path`, relative and of any number of components, below `dir`. A symbolic link anywhere
 /// in it is ELOOP; leaving `dir` is EXDEV.
 pub fn open_beneath(dir: BorrowedFd, path: &[u8], how: Open) -> io::Result<OwnedFd> {

@@ -1,0 +1,175 @@
+//! Cutting what a stream writes into lines. Pure: the pieces do not depend on how the bytes
+//! arrived.
+
+use std::ops::ControlFlow;
+
+/// What of a line is kept together; a longer one is passed on in pieces of this length.
+pub const LIMIT: usize = 16 * 1024;
+
+/// A line without its newline, or a piece of a long one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece<'a> {
+    pub text: &'a [u8],
+    /// Whether it is the beginning of its line.
+    pub starts: bool,
+    /// Whether it is the end of its line.
+    pub ends: bool,
+}
+
+impl<'a> Piece<'a> {
+    pub fn line(text: &'a [u8]) -> Piece<'a> {
+        Piece { text, starts: true, ends: true }
+    }
+}
+
+/// Where in its lines a stream is.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    /// The beginning of the present line has been passed on.
+    inside: bool,
+}
+
+impl Splitter {
+    /// Hands the pieces of `data` to `take` until that breaks; how many bytes they were. What
+    /// remains is to be given again with what follows it.
+    pub fn split<'a>(
+        &mut self,
+        data: &'a [u8],
+        mut take: impl FnMut(Piece<'a>) -> ControlFlow<()>,
+    ) -> usize {
+        let mut start: usize = 0;
+        for end in memchr::memchr_iter(b'\n', data) {
+            while end.saturating_sub(start) > LIMIT {
+                let next = start.saturating_add(LIMIT);
+                let text = data.get(start..next).unwrap_or_default();
+                start = next;
+                if take(self.piece(text, false)).is_break() {
+                    return start;
+                }
+            }
+            let text = data.get(start..end).unwrap_or_default();
+            start = end.saturating_add(1);
+            if take(self.piece(text, true)).is_break() {
+                return start;
+            }
+        }
+        while data.len().saturating_sub(start) > LIMIT {
+            let next = start.saturating_add(LIMIT);
+            let text = data.get(start..next).unwrap_or_default();
+            start = next;
+            if take(self.piece(text, false)).is_break() {
+                break;
+            }
+        }
+        start
+    }
+
+    /// The piece that ends a line which will get no newline; `None` if none has begun.
+    pub fn finish<'a>(&mut self, rest: &'a [u8]) -> Option<Piece<'a>> {
+        (self.inside || !rest.is_empty()).then(|| self.piece(rest, true))
+    }
+
+    fn piece<'a>(&mut self, text: &'a [u8], ends: bool) -> Piece<'a> {
+        let starts = !self.inside;
+        self.inside = !ends;
+        Piece { text, starts, ends }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Numbers that are as good as random, the same each time.
+    pub struct Random(pub u64);
+
+    impl Random {
+        pub fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % limit as u64) as usize
+        }
+    }
+
+    type Owned = (Vec<u8>, bool, bool);
+
+    /// Splits `data` as it arrives in chunks of at most `most` bytes, with a reader that now and
+    /// then wants no more.
+    fn pieces(data: &[u8], most: usize, random: &mut Random) -> Vec<Owned> {
+        let mut found: Vec<Owned> = Vec::new();
+        let mut splitter = Splitter::default();
+        let mut rest: Vec<u8> = Vec::new();
+        let mut data = data;
+        while !data.is_empty() {
+            let (chunk, more) = data.split_at((1 + random.below(most)).min(data.len()));
+            data = more;
+            rest.extend(chunk);
+            loop {
+                let patience = 1 + random.below(5);
+                let mut count = 0;
+                let used = splitter.split(&rest, |piece| {
+                    found.push((piece.text.to_vec(), piece.starts, piece.ends));
+                    count += 1;
+                    if count == patience {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                });
+                rest.drain(..used);
+                if used == 0 {
+                    break;
+                }
+            }
+            assert!(rest.len() <= LIMIT);
+        }
+        let last = splitter.finish(&rest);
+        found.extend(last.map(|piece| (piece.text.to_vec(), piece.starts, piece.ends)));
+        found
+    }
+
+    #[test]
+    fn the_pieces_are_the_same_whatever_the_chunks() {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        for round in 0..60 {
+            let mut data = Vec::new();
+            for _ in 0..random.below(30) {
+                let length = match random.below(12) {
+                    0 => LIMIT - 1 + random.below(3),
+                    1 => 2 * LIMIT - 1 + random.below(3),
+                    2 => random.below(5 * LIMIT),
+                    _ => random.below(100),
+                };
+                data.extend((0..length).map(|n| b'a' + (n % 26) as u8));
+                data.push(b'\n');
+            }
+            data.extend(std::iter::repeat_n(b'z', random.below(LIMIT)));
+            let whole = pieces(&data, data.len() + 1, &mut random);
+            let most = [1000, 100_000, 7][round % 3];
+            assert_eq!(pieces(&data, most, &mut random), whole);
+            // Nothing is lost, and lines begin where they should.
+            let mut joined = Vec::new();
+            let mut inside = false;
+            for (text, starts, ends) in &whole {
+                assert_eq!(*starts, !inside);
+                joined.extend(text);
+                joined.extend(ends.then_some(b'\n'));
+                inside = !ends;
+            }
+            if data.last().is_some_and(|last| *last != b'\n') {
+                data.push(b'\n');
+            }
+            assert!(joined == data);
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_limit_is_whole() {
+        let mut splitter = Splitter::default();
+        let line = vec![b'x'; LIMIT];
+        assert_eq!(splitter.split(&line, |_| panic!("not whole yet")), 0);
+        assert_eq!(splitter.finish(&line), Some(Piece::line(&line)));
+        assert_eq!(splitter.finish(&[]), None);
+    }
+}

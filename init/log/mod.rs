@@ -1,0 +1,47 @@
+//! What services write: from the pipe that cox holds, line by line, to cox's own stdout and stderr
+//! or to files that are rotated.
+//!
+//! ```text
+//! service --pipe--> Stream --pieces--> Frame --batch--> Outlet --> Container | FileLog
+//! syslog(3) --/dev/log--> DevLog --record----^
+//! ```
+//!
+//! `lines`, `frame`, `rotation` and `syslog` are pure; `container`, `file` and `dev_log` do the I/O;
+//! `router` joins them. A stream whose outlet takes nothing is not read: its pipe fills up, and the
+//! service waits in write(2), as it would on a terminal that nobody reads. Nothing is dropped as
+//! long as cox lives and somebody holds the other end.
+//!
+//! Memory: buffers belong to the router, not to streams; between two reads a stream keeps only the
+//! line that has begun.
+
+mod container;
+mod dev_log;
+mod file;
+mod frame;
+mod lines;
+mod outlet;
+mod pipe;
+mod rotation;
+mod router;
+mod syslog;
+
+pub use pipe::LogPipe;
+pub use router::Router;
+
+/// Which of a service's two descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Channel {
+    Out,
+    Err,
+}
+
+impl Channel {
+    pub const BOTH: [Channel; 2] = [Channel::Out, Channel::Err];
+
+    fn name(self) -> &'static str {
+        match self {
+            Channel::Out => "stdout",
+            Channel::Err => "stderr",
+        }
+    }
+}
