@@ -43,6 +43,7 @@ const APPLETS: [Applet; 7] = [
                stops all in order. As PID 1 without arguments: the first of /etc/services, /service\n\
                and /etc/service.\n\n\
                --stop-timeout SECONDS  how long a stop may take before what is left is killed (8)\n\
+               --explain-exit          say as the last line on stderr why cox ended\n\
                --help, --version\n\n\
                Also: cox svscan|supervise|svc|svstat|svok|tini ..., or by these names.\n",
         supervises: true,
@@ -177,6 +178,8 @@ pub struct Told {
     /// Whom signals are passed on to.
     pub reach: Reach,
     pub mention: Mention,
+    /// Whether the last line on stderr is to say why cox ended.
+    pub explain: bool,
 }
 
 impl Told {
@@ -189,6 +192,7 @@ impl Told {
             adopt: true,
             reach: Reach::Leader,
             mention: Mention::default(),
+            explain: false,
         }
     }
 }
@@ -210,6 +214,8 @@ fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
         if let Some(value) = timeout {
             let problem = || format!("\"{value}\" is not a number of seconds, such as 8 or 0.5");
             told.stop_timeout = seconds(value).ok_or_else(problem)?;
+        } else if text == "--explain-exit" {
+            told.explain = true;
         } else if text.starts_with('-') {
             return Err(format!("unknown option {text}"));
         } else {
@@ -305,6 +311,7 @@ pub fn supervise(call: &Call, told: Told) -> Result<u8> {
         first,
         mention: told.mention,
         sole: told.only.is_some(),
+        explain: told.explain,
         dev_log: None,
     };
     let spawner = Spawner::new(Inherited::take(call.mask)?)?;

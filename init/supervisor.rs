@@ -13,6 +13,7 @@ mod stop;
 mod watch;
 
 use self::slot::{Slot, describe, finish_arguments};
+use self::stop::End;
 use self::watch::Helper;
 use crate::command::Command;
 use crate::dialect::directory;
@@ -48,6 +49,8 @@ pub struct Options {
     pub mention: Mention,
     /// Whether the end of the only service is the end of all.
     pub sole: bool,
+    /// Whether the last line on stderr is to say why cox ended.
+    pub explain: bool,
     /// Where what is sent to /dev/log goes, if cox is to receive it.
     pub dev_log: Option<LogTo>,
 }
@@ -94,6 +97,7 @@ pub struct Supervisor {
     jitter: Jitter,
     shutdown: Option<Shutdown>,
     code: u8,
+    end: End,
 }
 
 impl Supervisor {
@@ -129,6 +133,7 @@ impl Supervisor {
             jitter: Jitter::new(clock.subsec_nanos() ^ std::process::id()),
             shutdown: None,
             code: 0,
+            end: End::default(),
         })
     }
 
@@ -158,6 +163,9 @@ impl Supervisor {
         self.open_dev_log();
         loop {
             if self.advance_shutdown() {
+                if self.options.explain {
+                    say(&self.end.explain(self.code));
+                }
                 return self.code;
             }
             for wake in self.event_loop.wait() {
@@ -212,7 +220,7 @@ impl Supervisor {
                 }
                 self.dispatch(main, None, Event::Signal(signal));
             }
-            _ if stops => self.ask_to_stop(),
+            _ if stops => self.ask_to_stop(&format!("asked to stop by {signal}")),
             (Signal::HUP | Signal::ALRM, None) => self.look(),
             (Signal::USR2, None) => self.router.reopen(),
             _ => {}
@@ -305,7 +313,15 @@ impl Supervisor {
             {
                 ended = Some(exit);
             }
-            for action in slot.machine.step(&slot.service, run, event, at) {
+            let actions = slot.machine.step(&slot.service, run, event, at);
+            let kill = |action: &Action| matches!(action, Action::SignalGroup(_, Signal::KILL));
+            if self.shutdown.is_some()
+                && matches!(event, Event::Kill | Event::Deadline)
+                && actions.iter().any(kill)
+            {
+                self.end.services.insert(slot.service.name.clone());
+            }
+            for action in actions {
                 events.extend(self.act(id, action));
             }
             changed |= self.slots.get(&id).is_some_and(|slot| slot.machine.state != before);
@@ -370,10 +386,21 @@ impl Supervisor {
     }
 
     /// Service `id` ends everything, with this exit code.
-    fn stop_with(&mut self, _id: u32, code: u8) {
+    fn stop_with(&mut self, id: u32, code: u8) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        let name = &slot.service.name;
+        let ended = match (slot.healthy, slot.machine.last) {
+            (Some(false), _) => "is unhealthy".into(),
+            (_, Some(exit)) => describe(exit),
+            (_, None) => "could not be started".into(),
+        };
+        let why = match self.main {
+            Some(main) if main == id => format!("the command {name} {ended}"),
+            _ => format!("service {name} {ended} (on-end = stop)"),
+        };
         if self.shutdown.is_none() {
             self.code = code;
-            self.ask_to_stop();
+            self.ask_to_stop(&why);
         }
     }
 

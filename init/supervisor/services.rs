@@ -176,7 +176,7 @@ impl Supervisor {
             other.logger = None;
         }
         if self.options.sole && slot.origin.is_some() && self.shutdown.is_none() {
-            return self.ask_to_stop();
+            return self.ask_to_stop("its only service was forgotten");
         }
         // Its directory may be there again, or still.
         if slot.origin.is_some() && self.shutdown.is_none() {

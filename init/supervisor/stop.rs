@@ -10,15 +10,47 @@ use coracle::types::{Pid, Signal};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+/// Why all ended, and who did not go by himself.
+#[derive(Debug, Default)]
+pub struct End {
+    why: String,
+    /// The services that had to be killed.
+    pub services: BTreeSet<String>,
+    /// How many other processes had to be.
+    strangers: usize,
+}
+
+impl End {
+    pub fn explain(&self, code: u8) -> String {
+        const MOST: usize = 8;
+        let mut killed: Vec<String> = self.services.iter().take(MOST).cloned().collect();
+        match self.services.len().saturating_sub(MOST) {
+            0 => {}
+            more => killed.push(format!("{more} more")),
+        }
+        match self.strangers {
+            0 => {}
+            1 => killed.push("an orphan".into()),
+            count => killed.push(format!("{count} orphans")),
+        }
+        let mut text = format!("exit {code}: {}", self.why);
+        if !killed.is_empty() {
+            text.push_str(&format!("; killed: {}", killed.join(", ")));
+        }
+        text
+    }
+}
+
 impl Supervisor {
     /// Begins the stop; asked again, hurries it.
-    pub(super) fn ask_to_stop(&mut self) {
+    pub(super) fn ask_to_stop(&mut self, why: &str) {
         let now = Instant::now();
         let old = self.shutdown.as_ref().map(Shutdown::until);
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.hurry(now);
             return self.arm_shutdown(old);
         }
+        self.end.why = why.to_string();
         let loggers =
             !self.router.is_empty() || self.slots.values().any(|slot| slot.pipe.is_some());
         self.shutdown = Some(Shutdown::begin(now, self.options.stop_timeout, loggers));
@@ -76,9 +108,7 @@ impl Supervisor {
         match phase {
             Phase::WritersKilled => {
                 self.each(false, Event::Kill);
-                for pid in self.strangers(&self.loggers()) {
-                    send(pid, Signal::KILL);
-                }
+                self.kill_strangers(&self.loggers());
             }
             Phase::Loggers => {
                 self.each(false, Event::Kill);
@@ -123,6 +153,14 @@ impl Supervisor {
         own_pid().map(|me| table.descendants(me, spared)).unwrap_or_default()
     }
 
+    fn kill_strangers(&mut self, spared: &BTreeSet<Pid>) {
+        let strangers = self.strangers(spared);
+        self.end.strangers = self.end.strangers.max(strangers.len());
+        for pid in strangers {
+            send(pid, Signal::KILL);
+        }
+    }
+
     /// Sends TERM to each stranger that has not had it yet; whether there are strangers.
     fn tell_strangers(&mut self, spared: &BTreeSet<Pid>) -> bool {
         let strangers = self.strangers(spared);
@@ -137,10 +175,8 @@ impl Supervisor {
         !strangers.is_empty()
     }
 
-    fn kill_the_rest(&self) {
-        for pid in self.strangers(&BTreeSet::new()) {
-            send(pid, Signal::KILL);
-        }
+    fn kill_the_rest(&mut self) {
+        self.kill_strangers(&BTreeSet::new());
         // Whom /proc did not show. Refused where we are not PID 1.
         if self.options.first && ProcessTable::read().is_none() {
             let _ = signal::kill_namespace(Signal::KILL);
@@ -155,4 +191,22 @@ fn send(pid: Pid, signal: Signal) {
 
 fn own_pid() -> Option<Pid> {
     i32::try_from(std::process::id()).ok().and_then(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_names_the_killed_but_not_endlessly() {
+        let mut end = End { why: "asked to stop by SIGTERM".into(), ..End::default() };
+        assert_eq!(end.explain(0), "exit 0: asked to stop by SIGTERM");
+        end.services.insert("web".into());
+        end.strangers = 1;
+        assert_eq!(end.explain(0), "exit 0: asked to stop by SIGTERM; killed: web, an orphan");
+        end.services = (0..10).map(|n| format!("s{n}")).collect();
+        end.strangers = 12;
+        let text = end.explain(0);
+        assert!(text.ends_with("killed: s0, s1, s2, s3, s4, s5, s6, s7, 2 more, 12 orphans"));
+    }
 }
