@@ -169,6 +169,10 @@ impl Spawner {
         let mut plan = Plan::new();
         match exec.place {
             Place::Session => {
+                let own: Vec<_> = [streams.stdin, streams.stdout].into_iter().flatten().collect();
+                let share = own.is_empty();
+                let fds = own.into_iter().chain([self.reporter.as_fd()]).collect();
+                plan.push(Step::KeepUpTo { fds, share });
                 plan.push(Step::NewSession);
             }
             Place::Foreground => {

@@ -34,6 +34,14 @@ impl<'fd> Plan<'fd> {
     pub fn steps(&self) -> &[Step<'fd>] {
         &self.steps
     }
+
+    /// CLONE_FILES, where the child makes itself a table of its own first of all.
+    fn sharing(&self) -> i32 {
+        match self.steps.first() {
+            Some(Step::KeepUpTo { share: true, .. }) => libc::CLONE_FILES,
+            _ => 0,
+        }
+    }
 }
 
 /// A child as its parent sees it.
@@ -95,7 +103,7 @@ pub fn spawn(plan: &Plan, namespaces: i32, report: BorrowedFd, tag: u64) -> io::
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all-zero is a valid clone_args.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = libc::CLONE_PIDFD as u64 | namespaces as u64;
+    args.flags = (libc::CLONE_PIDFD | plan.sharing() | namespaces) as u64;
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     // SAFETY: args is initialised and of the size passed. Without CLONE_VM the child has a copy

@@ -62,6 +62,17 @@ pub fn place(walk: &mut Walk, moves: &[(FdSource, RawFd)]) -> Result<(), Errno> 
     close_on_exec(above as u32, u32::MAX)
 }
 
+/// Makes the descriptor table our own, without those above all of `fds` (close_range(2)).
+pub fn keep_up_to(fds: &[BorrowedFd]) -> Result<(), Errno> {
+    let first = fds.iter().map(|fd| fd.as_raw_fd() as u32 + 1).max().unwrap_or(0);
+    // SAFETY: integers only; their owners live in the parent.
+    let done = unsafe {
+        libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_UNSHARE)
+    };
+    check(done)?;
+    Ok(())
+}
+
 /// Marks all descriptors of a range.
 fn close_on_exec(first: u32, last: u32) -> Result<(), Errno> {
     // SAFETY: integers only.

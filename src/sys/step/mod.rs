@@ -30,6 +30,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 #[derive(Debug)]
 pub enum Step<'fd> {
     // --- the process
+    /// Drops all descriptors above the highest of these. As the first step, and with `share`, they
+    /// are not even copied: what a child costs then does not depend on how many the parent has.
+    /// Until the step is done, what the parent closes is closed for the child too, so with `share`
+    /// no other step may use a descriptor that the parent may close.
+    KeepUpTo {
+        fds: Vec<BorrowedFd<'fd>>,
+        share: bool,
+    },
     NewSession,
     NewProcessGroup,
     /// Makes this terminal the controlling one of the new session.
@@ -158,6 +166,7 @@ impl Step<'_> {
     pub fn describe(&self) -> String {
         let text = |s: &CString| s.to_string_lossy().into_owned();
         match self {
+            Step::KeepUpTo { .. } => "drop descriptors".into(),
             Step::NewSession => "start a session".into(),
             Step::NewProcessGroup => "start a process group".into(),
             Step::ControllingTerminal(_) => "take the controlling terminal".into(),
@@ -211,6 +220,7 @@ impl Step<'_> {
 
     pub(super) fn run(&self, walk: &mut Walk) -> Result<(), Errno> {
         match self {
+            Step::KeepUpTo { fds, .. } => descriptors::keep_up_to(fds)?,
             Step::NewSession => process::new_session()?,
             Step::NewProcessGroup => process::new_group()?,
             Step::ControllingTerminal(source) => terminal::control(walk.source(*source)?)?,
