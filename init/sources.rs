@@ -93,15 +93,16 @@ impl Sources {
                 }
             };
             for entry in entries {
-                let watched = self.incomplete.contains_key(&entry);
-                if !watched
-                    && !directory::is_service(&entry)
+                let mut complete = directory::is_service(&entry);
+                if !complete
+                    && !self.incomplete.contains_key(&entry)
                     && let Some(inotify) = &self.inotify
                     && let Ok(watch) = inotify.watch(&entry, ENTRIES)
                 {
                     self.incomplete.insert(entry.clone(), watch);
+                    complete = directory::is_service(&entry);
                 }
-                if !directory::is_service(&entry) {
+                if !complete {
                     incomplete.insert(entry);
                 } else if let Ok(identity) = Identity::of(&entry) {
                     services.insert(entry, identity);

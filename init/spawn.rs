@@ -8,7 +8,7 @@ use coracle::sys::child::{self, Frame, FrameKind, Plan};
 use coracle::sys::poll;
 use coracle::sys::process::{self, Limit, OPEN_FILES};
 use coracle::sys::signal;
-use coracle::sys::step::{self, FdSource, Step};
+use coracle::sys::step::{self, FdSource, Step, Variables};
 use coracle::types::{Pid, Signal};
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -56,6 +56,18 @@ pub struct Streams<'fd> {
     pub notification: Option<(BorrowedFd<'fd>, i32)>,
 }
 
+impl<'fd> Streams<'fd> {
+    /// Those that somebody else holds, and may close.
+    fn held(&self) -> impl Iterator<Item = BorrowedFd<'fd>> {
+        let fd = |output| match output {
+            Output::Fd(fd) => Some(fd),
+            Output::Own | Output::Null => None,
+        };
+        let notification = self.notification.map(|(fd, _)| fd);
+        [self.stdin, fd(self.stdout), fd(self.stderr), notification].into_iter().flatten()
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Output<'fd> {
     /// As cox has it.
@@ -82,13 +94,16 @@ pub struct Spawner {
     stdin: Stdin,
     /// /dev/null, where there is one.
     null: Option<File>,
+    /// Our own environment, ready made: most services have just that.
+    environment: Variables,
 }
 
 impl Spawner {
     pub fn new(inherited: Inherited) -> Result<Spawner> {
         let (reports, reporter) = io::pipe().on("make", "the report pipe")?;
         let null = File::options().read(true).write(true).open("/dev/null").ok();
-        Ok(Spawner { inherited, reports, reporter, stdin: io::stdin(), null })
+        let environment = Variables::new(environment(&[]));
+        Ok(Spawner { inherited, reports, reporter, stdin: io::stdin(), null, environment })
     }
 
     /// Becomes readable when there are failures.
@@ -169,10 +184,9 @@ impl Spawner {
         let mut plan = Plan::new();
         match exec.place {
             Place::Session => {
-                let own: Vec<_> = [streams.stdin, streams.stdout].into_iter().flatten().collect();
-                let share = own.is_empty();
-                let fds = own.into_iter().chain([self.reporter.as_fd()]).collect();
-                plan.push(Step::KeepUpTo { fds, share });
+                let lasting = self.null.iter().map(File::as_fd).chain([self.reporter.as_fd()]);
+                let fds = lasting.chain(streams.held()).collect();
+                plan.push(Step::KeepUpTo { fds, share: streams.held().next().is_none() });
                 plan.push(Step::NewSession);
             }
             Place::Foreground => {
@@ -209,7 +223,10 @@ impl Spawner {
             plan.push(Step::IgnoreSignals(self.inherited.ignored));
         }
         let program = exec.argv.first().cloned().unwrap_or_default();
-        let env = environment(&exec.env);
+        let env = match exec.env.is_empty() {
+            true => self.environment.clone(),
+            false => Variables::new(environment(&exec.env)),
+        };
         let path = env.iter().find_map(|var| var.as_bytes().strip_prefix(b"PATH="));
         let candidates = step::Exec::search(&program, path.unwrap_or(DEFAULT_PATH.as_bytes()));
         plan.push(Step::Exec(step::Exec::new(candidates, exec.argv.clone(), env)));

@@ -4,7 +4,7 @@
 use coracle::network::{Attachment, Network, NetworkLock, loopback_requests};
 use coracle::sys::child::{Child, Plan, spawn};
 use coracle::sys::netlink::{self, Socket};
-use coracle::sys::step::{Exec, FdSource, Step};
+use coracle::sys::step::{Exec, FdSource, Step, Variables};
 use coracle::sys::{lock, pidfd};
 use coracle::types::{ContainerId, Signal};
 use std::ffi::CString;
@@ -92,7 +92,7 @@ impl Container {
             .push(Step::Await(go.as_fd()))
             .push(Step::Netlink(requests))
             .push(Step::Descriptors(descriptors.map(|(fd, n)| (FdSource::Fd(fd), n)).to_vec()))
-            .push(Step::Exec(Exec::new(vec![c"/bin/sh".to_owned()], argv, env)));
+            .push(Step::Exec(Exec::new(vec![c"/bin/sh".to_owned()], argv, Variables::new(env))));
         let (mut frames, report) = std::io::pipe().unwrap();
         let child = spawn(&plan, CLONE_NEWNET, report.as_fd(), 0).unwrap();
         drop((report, plan));

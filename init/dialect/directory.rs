@@ -52,8 +52,13 @@ pub fn entries(scan: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(scan).on("read", scan)? {
         let entry = entry.on("read", scan)?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && entry.path().is_dir() {
-            found.push(entry.path());
+        if hidden {
+            continue;
+        }
+        let path = entry.path();
+        // Most file systems tell the type along with the name.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) || path.is_dir() {
+            found.push(path);
         }
     }
     found.sort_unstable();

@@ -74,22 +74,20 @@ impl Supervise {
         else {
             return Err(taken());
         };
-        for entry in fs::read_dir(dir).on("read", dir)?.flatten() {
-            if atomic::is_leftover(&entry.file_name()) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
         remove(&dir.join(death_tally::NAME))?;
         let (control, ok) = (dir.join("control"), dir.join("ok"));
-        if !fs::symlink_metadata(&control).is_ok_and(|file| file.file_type().is_fifo()) {
-            remove(&control)?;
-            fifo::make(&control, 0o600).on("make", &control)?;
-        }
+        let is_fifo = |file: fs::Metadata| file.file_type().is_fifo();
+        unless_there(
+            &control,
+            || fifo::make(&control, 0o600).on("make", &control),
+            || fs::symlink_metadata(&control).is_ok_and(is_fifo),
+        )?;
         let inode = |path| fs::symlink_metadata(path).map(|file| file.ino()).ok();
-        if inode(&ok) != inode(&control) {
-            remove(&ok)?;
-            fs::hard_link(&control, &ok).on("link", &ok)?;
-        }
+        unless_there(
+            &ok,
+            || fs::hard_link(&control, &ok).on("link", &ok),
+            || inode(&ok) == inode(&control),
+        )?;
         let supervise = Supervise {
             dir: dir.to_path_buf(),
             control: fifo::open_both_ends(&control).on("open", &control)?,
@@ -158,6 +156,23 @@ fn make_dir(dir: &Path) -> Result<()> {
     }
 }
 
+/// Makes `path`; where something has that name, and is not `right`, in place of that.
+fn unless_there(
+    path: &Path,
+    make: impl Fn() -> Result<()>,
+    right: impl Fn() -> bool,
+) -> Result<()> {
+    match make() {
+        Err(error) if is(&error, ErrorKind::AlreadyExists) => {}
+        made => return made,
+    }
+    if right() {
+        return Ok(());
+    }
+    remove(path)?;
+    make()
+}
+
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
@@ -166,8 +181,11 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 fn is_unwritable(error: &Error) -> bool {
-    let Error::Os { source, .. } = error.root() else { return false };
-    matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+    [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied].iter().any(|kind| is(error, *kind))
+}
+
+fn is(error: &Error, kind: ErrorKind) -> bool {
+    matches!(error.root(), Error::Os { source, .. } if source.kind() == kind)
 }
 
 /// The other places for the `supervise` directory of a service, with the base of each.

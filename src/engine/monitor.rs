@@ -6,7 +6,7 @@ use crate::container::{Client, Dir, Frame, Live};
 use crate::error::{Error, OsContext, Result};
 use crate::oci::create;
 use crate::sys::child::Plan;
-use crate::sys::step::{Exec, FdSource, Step};
+use crate::sys::step::{Exec, FdSource, Step, Variables};
 use crate::sys::{fd, mount, signal};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -89,7 +89,11 @@ impl Engine {
         fds.push((FdSource::Fd(live.guard.as_fd()), LIVE_FD));
         plan.push(Step::Descriptors(fds));
         plan.push(Step::Report);
-        plan.push(Step::Exec(Exec::new(Vec::new(), self.monitor_args(dir, mode)?, Vec::new())));
+        plan.push(Step::Exec(Exec::new(
+            Vec::new(),
+            self.monitor_args(dir, mode)?,
+            Variables::new(Vec::new()),
+        )));
         let (_child, report) = create::clone(&plan, 0)?;
         create::outcome(report.as_fd(), &create::describe(&plan), "coracle monitor")
     }

@@ -12,7 +12,7 @@ use crate::sys::child::Plan;
 use crate::sys::fs::FileType;
 use crate::sys::mount::attr;
 use crate::sys::namespace;
-use crate::sys::step::{self, Entry, Exec, FdSource, Missing, Step, Target};
+use crate::sys::step::{self, Entry, Exec, FdSource, Missing, Step, Target, Variables};
 use crate::types::Signal;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -190,7 +190,11 @@ fn exec(process: &Process) -> Result<Exec> {
         Error::invalid("no command to run").hint("give one after the image's name")
     })?;
     let path = process.env.iter().rev().find_map(|var| var.strip_prefix("PATH="));
-    Ok(Exec::new(Exec::search(program, path.unwrap_or_default().as_bytes()), args, env))
+    Ok(Exec::new(
+        Exec::search(program, path.unwrap_or_default().as_bytes()),
+        args,
+        Variables::new(env),
+    ))
 }
 
 fn add_mount<'a>(

@@ -616,7 +616,7 @@ mod tests {
     #[test]
     fn the_kernel_takes_the_filter_and_keeps_to_it() {
         use crate::sys::child::{Plan, spawn};
-        use crate::sys::step::{Exec, FdSource, Step};
+        use crate::sys::step::{Exec, FdSource, Step, Variables};
         use std::io::Read;
         use std::os::fd::AsFd;
 
@@ -627,7 +627,11 @@ mod tests {
         let mut plan = Plan::new();
         plan.push(Step::Seccomp(default_filter(CAPS)))
             .push(Step::Descriptors(vec![(out, 1), (out, 2)]))
-            .push(Step::Exec(Exec::new(vec![c"/bin/sh".to_owned()], argv, Vec::new())));
+            .push(Step::Exec(Exec::new(
+                vec![c"/bin/sh".to_owned()],
+                argv,
+                Variables::new(Vec::new()),
+            )));
         spawn(&plan, 0, writer.as_fd(), 0).unwrap();
         drop(plan);
         drop(writer);

@@ -66,9 +66,8 @@ pub fn place(walk: &mut Walk, moves: &[(FdSource, RawFd)]) -> Result<(), Errno> 
 pub fn keep_up_to(fds: &[BorrowedFd]) -> Result<(), Errno> {
     let first = fds.iter().map(|fd| fd.as_raw_fd() as u32 + 1).max().unwrap_or(0);
     // SAFETY: integers only; their owners live in the parent.
-    let done = unsafe {
-        libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_UNSHARE)
-    };
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_UNSHARE) };
     check(done)?;
     Ok(())
 }

@@ -4,20 +4,36 @@ use crate::sys::exec::{PointerArray, execve, execveat};
 use crate::sys::raw::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::RawFd;
+use std::rc::Rc;
+
+/// The environment of programs, ready made; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Variables(Rc<PointerArray>);
+
+impl Variables {
+    /// Each is `NAME=value`.
+    pub fn new(variables: Vec<CString>) -> Variables {
+        Variables(Rc::new(PointerArray::new(variables)))
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, CString> {
+        self.0.strings().iter()
+    }
+}
 
 /// A program to execute: the paths to try in turn, and its ready-made arrays.
 #[derive(Debug)]
 pub struct Exec {
     candidates: Vec<CString>,
     argv: PointerArray,
-    envp: PointerArray,
+    envp: Variables,
 }
 
 impl Exec {
     /// `candidates` are tried in order, as execvp(3) does with PATH: the next one after ENOENT,
     /// ENOTDIR and EACCES; the error told is EACCES where that was seen.
-    pub fn new(candidates: Vec<CString>, argv: Vec<CString>, env: Vec<CString>) -> Exec {
-        Exec { candidates, argv: PointerArray::new(argv), envp: PointerArray::new(env) }
+    pub fn new(candidates: Vec<CString>, argv: Vec<CString>, env: Variables) -> Exec {
+        Exec { candidates, argv: PointerArray::new(argv), envp: env }
     }
 
     /// The candidates for `program` under `path` (the value of PATH): the program itself where
@@ -43,11 +59,11 @@ impl Exec {
     /// Executes `program` where there is one, else the candidates.
     pub(super) fn run(&self, program: Option<RawFd>) -> Errno {
         if let Some(program) = program {
-            return execveat(program, &self.argv, &self.envp);
+            return execveat(program, &self.argv, &self.envp.0);
         }
         let mut told = Errno(libc::ENOENT);
         for candidate in &self.candidates {
-            match execve(candidate, &self.argv, &self.envp) {
+            match execve(candidate, &self.argv, &self.envp.0) {
                 Errno(libc::ENOENT | libc::ENOTDIR) => {}
                 Errno(libc::EACCES) => told = Errno(libc::EACCES),
                 other => return other,

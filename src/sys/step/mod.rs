@@ -18,7 +18,7 @@ mod target;
 mod terminal;
 
 pub use descriptors::FdSource;
-pub use exec::Exec;
+pub use exec::{Exec, Variables};
 pub use mounts::{Device, Entry};
 pub use target::{Missing, Target};
 
