@@ -2,6 +2,7 @@
 //! a JSON object. Pure.
 
 use super::Channel;
+use super::batch::Batch;
 use super::lines::Piece;
 use super::syslog::Record;
 use crate::service::Stamp;
@@ -27,14 +28,7 @@ pub enum Frame {
 
 impl Frame {
     pub fn stamped(stamp: Stamp, now: Duration) -> Frame {
-        Frame::Flow(Head::new(&match stamp {
-            Stamp::None => String::new(),
-            Stamp::Iso => rfc3339(now, 3) + " ",
-            Stamp::Tai64n => {
-                let seconds = TAI_EPOCH.saturating_add(now.as_secs());
-                format!("@{seconds:016x}{:08x} ", now.subsec_nanos())
-            }
-        }))
+        Frame::Flow(Head::new(&stamp_text(stamp, now)))
     }
 
     /// `web | line`; a long line goes on with `web + `.
@@ -46,25 +40,18 @@ impl Frame {
 
     pub fn json(name: &str, channel: Channel, now: Duration) -> Frame {
         let mut head = json_time(now);
-        head.extend_from_slice(b",\"service\":\"");
+        head.put(b",\"service\":\"");
         escape(&mut head, name.as_bytes());
         let rest = format!("\",\"stream\":\"{}\",\"message\":\"", channel.name());
-        head.extend_from_slice(rest.as_bytes());
-        Frame::Json(head)
+        head.put(rest.as_bytes());
+        Frame::Json(head.bytes().to_vec())
     }
 
     /// What came by syslog(3), as it would stand in a log of it: `tag[pid]: text`.
     pub fn syslog(record: &Record, stamp: Stamp, now: Duration) -> Frame {
-        let mut head = Vec::new();
-        if let Frame::Flow(stamp) = Frame::stamped(stamp, now) {
-            stamp.add(&mut head);
-        }
-        head.extend_from_slice(record.tag_or_default().as_bytes());
-        if let Some(pid) = record.pid {
-            head.extend_from_slice(format!("[{pid}]").as_bytes());
-        }
-        head.extend_from_slice(b": ");
-        Frame::Labelled { further: head.clone(), first: head }
+        let pid = record.pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
+        let head = stamp_text(stamp, now) + record.tag_or_default() + &pid + ": ";
+        Frame::Labelled { first: head.clone().into_bytes(), further: head.into_bytes() }
     }
 
     pub fn syslog_json(record: &Record, now: Duration) -> Frame {
@@ -73,14 +60,14 @@ impl Frame {
         let fields = format!(
             ",\"stream\":\"syslog\",\"facility\":\"{facility}\",\"severity\":\"{severity}\",\"tag\":\""
         );
-        head.extend_from_slice(fields.as_bytes());
+        head.put(fields.as_bytes());
         escape(&mut head, record.tag.as_bytes());
-        head.push(b'"');
+        head.put(b"\"");
         if let Some(pid) = record.pid {
-            head.extend_from_slice(format!(",\"pid\":{pid}").as_bytes());
+            head.put(format!(",\"pid\":{pid}").as_bytes());
         }
-        head.extend_from_slice(b",\"message\":\"");
-        Frame::Json(head)
+        head.put(b",\"message\":\"");
+        Frame::Json(head.bytes().to_vec())
     }
 
     /// Whether a long line is one line here too.
@@ -88,28 +75,29 @@ impl Frame {
         matches!(self, Frame::Flow(_))
     }
 
-    #[inline]
-    pub fn add(&self, out: &mut Vec<u8>, piece: Piece) {
+    #[inline(always)]
+    pub fn add(&self, out: &mut Batch, piece: Piece) {
         match self {
             Frame::Flow(head) => {
                 if piece.starts {
                     head.add(out);
                 }
-                add_text(out, piece.text);
-                if piece.ends {
-                    out.push(b'\n');
+                if let Some(short) = piece.short {
+                    out.put_first(short, piece.text.len().saturating_add(1));
+                } else {
+                    out.put(piece.text);
+                    out.put(if piece.ends { b"\n" } else { b"" });
                 }
             }
             Frame::Labelled { first, further } => {
-                out.extend_from_slice(if piece.starts { first } else { further });
-                out.extend_from_slice(piece.text);
-                out.push(b'\n');
+                out.put(if piece.starts { first } else { further });
+                out.put(piece.text);
+                out.put(b"\n");
             }
             Frame::Json(head) => {
-                out.extend_from_slice(head);
+                out.put(head);
                 escape(out, piece.text);
-                let end: &[u8] = if piece.ends { b"\"}\n" } else { b"\",\"partial\":true}\n" };
-                out.extend_from_slice(end);
+                out.put(if piece.ends { b"\"}\n" } else { b"\",\"partial\":true}\n" });
             }
         }
     }
@@ -131,23 +119,23 @@ impl Head {
         Head { bytes, length: text.len().min(bytes.len()) }
     }
 
-    #[inline]
-    fn add(&self, out: &mut Vec<u8>) {
-        let end = out.len().saturating_add(self.length);
+    #[inline(always)]
+    fn add(&self, out: &mut Batch) {
         if self.length > 0 {
-            out.extend_from_slice(&self.bytes);
-            out.truncate(end);
+            out.put_first(&self.bytes, self.length);
         }
     }
 }
 
-/// Short lines are many: the call of memcpy would cost more than the copy.
-#[inline]
-fn add_text(out: &mut Vec<u8>, text: &[u8]) {
-    match text {
-        [] => {}
-        [one] => out.push(*one),
-        _ => out.extend_from_slice(text),
+/// With the blank behind it.
+fn stamp_text(stamp: Stamp, now: Duration) -> String {
+    match stamp {
+        Stamp::None => String::new(),
+        Stamp::Iso => rfc3339(now, 3) + " ",
+        Stamp::Tai64n => {
+            let seconds = TAI_EPOCH.saturating_add(now.as_secs());
+            format!("@{seconds:016x}{:08x} ", now.subsec_nanos())
+        }
     }
 }
 
@@ -164,33 +152,35 @@ fn rfc3339(now: Duration, digits: usize) -> String {
 }
 
 /// The beginning of an object: its time.
-fn json_time(now: Duration) -> Vec<u8> {
-    format!("{{\"time\":\"{}\"", rfc3339(now, 9)).into_bytes()
+fn json_time(now: Duration) -> Batch {
+    let mut head = Batch::default();
+    head.put(format!("{{\"time\":\"{}\"", rfc3339(now, 9)).as_bytes());
+    head
 }
 
 /// As the inside of a JSON string (RFC 8259): what is not UTF-8 becomes U+FFFD.
-fn escape(out: &mut Vec<u8>, text: &[u8]) {
+fn escape(out: &mut Batch, text: &[u8]) {
     for chunk in text.utf8_chunks() {
         let mut rest = chunk.valid();
         while let Some(at) = rest.bytes().position(needs_escape) {
             let (plain, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
-            out.extend_from_slice(plain.as_bytes());
+            out.put(plain.as_bytes());
             let mut characters = from.chars();
             match characters.next().unwrap_or_default() {
-                '"' => out.extend_from_slice(b"\\\""),
-                '\\' => out.extend_from_slice(b"\\\\"),
-                '\n' => out.extend_from_slice(b"\\n"),
-                '\r' => out.extend_from_slice(b"\\r"),
-                '\t' => out.extend_from_slice(b"\\t"),
+                '"' => out.put(b"\\\""),
+                '\\' => out.put(b"\\\\"),
+                '\n' => out.put(b"\\n"),
+                '\r' => out.put(b"\\r"),
+                '\t' => out.put(b"\\t"),
                 control => {
-                    out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes());
+                    out.put(format!("\\u{:04x}", u32::from(control)).as_bytes());
                 }
             }
             rest = characters.as_str();
         }
-        out.extend_from_slice(rest.as_bytes());
+        out.put(rest.as_bytes());
         if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
+            out.put("\u{fffd}".as_bytes());
         }
     }
 }
@@ -206,15 +196,15 @@ mod tests {
     const NOW: Duration = Duration::new(1_795_375_920, 123_456_789);
 
     fn shown(frame: &Frame, pieces: &[Piece]) -> String {
-        let mut out = Vec::new();
+        let mut out = Batch::default();
         pieces.iter().for_each(|piece| frame.add(&mut out, *piece));
-        String::from_utf8(out).unwrap()
+        String::from_utf8(out.bytes().to_vec()).unwrap()
     }
 
     /// A line in three pieces.
     fn long() -> [Piece<'static>; 3] {
         [(b"ab", true, false), (b"cd", false, false), (b"ef", false, true)]
-            .map(|(text, starts, ends)| Piece { text, starts, ends })
+            .map(|(text, starts, ends)| Piece { text, short: None, starts, ends })
     }
 
     #[test]
@@ -226,7 +216,7 @@ mod tests {
         let at = "2026-11-22T19:32:00.123Z";
         assert_eq!(shown(&iso, &lines), format!("{at} one\n{at} 2\n{at} \n"));
         let tai = Frame::stamped(Stamp::Tai64n, NOW);
-        let at = "@400000006b02f43a075bcd15";
+        let at = "@400000006b03433a075bcd15";
         assert_eq!(shown(&tai, &lines), format!("{at} one\n{at} 2\n{at} \n"));
         assert_eq!(shown(&tai, &long()), format!("{at} abcdef\n"));
     }

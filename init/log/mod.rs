@@ -6,7 +6,7 @@
 //! syslog(3) --/dev/log--> DevLog --record----^
 //! ```
 //!
-//! `lines`, `frame`, `rotation` and `syslog` are pure; `container`, `file` and `dev_log` do the I/O;
+//! `lines`, `frame`, `batch`, `rotation` and `syslog` are pure; `container`, `file` and `dev_log` do the I/O;
 //! `router` joins them. A stream whose outlet takes nothing is not read: its pipe fills up, and the
 //! service waits in write(2), as it would on a terminal that nobody reads. Nothing is dropped as
 //! long as cox lives and somebody holds the other end.
@@ -14,6 +14,7 @@
 //! Memory: buffers belong to the router, not to streams; between two reads a stream keeps only the
 //! line that has begun.
 
+mod batch;
 mod container;
 mod dev_log;
 mod file;

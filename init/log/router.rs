@@ -5,6 +5,7 @@
 //! then queues for the outlet; when that is free again, everybody in the queue has a turn.
 
 use super::Channel;
+use super::batch::Batch;
 use super::container::Container;
 use super::dev_log::DevLog;
 use super::file::FileLog;
@@ -155,13 +156,16 @@ enum Turn {
 #[derive(Debug, Default)]
 struct Buffers {
     input: Vec<u8>,
-    output: Vec<u8>,
+    output: Batch,
 }
 
 impl Buffers {
     fn give_back(self) -> Buffers {
-        let small = |buffer: Vec<u8>| if buffer.capacity() > SMALL { Vec::new() } else { buffer };
-        Buffers { input: small(self.input), output: small(self.output) }
+        let Buffers { input, output } = self;
+        Buffers {
+            input: if input.capacity() > SMALL { Vec::new() } else { input },
+            output: if output.capacity() > SMALL { Batch::default() } else { output },
+        }
     }
 }
 
@@ -553,7 +557,7 @@ impl Stream {
         data: &[u8],
         frame: &Frame,
         to: &mut Outlet,
-        output: &mut Vec<u8>,
+        output: &mut Batch,
     ) {
         let mut rest = data;
         loop {
@@ -575,7 +579,7 @@ impl Stream {
                 return self.keep(rest, false);
             }
             to.open = (frame.flows() && !last_ends).then_some(key);
-            to.give(output);
+            to.give(output.bytes());
             rest = rest.get(used..).unwrap_or_default();
             if !to.is_free() {
                 return self.keep(rest, true);
@@ -584,7 +588,7 @@ impl Stream {
     }
 
     /// What has begun is a line.
-    fn finish_line(&mut self, key: Key, width: usize, to: &mut Outlet, output: &mut Vec<u8>) {
+    fn finish_line(&mut self, key: Key, width: usize, to: &mut Outlet, output: &mut Batch) {
         let rest = std::mem::take(&mut self.rest);
         if let Some(mut piece) = self.splitter.finish(&rest) {
             let frame = self.frame(now(), width);
@@ -592,7 +596,7 @@ impl Stream {
             piece.starts |= begin(key, &frame, to, output);
             frame.add(output, piece);
             to.open = None;
-            to.give(output);
+            to.give(output.bytes());
         }
     }
 }
@@ -613,12 +617,12 @@ impl Syslog {
             let record = syslog::parse(buffers.input.get(..count).unwrap_or_default());
             buffers.output.clear();
             self.format(&record, to, &mut buffers.output);
-            to.give(&buffers.output);
+            to.give(buffers.output.bytes());
         }
         Turn::More
     }
 
-    fn format(&self, record: &Record, to: &mut Outlet, output: &mut Vec<u8>) {
+    fn format(&self, record: &Record, to: &mut Outlet, output: &mut Batch) {
         let frame = match self.style {
             Style::Container(LineFormat::Plain) => Frame::syslog(record, Stamp::None, now()),
             Style::Container(LineFormat::Prefix) => Frame::prefix(record.tag_or_default(), 0),
@@ -637,12 +641,12 @@ impl Syslog {
 
 /// Ends the long line of somebody else, if one is open; whether a line of `key` that goes on has to
 /// begin anew, as that was done to it.
-fn begin(key: Key, frame: &Frame, to: &mut Outlet, output: &mut Vec<u8>) -> bool {
+fn begin(key: Key, frame: &Frame, to: &mut Outlet, output: &mut Batch) -> bool {
     if to.open == Some(key) {
         return false;
     }
     if to.open.take().is_some() {
-        output.push(b'\n');
+        output.put(b"\n");
     }
     frame.flows()
 }
@@ -651,3 +655,6 @@ fn begin(key: Key, frame: &Frame, to: &mut Outlet, output: &mut Vec<u8>) -> bool
 fn now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(names("x"), ("user", "notice"));
     }
 
-    /// The datagrams of tests/corpus/syslog, and a hundred thousand that are a little off.
+    /// The datagrams of tests/corpus/syslog, and many that are a little off.
     #[test]
     fn nothing_that_is_sent_upsets_it() {
         let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/syslog");
@@ -217,7 +217,7 @@ mod tests {
         }
         assert!(seeds.len() >= 10, "the corpus is there");
         let mut random = Random(0x1234_5678_9abc_def1);
-        for _ in 0..100_000 {
+        for _ in 0..20_000 {
             let mut data = seeds[random.below(seeds.len())].clone();
             for _ in 0..random.below(4) {
                 let at = random.below(data.len() + 1);
