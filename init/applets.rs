@@ -2,7 +2,7 @@
 //!
 //! Wrong usage exits 100, and what the system refused 111, as daemontools does; `tini` has its own.
 
-use crate::control::svc;
+use crate::control::{s6, sv, svc};
 use crate::message::with_hints;
 use crate::service::{Exec, OnEnd, Place, Reach, RestartWhen, Service};
 use crate::spawn::{Inherited, Spawner};
@@ -22,7 +22,7 @@ pub const USAGE: u8 = 100;
 pub const FAILED: u8 = 111;
 
 /// Where PID 1 looks for services if it is told nothing.
-const SCANS: [&str; 3] = ["/etc/services", "/service", "/etc/service"];
+pub const SCANS: [&str; 3] = ["/etc/services", "/service", "/etc/service"];
 /// Engines kill after 10 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -35,7 +35,7 @@ struct Applet {
     entry: fn(&Call) -> u8,
 }
 
-const APPLETS: [Applet; 7] = [
+const APPLETS: [Applet; 10] = [
     Applet {
         name: "cox",
         usage: "cox [--stop-timeout SECONDS] [DIRECTORY...] | cox [--stop-timeout SECONDS] -- COMMAND [ARGUMENT...]",
@@ -45,7 +45,8 @@ const APPLETS: [Applet; 7] = [
                --stop-timeout SECONDS  how long a stop may take before what is left is killed (8)\n\
                --explain-exit          say as the last line on stderr why cox ended\n\
                --help, --version\n\n\
-               Also: cox svscan|supervise|svc|svstat|svok|tini ..., or by these names.\n",
+               Also: cox svscan|supervise|svc|svstat|svok|sv|s6-svstat|s6-svwait|tini ..., or by these\n\
+               names.\n",
         supervises: true,
         entry: cox,
     },
@@ -88,6 +89,36 @@ const APPLETS: [Applet; 7] = [
         entry: svc::svok,
     },
     Applet {
+        name: "sv",
+        usage: "sv [-v] [-w SECONDS] COMMAND SERVICE...",
+        help: "Commands services in runit's words, and tells what became of it.\n\n\
+               status up down once pause cont hup alarm interrupt quit 1 2 term kill exit\n\
+               start stop reload restart try-restart shutdown check: wait, 7 seconds at most\n\
+               force-stop force-reload force-restart force-shutdown: and kill after that\n\
+               -v wait   -w SECONDS how long (also SVWAIT)\n\
+               A name without a slash is looked for in SVDIR.\n",
+        supervises: false,
+        entry: sv::sv,
+    },
+    Applet {
+        name: "s6-svstat",
+        usage: "s6-svstat [-uwNrpest | -o FIELD,...] [-n] DIRECTORY",
+        help: "Tells the status of a service in s6's words, or these fields of it:\n\n\
+               -u up   -w wantedup   -N normallyup   -r ready   -p pid   -e exitcode   -s signal\n\
+               -t updownfor   and: paused signum updownsince readysince readyfor\n\
+               -n signals by number\n",
+        supervises: false,
+        entry: s6::svstat,
+    },
+    Applet {
+        name: "s6-svwait",
+        usage: "s6-svwait [-u|-U|-d|-D|-r|-R] [-a|-o] [-t MILLISECONDS] DIRECTORY...",
+        help: "Waits until services are up (-u), up and ready (-U), down (-d), down with their finish\n\
+               (-D), restarted (-r), restarted and ready (-R): all (-a), or any of them (-o).\n",
+        supervises: false,
+        entry: s6::svwait,
+    },
+    Applet {
         name: "tini",
         usage: "tini [-gsvw] [-p SIGNAL] [-e CODE]... [--] PROGRAM [ARGUMENT...]",
         help: tini::HELP,
@@ -100,6 +131,8 @@ const APPLETS: [Applet; 7] = [
 pub struct Call {
     applet: &'static Applet,
     pub args: Vec<OsString>,
+    /// The name of a link to one of our names, if it was called by that.
+    link: Option<OsString>,
     /// The signal mask that was in force.
     mask: u64,
 }
@@ -107,6 +140,11 @@ pub struct Call {
 impl Call {
     pub fn help(&self) -> String {
         format!("usage: {}\n\n{}", self.applet.usage, self.applet.help)
+    }
+
+    /// The service whose init script this was called as.
+    pub fn script(&self) -> Option<&OsStr> {
+        self.link.as_deref()
     }
 
     /// Prints what was asked for; the exit code.
@@ -138,15 +176,18 @@ impl Call {
 /// Finds the applet and runs it. All signals are blocked; `mask` is what was in force.
 pub fn run(args: Vec<OsString>, mask: u64) -> u8 {
     let [cox, ..] = &APPLETS;
-    let named = |word: &OsString| {
-        let name = Path::new(word).file_name().unwrap_or_default();
-        APPLETS.iter().find(|applet| OsStr::new(applet.name) == name)
-    };
     let mut args = args.into_iter().peekable();
-    let own = args.next().and_then(|word| named(&word)).unwrap_or(cox);
+    let word = args.next().unwrap_or_default();
+    let (own, link) = match (named(word.as_ref()), linked(word.as_ref())) {
+        (Some(applet), _) => (applet, None),
+        (None, Some(applet)) if applet.name != cox.name => {
+            (applet, Path::new(&word).file_name().map(OsString::from))
+        }
+        _ => (cox, None),
+    };
     // `cox svc`, but a path with such a name is a path.
     let second = args.peek().filter(|word| !word.as_encoded_bytes().contains(&b'/'));
-    let applet = match second.and_then(named) {
+    let applet = match second.and_then(|word| named(word.as_ref())) {
         Some(applet) if own.name == cox.name => {
             args.next();
             applet
@@ -157,13 +198,32 @@ pub fn run(args: Vec<OsString>, mask: u64) -> u8 {
         // Refused only by a kernel without signal masks.
         let _ = signal::set_mask(mask);
     }
-    let call = Call { applet, args: args.collect(), mask };
+    let call = Call { applet, args: args.collect(), link, mask };
     let answer = match call.args.first().and_then(|word| word.to_str()) {
         Some("--help") => call.help(),
         Some("--version") => format!("{} {}\n", applet.name, env!("CARGO_PKG_VERSION")),
         _ => return (applet.entry)(&call),
     };
     call.answer(&answer)
+}
+
+fn named(path: &Path) -> Option<&'static Applet> {
+    let name = path.file_name().unwrap_or_default();
+    APPLETS.iter().find(|applet| OsStr::new(applet.name) == name)
+}
+
+/// The applet that a link of another name leads to, as /etc/init.d/web leads to sv.
+fn linked(link: &Path) -> Option<&'static Applet> {
+    let mut path = link.to_path_buf();
+    // The kernel follows no more.
+    for _ in 0..40 {
+        let target = std::fs::read_link(&path).ok()?;
+        path = path.parent()?.join(target);
+        if let Some(applet) = named(&path) {
+            return Some(applet);
+        }
+    }
+    None
 }
 
 /// What `cox`, `svscan` and `tini` were told.

@@ -1,8 +1,8 @@
 //! svc, svstat and svok, as daemontools has them.
 
+use super::peer::Peer;
 use crate::applets::{Call, FAILED, USAGE};
 use crate::command::Command;
-use crate::face::fifo;
 use crate::face::status::{Phase, Status};
 use crate::message::with_hints;
 use coracle::error::{Error, OsContext, Result};
@@ -16,7 +16,7 @@ pub fn svok(call: &Call) -> u8 {
     let [dir] = call.args.as_slice() else {
         return call.usage("one directory is needed");
     };
-    match fifo::open_control(&fifo::locate(Path::new(dir))) {
+    match Peer::open(Path::new(dir)) {
         Ok(Some(_)) => 0,
         Ok(None) => USAGE,
         Err(error) => call.fail(&error),
@@ -55,10 +55,10 @@ pub fn svc(call: &Call) -> u8 {
 
 fn send(dir: &Path, letters: &[u8]) -> Result<()> {
     fs::metadata(dir).on("open", dir)?;
-    let Some(mut control) = fifo::open_control(&fifo::locate(dir))? else {
+    let Some(peer) = Peer::open(dir)? else {
         return Err(Error::Conflict(format!("{}: not supervised", dir.display())));
     };
-    control.write_all(letters).on("command", dir)
+    peer.send(letters)
 }
 
 /// svstat: a line for each directory, in daemontools' words.
@@ -82,14 +82,10 @@ fn line(dir: &Path) -> Result<String> {
     if let Err(e) = fs::metadata(dir) {
         return Err(Error::os("unable to open", "", e));
     }
-    let supervise = fifo::locate(dir);
-    if fifo::open_control(&supervise)?.is_none() {
+    let Some(peer) = Peer::open(dir)? else {
         return Ok("supervise not running".into());
-    }
-    let path = supervise.join("status");
-    let bytes = fs::read(&path).on("read", &path)?;
-    let status = Status::decode(&bytes)
-        .ok_or_else(|| Error::Damaged(format!("{}: not a status", path.display())))?;
+    };
+    let status = peer.status()?;
     Ok(sentence(&status, dir.join("down").exists(), SystemTime::now()))
 }
 
