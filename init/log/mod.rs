@@ -24,6 +24,7 @@ mod outlet;
 mod pipe;
 mod rotation;
 mod router;
+mod stream;
 mod syslog;
 
 pub use pipe::LogPipe;

@@ -69,6 +69,7 @@ pub struct Outlet {
     pub queue: VecDeque<Key>,
     /// The event loop tells when it is writable.
     pub watched: bool,
+    users: u32,
 }
 
 impl Outlet {
@@ -80,6 +81,7 @@ impl Outlet {
             open: None,
             queue: VecDeque::new(),
             watched: false,
+            users: 0,
         }
     }
 
@@ -121,6 +123,73 @@ impl Outlet {
             self.pending = Vec::new();
         } else {
             self.pending.drain(..written.bytes.min(self.pending.len()));
+        }
+    }
+}
+
+/// All outlets, by numbers that stay the same.
+#[derive(Debug, Default)]
+pub struct Outlets(Vec<Option<Outlet>>);
+
+impl Outlets {
+    pub fn get_mut(&mut self, id: u32) -> Option<&mut Outlet> {
+        self.0.get_mut(id as usize)?.as_mut()
+    }
+
+    pub fn find(&mut self, target: &Target) -> Option<(u32, &mut Outlet)> {
+        let mut known = (0..).zip(&mut self.0).filter_map(|(id, slot)| Some((id, slot.as_mut()?)));
+        known.find(|(_, outlet)| outlet.is(target))
+    }
+
+    pub fn add(&mut self, sink: Sink) -> u32 {
+        let outlet = Some(Outlet::new(sink));
+        let free = self.0.iter().position(Option::is_none);
+        let at = free.unwrap_or(self.0.len());
+        match self.0.get_mut(at) {
+            Some(slot) => *slot = outlet,
+            None => self.0.push(outlet),
+        }
+        at as u32
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Outlet> {
+        self.0.iter().flatten()
+    }
+
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Outlet> {
+        self.0.iter_mut().flatten()
+    }
+
+    pub fn ids(&self, wanted: impl Fn(&Outlet) -> bool) -> Vec<u32> {
+        let found = (0..).zip(&self.0).filter(|(_, slot)| slot.as_ref().is_some_and(&wanted));
+        found.map(|(id, _)| id).collect()
+    }
+
+    /// Somebody more writes there.
+    pub fn join(&mut self, id: u32) {
+        if let Some(outlet) = self.get_mut(id) {
+            outlet.users = outlet.users.saturating_add(1);
+        }
+    }
+
+    /// `key` does so no longer.
+    pub fn leave(&mut self, id: u32, key: Key) {
+        if let Some(outlet) = self.get_mut(id) {
+            outlet.users = outlet.users.saturating_sub(1);
+            outlet.queue.retain(|waiting| *waiting != key);
+        }
+        self.tidy(id);
+    }
+
+    /// Closes the file there if nobody writes to it any more.
+    pub fn tidy(&mut self, id: u32) {
+        if let Some(slot) = self.0.get_mut(id as usize)
+            && let Some(outlet) = slot
+            && outlet.users == 0
+            && outlet.is_free()
+            && matches!(outlet.sink, Sink::File(_))
+        {
+            *slot = None;
         }
     }
 }

@@ -26,7 +26,7 @@ impl Bench {
         let (stdout, writer) = io::pipe().unwrap();
         fd::set_nonblocking(stdout.as_fd(), true).unwrap();
         let mut router = Router::default();
-        router.add_outlet(Sink::Container(Channel::Out, Container::new(writer.into(), "stdout")));
+        router.outlets.add(Sink::Container(Channel::Out, Container::new(writer.into(), "stdout")));
         Bench { router, events: EventLoop::new().unwrap(), stdout, dir }
     }
 
@@ -209,7 +209,7 @@ fn a_slow_reader_holds_up_those_it_reads_and_nobody_else() {
     while got.len() < 16 * 200_000 {
         got += &bench.stdout();
         written += bench.write(1, &web, &data.as_bytes()[written..]);
-        if !bench.router.outlets.values().all(Outlet::is_free) {
+        if !bench.router.outlets.all().all(Outlet::is_free) {
             bench.step();
         }
     }
@@ -234,7 +234,7 @@ fn those_behind_one_slow_reader_take_turns() {
         for line in bench.stdout().lines() {
             counts[names.iter().position(|name| line.starts_with(name)).unwrap()] += 1;
         }
-        if !bench.router.outlets.values().all(Outlet::is_free) {
+        if !bench.router.outlets.all().all(Outlet::is_free) {
             bench.step();
         }
     }
