@@ -1,64 +1,21 @@
 //! Sets of capabilities (capabilities(7)), as bits in the kernel's numbering and as the names of
 //! the runtime spec.
 
+use crate::types::CAPABILITIES;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CapSet(pub u64);
-
-const NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 impl CapSet {
     /// What Docker leaves a container: CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID
     /// SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE.
     pub const DEFAULT: CapSet = CapSet(0xa804_25fb);
     /// Every capability the spec names.
-    pub const ALL: CapSet = CapSet((1 << NAMES.len()) - 1);
+    pub const ALL: CapSet = CapSet((1 << CAPABILITIES.len()) - 1);
 
     pub fn names(self) -> impl Iterator<Item = String> {
-        NAMES
+        CAPABILITIES
             .iter()
             .enumerate()
             .filter(move |(bit, _)| self.0 & (1 << bit) != 0)
@@ -77,7 +34,7 @@ impl<'de> Deserialize<'de> for CapSet {
         let mut set = 0;
         for name in Vec::<String>::deserialize(d)? {
             let short = name.strip_prefix("CAP_").unwrap_or(&name);
-            let bit = NAMES.iter().position(|n| *n == short).ok_or_else(|| {
+            let bit = CAPABILITIES.iter().position(|n| *n == short).ok_or_else(|| {
                 serde::de::Error::custom(format!("unknown capability \"{name}\""))
             })?;
             set |= 1 << bit;

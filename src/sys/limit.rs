@@ -1,6 +1,6 @@
 //! Resource limits by the names of getrlimit(2).
 
-const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 16] = [
     "CPU",
     "FSIZE",
     "DATA",

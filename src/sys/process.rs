@@ -47,6 +47,11 @@ pub fn session(pid: Pid) -> io::Result<Pid> {
     Pid::from_raw(session).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+pub fn effective_gid() -> u32 {
+    // SAFETY: cannot fail, touches no memory.
+    unsafe { libc::getegid() }
+}
+
 /// Whether `fd` is the controlling terminal of this process's session.
 pub fn is_controlling_terminal(fd: BorrowedFd) -> bool {
     // SAFETY: an integer only.

@@ -1,5 +1,7 @@
 //! Values parsed once, at the edge: whoever holds one needs not check it again.
 
+mod account;
+mod capability;
 mod digest;
 mod home;
 mod human;
@@ -14,6 +16,8 @@ mod signal;
 mod size;
 mod timestamp;
 
+pub use account::{Account, find_group};
+pub use capability::CAPABILITIES;
 pub use digest::Digest;
 pub use home::Home;
 pub use human::{human_ago, human_duration, human_memory, human_size};
