@@ -439,7 +439,7 @@ impl Machine {
         let lasted = self.started.map(|start| at.now.saturating_duration_since(start));
         let long_enough = lasted.is_some_and(|time| time >= service.restart.healthy_after);
         self.healthy = self.ready && self.fault.is_none() && long_enough;
-        if service.on_end == OnEnd::Ignore {
+        if service.on_end != OnEnd::StopContainer {
             actions.extend(self.kill());
         }
         if service.finish.is_some() {
@@ -516,7 +516,12 @@ impl Machine {
 
     fn end(&mut self, state: State, service: &Service, actions: &mut Vec<Action>) {
         self.rest(state);
-        if service.on_end == OnEnd::StopContainer {
+        let stops = match service.on_end {
+            OnEnd::Ignore => false,
+            OnEnd::StopContainer => true,
+            OnEnd::StopIfFailed => state == State::Failed,
+        };
+        if stops {
             actions.push(Action::Ended(self.last_code));
         }
     }

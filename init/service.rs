@@ -263,6 +263,8 @@ pub enum OnEnd {
     Ignore,
     /// cox stops all and exits with the service's code.
     StopContainer,
+    /// The same, but only if it failed.
+    StopIfFailed,
 }
 
 /// Where the lines of a service go.
