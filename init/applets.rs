@@ -2,6 +2,7 @@
 //!
 //! Wrong usage exits 100, and what the system refused 111, as daemontools does; `tini` has its own.
 
+use crate::check;
 use crate::control::{s6, sv, svc};
 use crate::message::with_hints;
 use crate::service::{Exec, OnEnd, Place, Reach, RestartWhen, Service};
@@ -35,7 +36,7 @@ struct Applet {
     entry: fn(&Call) -> u8,
 }
 
-const APPLETS: [Applet; 10] = [
+const APPLETS: [Applet; 13] = [
     Applet {
         name: "cox",
         usage: "cox [--stop-timeout SECONDS] [DIRECTORY...] | cox [--stop-timeout SECONDS] -- COMMAND [ARGUMENT...]",
@@ -46,7 +47,7 @@ const APPLETS: [Applet; 10] = [
                --explain-exit          say as the last line on stderr why cox ended\n\
                --help, --version\n\n\
                Also: cox svscan|supervise|svc|svstat|svok|sv|s6-svstat|s6-svwait|tini ..., or by these\n\
-               names.\n",
+               names; and cox check|sample|schema, for cox.toml.\n",
         supervises: true,
         entry: cox,
     },
@@ -125,6 +126,29 @@ const APPLETS: [Applet; 10] = [
         supervises: true,
         entry: tini::tini,
     },
+    Applet {
+        name: "cox check",
+        usage: "cox check [FILE|DIRECTORY...]",
+        help: "Says what is wrong with cox.toml files, directories of service directories and single\n\
+               service directories, a line each (default: what cox itself would take). Exits 1 if\n\
+               anything is.\n",
+        supervises: false,
+        entry: check::check,
+    },
+    Applet {
+        name: "cox sample",
+        usage: "cox sample",
+        help: "Prints a cox.toml with every key, commented out.\n",
+        supervises: false,
+        entry: check::sample,
+    },
+    Applet {
+        name: "cox schema",
+        usage: "cox schema",
+        help: "Prints the JSON Schema of cox.toml, for editors.\n",
+        supervises: false,
+        entry: check::schema,
+    },
 ];
 
 /// How an applet was called.
@@ -187,7 +211,11 @@ pub fn run(args: Vec<OsString>, mask: u64) -> u8 {
     };
     // `cox svc`, but a path with such a name is a path.
     let second = args.peek().filter(|word| !word.as_encoded_bytes().contains(&b'/'));
-    let applet = match second.and_then(|word| named(word.as_ref())) {
+    let of_cox = |word: &OsString| {
+        let is_it = |name: &str| name.strip_prefix("cox ").map(OsStr::new) == Some(word);
+        APPLETS.iter().find(|applet| is_it(applet.name))
+    };
+    let applet = match second.and_then(|word| named(word.as_ref()).or_else(|| of_cox(word))) {
         Some(applet) if own.name == cox.name => {
             args.next();
             applet

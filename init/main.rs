@@ -20,9 +20,12 @@
 )]
 
 mod applets;
+mod check;
 mod command;
 mod control;
 mod dialect;
+mod env_file;
+mod environment;
 mod event_loop;
 mod face;
 mod graph;

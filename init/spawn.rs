@@ -2,6 +2,7 @@
 //! cox found them; what fails between clone and exec arrives later as a frame on one pipe shared
 //! by all children, marked with the service and the number of the spawn.
 
+use crate::environment;
 use crate::service::{Exec, Place, ResourceLimit, Setup};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::child::{self, Frame, FrameKind, Plan};
@@ -10,15 +11,15 @@ use coracle::sys::process::{self, Limit, OPEN_FILES};
 use coracle::sys::signal;
 use coracle::sys::step::{self, FdSource, Step, Variables};
 use coracle::types::{Pid, Signal};
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Stdin};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 /// Where a program without a slash is looked for if PATH is not set.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The file is of no format that the kernel executes (errno(3)).
 const ENOEXEC: i32 = 8;
@@ -102,7 +103,7 @@ impl Spawner {
     pub fn new(inherited: Inherited) -> Result<Spawner> {
         let (reports, reporter) = io::pipe().on("make", "the report pipe")?;
         let null = File::options().read(true).write(true).open("/dev/null").ok();
-        let environment = Variables::new(environment(&[]));
+        let environment = Variables::new(environment::given());
         Ok(Spawner { inherited, reports, reporter, stdin: io::stdin(), null, environment })
     }
 
@@ -223,9 +224,9 @@ impl Spawner {
             plan.push(Step::IgnoreSignals(self.inherited.ignored));
         }
         let program = exec.argv.first().cloned().unwrap_or_default();
-        let env = match exec.env.is_empty() {
+        let env = match environment::is_given(exec) {
             true => self.environment.clone(),
-            false => Variables::new(environment(&exec.env)),
+            false => Variables::new(environment::environment(exec)?),
         };
         let path = env.iter().find_map(|var| var.as_bytes().strip_prefix(b"PATH="));
         let candidates = step::Exec::search(&program, path.unwrap_or(DEFAULT_PATH.as_bytes()));
@@ -264,18 +265,4 @@ fn set_up(plan: &mut Plan, setup: &Setup) {
 
 fn nul(_: std::ffi::NulError) -> Error {
     Error::invalid("a NUL byte in a name")
-}
-
-/// Our environment with `changes`, as `execve` takes it.
-fn environment(changes: &[(OsString, Option<OsString>)]) -> Vec<CString> {
-    let unchanged =
-        std::env::vars_os().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-    let set = changes.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
-    let joined = unchanged.chain(set).map(|(name, value)| {
-        let mut text = name.into_vec();
-        text.push(b'=');
-        text.extend(value.into_vec());
-        CString::new(text)
-    });
-    joined.flatten().collect()
 }
