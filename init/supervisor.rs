@@ -111,7 +111,7 @@ impl Supervisor {
             event_loop.watch(changes, Source::Directories).on("watch", "directories")?;
         }
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Ok(Supervisor {
+        let mut supervisor = Supervisor {
             options,
             signals,
             spawner,
@@ -134,7 +134,9 @@ impl Supervisor {
             shutdown: None,
             code: 0,
             end: End::default(),
-        })
+        };
+        supervisor.open_dev_log();
+        Ok(supervisor)
     }
 
     /// Supervises the services of the scan directories until it is told to stop; the exit code.
@@ -160,7 +162,6 @@ impl Supervisor {
     }
 
     fn run(mut self) -> u8 {
-        self.open_dev_log();
         loop {
             if self.advance_shutdown() {
                 if self.options.explain {

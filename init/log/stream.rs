@@ -4,7 +4,7 @@
 use super::Channel;
 use super::batch::Batch;
 use super::frame::Frame;
-use super::lines::Splitter;
+use super::lines::{LIMIT, Splitter};
 use super::outlet::Outlet;
 use super::router::Key;
 use crate::service::{LineFormat, Stamp};
@@ -24,6 +24,7 @@ pub const PIPE: i32 = 256 * 1024;
 const BATCH: usize = 64 * 1024;
 /// Reads, or datagrams, before others have their turn.
 pub const TURN: usize = 16;
+
 /// How the lines of a stream look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Style {
@@ -80,10 +81,12 @@ pub struct Buffers {
 
 impl Buffers {
     pub fn give_back(self) -> Buffers {
+        // A small read behind the longest line that can have begun.
+        let most = SMALL.saturating_add(LIMIT);
         let Buffers { input, output } = self;
         Buffers {
-            input: if input.capacity() > SMALL { Vec::new() } else { input },
-            output: if output.capacity() > SMALL { Batch::default() } else { output },
+            input: if input.capacity() > most { Vec::new() } else { input },
+            output: if output.capacity() > most { Batch::default() } else { output },
         }
     }
 }
@@ -157,14 +160,10 @@ impl Stream {
         }
     }
 
-    /// Keeps what was not passed on.
+    /// Keeps what was not passed on, in as much memory as it takes.
     fn keep(&mut self, rest: &[u8], held: bool) {
         self.held = held;
-        if rest.is_empty() {
-            self.rest = Vec::new();
-        } else {
-            self.rest.extend_from_slice(rest);
-        }
+        self.rest = rest.to_vec();
     }
 
     pub fn turn(&mut self, key: Key, to: &mut Outlet, width: usize, buffers: &mut Buffers) -> Turn {
