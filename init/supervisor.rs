@@ -78,6 +78,8 @@ pub struct Supervisor {
     /// Programs beside `run` and `finish`.
     helpers: BTreeMap<Pid, Helper>,
     next_id: u32,
+    /// Of the event loop.
+    turn: u32,
     graph: Graph,
     /// What is wrong with the graph, and was said.
     problems: Vec<Problem>,
@@ -120,6 +122,7 @@ impl Supervisor {
             pids: BTreeMap::new(),
             helpers: BTreeMap::new(),
             next_id: 0,
+            turn: 0,
             graph: Graph::default(),
             problems: Vec::new(),
             reorder: false,
@@ -169,7 +172,9 @@ impl Supervisor {
                 }
                 return self.code;
             }
-            for wake in self.event_loop.wait() {
+            let wakes = self.event_loop.wait();
+            self.turn = self.turn.wrapping_add(1);
+            for wake in wakes {
                 self.take(wake);
                 self.go_on();
             }

@@ -84,18 +84,23 @@ pub fn set_down(dir: &Path, wanted: bool) -> Result<()> {
 
 /// Reads the service in `dir`; `name` is how messages call it.
 pub fn read(dir: &Path, name: &str) -> Result<Service> {
-    let run = dir.join("run");
-    if !run.exists() {
-        return Err(Error::NotFound(format!("{}: no such file", run.display())));
+    // Most directories hold little: listed once, what is not there need not be looked for.
+    let entries: Vec<OsString> = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        entries => entries.on("read", dir)?.flatten().map(|entry| entry.file_name()).collect(),
+    };
+    let there = |name: &str| entries.iter().any(|entry| entry == name);
+    if !there("run") {
+        return Err(Error::NotFound(format!("{}: no such file", dir.join("run").display())));
     }
-    let env = environment(&dir.join("env"))?;
+    let env = if there("env") { environment(&dir.join("env"))? } else { Vec::new() };
     let exec = |program: &std::ffi::CStr| Exec {
         cwd: Some(dir.to_path_buf()),
         env: env.clone(),
         ..Exec::new(vec![CString::from(program)])
     };
     let finish = dir.join("finish");
-    let finish = if is_executable(&finish) {
+    let finish = if there("finish") && is_executable(&finish) {
         Some(Box::new(Finish {
             exec: exec(c"./finish"),
             arguments: arguments(dir),
@@ -106,10 +111,16 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
     };
     let mut service = Service::new(name, exec(c"./run"));
     service.finish = finish;
-    service.start.auto = !dir.join("down").exists();
-    service.ready = readiness(dir, exec)?;
-    service.stop.signal = signal(&dir.join("down-signal"))?;
-    service.stop.limit = milliseconds(&dir.join("timeout-kill"))?.flatten();
+    service.start.auto = !there("down");
+    if ["notification-fd", "check", "data"].into_iter().any(there) {
+        service.ready = readiness(dir, exec)?;
+    }
+    if there("down-signal") {
+        service.stop.signal = signal(&dir.join("down-signal"))?;
+    }
+    if there("timeout-kill") {
+        service.stop.limit = milliseconds(&dir.join("timeout-kill"))?.flatten();
+    }
     Ok(service)
 }
 

@@ -88,12 +88,10 @@ impl Supervise {
             || fs::hard_link(&control, &ok).on("link", &ok),
             || inode(&ok) == inode(&control),
         )?;
-        let supervise = Supervise {
-            dir: dir.to_path_buf(),
-            control: fifo::open_both_ends(&control).on("open", &control)?,
-            exit: Exit::Code(0),
-            _lock: lock,
-        };
+        let control = fifo::open_both_ends(&control).on("open", &control)?;
+        fifo::keep_small(control.as_fd());
+        let supervise =
+            Supervise { dir: dir.to_path_buf(), control, exit: Exit::Code(0), _lock: lock };
         supervise.tell(b"s");
         Ok(supervise)
     }

@@ -84,6 +84,7 @@ impl Supervisor {
             service,
             machine: Machine::new(),
             origin,
+            read: self.turn,
             face,
             published: None,
             logger: None,
@@ -148,9 +149,13 @@ impl Supervisor {
     pub(super) fn refresh(&mut self, id: u32) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(Origin::Directory { dir, .. }) = &slot.origin else { return };
+        if slot.read == self.turn {
+            return;
+        }
         match directory::read(dir, &slot.service.name) {
             Ok(service) => {
                 slot.service = service;
+                slot.read = self.turn;
                 self.add_logger(id);
             }
             // Without `run` it is the exec that fails, with the same words.

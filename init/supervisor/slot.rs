@@ -26,6 +26,8 @@ pub struct Slot {
     pub machine: Machine,
     /// `None` for the main service and for loggers, which come and go with their writers.
     pub origin: Option<Origin>,
+    /// The turn of the event loop in which its directory was read: not twice in one.
+    pub read: u32,
     pub face: Option<Supervise>,
     pub published: Option<Status>,
     /// The slot of its logger.

@@ -4,6 +4,7 @@ use super::check;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -23,6 +24,13 @@ pub fn open_both_ends(path: &Path) -> io::Result<File> {
         .write(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
         .open(path)
+}
+
+/// Lets a pipe hold one page only, where the kernel would keep room for sixteen.
+pub fn keep_small(pipe: BorrowedFd) {
+    // Refused, it is no harm.
+    // SAFETY: integers only; sizes are rounded up to a page.
+    unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
 }
 
 /// Opens the reading end without waiting; the descriptor does not block.
