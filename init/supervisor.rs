@@ -186,7 +186,8 @@ impl Supervisor {
             Wake::Io(Source::Reports) => self.take_failures(),
             Wake::Io(Source::Signals) => {
                 while let Ok(Some(received)) = self.signals.read() {
-                    let own = received.sender == std::process::id();
+                    let own =
+                        received.signal == Signal::PIPE && received.sender == std::process::id();
                     self.take_signal(received.signal, own);
                 }
             }

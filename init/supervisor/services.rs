@@ -44,12 +44,24 @@ impl Supervisor {
             // One that is on its way out comes back once it is gone.
             if !known.contains(&dir) {
                 match self.add_directory(dir, identity) {
+                    // While the next directories are read, it starts on another processor.
+                    Ok(id) if self.starts_at_once(id) => {
+                        self.dispatch(id, None, Event::Want(Want::Up));
+                    }
                     Ok(id) => new.push(id),
                     Err(error) => say_error(&error),
                 }
             }
         }
         self.start_all(new);
+    }
+
+    /// Whether it is to start by itself, and names nobody that comes before it.
+    fn starts_at_once(&self, id: u32) -> bool {
+        self.slots.get(&id).is_some_and(|slot| {
+            let start = &slot.service.start;
+            start.auto && start.after.is_empty() && start.requires.is_empty()
+        })
     }
 
     pub(super) fn look_later(&mut self, at: Instant) {
