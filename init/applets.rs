@@ -3,7 +3,8 @@
 //! Wrong usage exits 100, and what the system refused 111, as daemontools does; `tini` has its own.
 
 use crate::check;
-use crate::control::{s6, sv, svc};
+use crate::control::{coxctl, s6, sv, svc};
+use crate::face::coxctl::Address;
 use crate::message::with_hints;
 use crate::service::{Exec, OnEnd, Place, Reach, RestartWhen, Service};
 use crate::spawn::{Inherited, Spawner};
@@ -36,7 +37,7 @@ struct Applet {
     entry: fn(&Call) -> u8,
 }
 
-const APPLETS: [Applet; 13] = [
+const APPLETS: [Applet; 14] = [
     Applet {
         name: "cox",
         usage: "cox [--stop-timeout SECONDS] [DIRECTORY...] | cox [--stop-timeout SECONDS] -- COMMAND [ARGUMENT...]",
@@ -45,9 +46,10 @@ const APPLETS: [Applet; 13] = [
                and /etc/service.\n\n\
                --stop-timeout SECONDS  how long a stop may take before what is left is killed (8)\n\
                --explain-exit          say as the last line on stderr why cox ended\n\
+               --socket PATH           where coxctl reaches it, or none (the runtime directory's control)\n\
                --help, --version\n\n\
-               Also: cox svscan|supervise|svc|svstat|svok|sv|s6-svstat|s6-svwait|tini ..., or by these\n\
-               names; and cox check|sample|schema, for cox.toml.\n",
+               Also: cox svscan|supervise|svc|svstat|svok|sv|s6-svstat|s6-svwait|coxctl|tini ..., or\n\
+               by these names; and cox check|sample|schema, for cox.toml.\n",
         supervises: true,
         entry: cox,
     },
@@ -118,6 +120,13 @@ const APPLETS: [Applet; 13] = [
                (-D), restarted (-r), restarted and ready (-R): all (-a), or any of them (-o).\n",
         supervises: false,
         entry: s6::svwait,
+    },
+    Applet {
+        name: "coxctl",
+        usage: "coxctl [--socket PATH] [--timeout SECONDS] COMMAND [SERVICE...]",
+        help: coxctl::HELP,
+        supervises: false,
+        entry: coxctl::coxctl,
     },
     Applet {
         name: "tini",
@@ -268,6 +277,8 @@ pub struct Told {
     pub mention: Mention,
     /// Whether the last line on stderr is to say why cox ended.
     pub explain: bool,
+    /// Where coxctl is to reach it.
+    pub socket: Option<Address>,
 }
 
 impl Told {
@@ -281,6 +292,7 @@ impl Told {
             reach: Reach::Leader,
             mention: Mention::default(),
             explain: false,
+            socket: None,
         }
     }
 }
@@ -302,6 +314,13 @@ fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
         if let Some(value) = timeout {
             let problem = || format!("\"{value}\" is not a number of seconds, such as 8 or 0.5");
             told.stop_timeout = seconds(value).ok_or_else(problem)?;
+        } else if text == "--socket" || text.starts_with("--socket=") {
+            let path = match text.split_once('=') {
+                Some((_, path)) => Some(PathBuf::from(path)),
+                None => args.next().map(PathBuf::from),
+            };
+            let path = path.filter(|path| !path.as_os_str().is_empty());
+            told.socket = Some(Address::from_text(path.ok_or("--socket needs a path")?));
         } else if text == "--explain-exit" {
             told.explain = true;
         } else if text.starts_with('-') {
@@ -314,7 +333,7 @@ fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
 }
 
 /// Seconds with up to three decimals.
-fn seconds(text: &str) -> Option<Duration> {
+pub fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || fraction.len() > 3 {
@@ -394,12 +413,20 @@ pub fn supervise(call: &Call, told: Told) -> Result<u8> {
     for scan in &told.scans {
         std::fs::read_dir(scan).on("read", scan)?;
     }
+    // One command alone needs nobody to ask about it.
+    let place = || match (told.scans.is_empty(), std::env::var_os(coxctl::VARIABLE)) {
+        (true, _) => Address::None,
+        (false, Some(path)) if !path.is_empty() => Address::from_text(path.into()),
+        (false, _) => Address::Default,
+    };
+    let socket = told.socket.clone().unwrap_or_else(place);
     let options = Options {
         stop_timeout: told.stop_timeout,
         first,
         mention: told.mention,
         sole: told.only.is_some(),
         explain: told.explain,
+        socket,
         dev_log: None,
     };
     let spawner = Spawner::new(Inherited::take(call.mask)?)?;

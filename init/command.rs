@@ -67,6 +67,21 @@ impl Command {
         }
     }
 
+    /// What is asked for, after "asked to".
+    pub fn wish(self) -> &'static str {
+        match self {
+            Command::Up | Command::KeepUp => "start it",
+            Command::Down | Command::KeepDown => "stop it",
+            Command::Once => "start it once",
+            Command::AtMostOnce | Command::KeepAtMostOnce => "not start it again",
+            Command::Restart => "restart it",
+            Command::Pause => "pause it",
+            Command::Continue => "continue it",
+            Command::Signal(_) => "signal it",
+            Command::Exit => "forget it",
+        }
+    }
+
     /// Whether the directory's file `down` is to be there from now on; `None`: as it is.
     pub fn down_file(self) -> Option<bool> {
         match self {

@@ -32,6 +32,10 @@ pub enum Source {
     Syslog,
     /// cox's own stdout or stderr takes more.
     Container(Channel),
+    /// Somebody connects to coxctl's socket.
+    Listener,
+    /// Something happened to this connection of coxctl.
+    Connection(u32),
 }
 
 /// What a deadline is for.
@@ -44,6 +48,8 @@ pub enum Timer {
     Quiet,
     /// Logs that could not be written are to be tried again.
     Output,
+    /// Patience with this connection of coxctl ends, or what it waits for may have come.
+    Connection(u32),
     Shutdown,
 }
 
@@ -75,6 +81,11 @@ impl EventLoop {
     /// Tells when `fd` can be written to, or has failed. Refused where it always can, as a file.
     pub fn watch_writable(&self, fd: BorrowedFd, source: Source) -> io::Result<()> {
         self.register(fd, source, Interest::WRITABLE)
+    }
+
+    /// Tells when `fd` can be read, or written to again.
+    pub fn watch_both(&self, fd: BorrowedFd, source: Source) -> io::Result<()> {
+        self.register(fd, source, Interest::READABLE.add(Interest::WRITABLE))
     }
 
     fn register(&self, fd: BorrowedFd, source: Source, interest: Interest) -> io::Result<()> {
@@ -150,6 +161,8 @@ fn token(source: Source) -> Token {
         Source::Syslog => (9, 0),
         Source::Container(Channel::Out) => (10, 0),
         Source::Container(Channel::Err) => (11, 0),
+        Source::Listener => (12, 0),
+        Source::Connection(n) => (13, n),
     };
     Token((which as usize).wrapping_shl(KIND_BITS) | kind)
 }
@@ -169,6 +182,8 @@ fn source(token: Token) -> Option<Source> {
         Source::Syslog,
         Source::Container(Channel::Out),
         Source::Container(Channel::Err),
+        Source::Listener,
+        Source::Connection(which),
     ];
     kinds.get(token.0 & ((1 << KIND_BITS) - 1)).copied()
 }
@@ -193,6 +208,8 @@ mod tests {
             Source::Syslog,
             Source::Container(Channel::Out),
             Source::Container(Channel::Err),
+            Source::Listener,
+            Source::Connection(id),
         ];
         for wanted in sources {
             assert_eq!(source(token(wanted)), Some(wanted));

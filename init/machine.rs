@@ -81,6 +81,24 @@ pub enum State {
     Gone,
 }
 
+impl State {
+    /// As it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Down => "down",
+            State::Blocked => "blocked",
+            State::Starting => "starting",
+            State::Up => "up",
+            State::Stopping => "stopping",
+            State::Finishing => "finishing",
+            State::Backoff => "waiting",
+            State::Done => "done",
+            State::Failed => "failed",
+            State::Gone => "gone",
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     Want(Want),
@@ -196,6 +214,11 @@ impl Machine {
     /// Whether a process lives or a start is to come.
     pub fn is_active(&self) -> bool {
         !matches!(self.state, State::Down | State::Done | State::Failed | State::Gone)
+    }
+
+    /// Whether it is on its way out for good.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten
     }
 
     /// Whether someone asked for what may have ended this run.

@@ -29,6 +29,7 @@ mod environment;
 mod event_loop;
 mod face;
 mod graph;
+mod json;
 mod log;
 mod machine;
 mod message;

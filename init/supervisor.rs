@@ -5,19 +5,24 @@
 //! stops them in the order of the graph, `watch` asks whether they are ready and healthy, `stop`
 //! does the ordered stop.
 
+mod goal;
 mod order;
 mod output;
+mod query;
+mod report;
 mod services;
 mod slot;
 mod stop;
 mod watch;
 
-use self::slot::{Slot, describe, finish_arguments};
+use self::query::Desk;
+use self::slot::{Asked, By, Slot, describe, finish_arguments};
 use self::stop::End;
 use self::watch::Helper;
 use crate::command::Command;
 use crate::dialect::directory;
 use crate::event_loop::{EventLoop, Source, Timer, Wake};
+use crate::face::coxctl::Address;
 use crate::face::fifo::Supervise;
 use crate::graph::{Graph, Problem};
 use crate::log::Router;
@@ -51,6 +56,8 @@ pub struct Options {
     pub sole: bool,
     /// Whether the last line on stderr is to say why cox ended.
     pub explain: bool,
+    /// Where coxctl reaches it.
+    pub socket: Address,
     /// Where what is sent to /dev/log goes, if cox is to receive it.
     pub dev_log: Option<LogTo>,
 }
@@ -92,6 +99,7 @@ pub struct Supervisor {
     sources: Sources,
     router: Router,
     stdout: Stdout,
+    desk: Desk,
     /// When the sources are to be looked at.
     look_at: Option<Instant>,
     /// The service that signals are passed on to, and whose end is the end of all.
@@ -112,6 +120,7 @@ impl Supervisor {
         if let Some(changes) = sources.changes() {
             event_loop.watch(changes, Source::Directories).on("watch", "directories")?;
         }
+        let desk = Desk::open(options.socket.clone(), &event_loop);
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut supervisor = Supervisor {
             options,
@@ -130,6 +139,7 @@ impl Supervisor {
             leaving: BTreeMap::new(),
             sources,
             router: Router::default(),
+            desk,
             stdout: stdout(),
             look_at: None,
             main: None,
@@ -177,6 +187,7 @@ impl Supervisor {
             for wake in wakes {
                 self.take(wake);
                 self.go_on();
+                self.tell_clients();
             }
         }
     }
@@ -209,6 +220,8 @@ impl Supervisor {
             Wake::Due(Timer::Shutdown) => self.expire_shutdown(),
             Wake::Io(Source::Output(..) | Source::Syslog | Source::Container(_))
             | Wake::Due(Timer::Output) => self.take_output(wake),
+            Wake::Io(Source::Listener | Source::Connection(_))
+            | Wake::Due(Timer::Connection(_)) => self.take_client(wake),
         }
     }
 
@@ -237,13 +250,13 @@ impl Supervisor {
     fn take_commands(&mut self, id: u32) {
         let face = self.slots.get(&id).and_then(|slot| slot.face.as_ref());
         for command in face.map(Supervise::commands).unwrap_or_default() {
-            self.command(id, command);
+            self.command(id, command, By::Control);
         }
     }
 
     /// Does what somebody asks of a service.
-    fn command(&mut self, id: u32, command: Command) {
-        let Some(slot) = self.slots.get(&id) else { return };
+    fn command(&mut self, id: u32, command: Command, by: By) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
         if let (Some(dir), Some(wanted)) = (slot.dir(), command.down_file())
             && let Err(error) = directory::set_down(dir, wanted)
         {
@@ -254,6 +267,7 @@ impl Supervisor {
         if self.shutdown.is_some() || slot.pipe.is_some() && event == Event::Forget {
             return;
         }
+        slot.history.asked = Some(Asked { by, wish: command.wish(), at: Instant::now() });
         match event {
             Event::Want(Want::Down) | Event::Forget => self.want_down(id, event),
             Event::Want(want) => self.want_up(id, want),
@@ -331,7 +345,7 @@ impl Supervisor {
             for action in actions {
                 events.extend(self.act(id, action));
             }
-            changed |= self.slots.get(&id).is_some_and(|slot| slot.machine.state != before);
+            changed |= self.note_change(id, before, event, at.now);
         }
         self.arm(id, old);
         self.settle(id, ended);
@@ -347,7 +361,12 @@ impl Supervisor {
                 if what == What::Run {
                     self.refresh(id);
                 }
-                let run = self.slots.get(&id)?.machine.run;
+                let slot = self.slots.get_mut(&id)?;
+                if what == What::Run {
+                    slot.history.starts = slot.history.starts.saturating_add(1);
+                    slot.history.gave_up = None;
+                }
+                let run = slot.machine.run;
                 let event = match self.spawn(id, what) {
                     Ok(pid) => {
                         self.pids.insert(pid, id);
@@ -376,12 +395,13 @@ impl Supervisor {
             }
             Action::StopCommand => self.run_stop_command(id).map(|event| (None, event)),
             Action::GaveUp(reason) => {
-                let Some(slot) = self.slots.get(&id) else { return None };
+                let slot = self.slots.get_mut(&id)?;
                 let why = match reason {
                     Reason::Finish => "its finish gave up on it",
                     Reason::Permanent => "it ended with a permanent exit code",
                     Reason::TooMany => "it ended too often",
                 };
+                slot.history.gave_up = Some(why);
                 say(&format!("{}: stays down: {why}", slot.service.name));
                 None
             }

@@ -2,6 +2,7 @@
 //! s6-svwait (s6). They work on whatever supervisor keeps a `supervise` directory in daemontools'
 //! or runit's form.
 
+pub mod coxctl;
 mod peer;
 pub mod s6;
 pub mod sv;

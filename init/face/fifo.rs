@@ -16,12 +16,13 @@
 //! own tools look there too, others need a link. Nothing here outlives a reboot or matters after
 //! a crash: the next supervisor takes the lock and writes anew.
 
+use super::runtime_dir;
 use super::status::Status;
 use super::{death_tally, fifodir};
 use crate::command::Command;
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::pidfd::Exit;
-use coracle::sys::{atomic, fifo, lock, process};
+use coracle::sys::{atomic, fifo, lock};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -47,8 +48,8 @@ impl Supervise {
             Err(error) if is_unwritable(&error) => {}
             other => return other,
         }
-        let Some(dir) = elsewhere(service_dir).find(|(base, _)| is_ours(base)).map(|(_, dir)| dir)
-        else {
+        let usable = |(base, _): &(PathBuf, PathBuf)| runtime_dir::is_usable(base);
+        let Some((_, dir)) = elsewhere(service_dir).find(usable) else {
             return Err(Error::Conflict(format!(
                 "{}: no place for its supervise directory",
                 service_dir.display()
@@ -188,31 +189,12 @@ fn is(error: &Error, kind: ErrorKind) -> bool {
 
 /// The other places for the `supervise` directory of a service, with the base of each.
 fn elsewhere(service_dir: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    let bases = [
-        Some(PathBuf::from("/run/cox")),
-        runtime.map(|dir| Path::new(&dir).join("cox")),
-        Some(PathBuf::from(format!("/dev/shm/cox-{}", process::effective_uid()))),
-    ];
     let absolute = fs::canonicalize(service_dir).unwrap_or_default();
-    bases.into_iter().flatten().filter_map(move |base| {
+    runtime_dir::candidates().filter_map(move |base| {
         let below = absolute.strip_prefix("/").ok()?;
         let dir = base.join(below).join("supervise");
         Some((base, dir))
     })
-}
-
-/// Whether `base` is a directory (made if missing) in which nobody else can put anything.
-fn is_ours(base: &Path) -> bool {
-    match DirBuilder::new().mode(0o700).create(base) {
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        Err(_) => return false,
-    }
-    let Ok(meta) = fs::symlink_metadata(base) else { return false };
-    let writable = DirBuilder::new().mode(0o700).create(base.join(".try")).is_ok();
-    let _ = fs::remove_dir(base.join(".try"));
-    meta.is_dir() && meta.uid() == process::effective_uid() && meta.mode() & 0o022 == 0 && writable
 }
 
 /// The `supervise` directory of the service in `service_dir`, for tools.

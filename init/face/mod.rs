@@ -1,6 +1,9 @@
 //! How services are shown and commanded.
 
+pub mod coxctl;
 pub mod death_tally;
 pub mod fifo;
 pub mod fifodir;
+pub mod request;
+pub mod runtime_dir;
 pub mod status;

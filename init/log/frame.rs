@@ -5,6 +5,7 @@ use super::Channel;
 use super::batch::Batch;
 use super::lines::Piece;
 use super::syslog::Record;
+use crate::json::escape;
 use crate::service::Stamp;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -41,7 +42,7 @@ impl Frame {
     pub fn json(name: &str, channel: Channel, now: Duration) -> Frame {
         let mut head = json_time(now);
         head.put(b",\"service\":\"");
-        escape(&mut head, name.as_bytes());
+        escape(name.as_bytes(), |part| head.put(part));
         let rest = format!("\",\"stream\":\"{}\",\"message\":\"", channel.name());
         head.put(rest.as_bytes());
         Frame::Json(head.bytes().to_vec())
@@ -61,7 +62,7 @@ impl Frame {
             ",\"stream\":\"syslog\",\"facility\":\"{facility}\",\"severity\":\"{severity}\",\"tag\":\""
         );
         head.put(fields.as_bytes());
-        escape(&mut head, record.tag.as_bytes());
+        escape(record.tag.as_bytes(), |part| head.put(part));
         head.put(b"\"");
         if let Some(pid) = record.pid {
             head.put(format!(",\"pid\":{pid}").as_bytes());
@@ -96,7 +97,7 @@ impl Frame {
             }
             Frame::Json(head) => {
                 out.put(head);
-                escape(out, piece.text);
+                escape(piece.text, |part| out.put(part));
                 out.put(if piece.ends { b"\"}\n" } else { b"\",\"partial\":true}\n" });
             }
         }
@@ -140,7 +141,7 @@ fn stamp_text(stamp: Stamp, now: Duration) -> String {
 }
 
 /// UTC, with so many digits of the second.
-fn rfc3339(now: Duration, digits: usize) -> String {
+pub fn rfc3339(now: Duration, digits: usize) -> String {
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (year, month, day) = date.to_calendar_date();
@@ -156,37 +157,6 @@ fn json_time(now: Duration) -> Batch {
     let mut head = Batch::default();
     head.put(format!("{{\"time\":\"{}\"", rfc3339(now, 9)).as_bytes());
     head
-}
-
-/// As the inside of a JSON string (RFC 8259): what is not UTF-8 becomes U+FFFD.
-fn escape(out: &mut Batch, text: &[u8]) {
-    for chunk in text.utf8_chunks() {
-        let mut rest = chunk.valid();
-        while let Some(at) = rest.bytes().position(needs_escape) {
-            let (plain, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
-            out.put(plain.as_bytes());
-            let mut characters = from.chars();
-            match characters.next().unwrap_or_default() {
-                '"' => out.put(b"\\\""),
-                '\\' => out.put(b"\\\\"),
-                '\n' => out.put(b"\\n"),
-                '\r' => out.put(b"\\r"),
-                '\t' => out.put(b"\\t"),
-                control => {
-                    out.put(format!("\\u{:04x}", u32::from(control)).as_bytes());
-                }
-            }
-            rest = characters.as_str();
-        }
-        out.put(rest.as_bytes());
-        if !chunk.invalid().is_empty() {
-            out.put("\u{fffd}".as_bytes());
-        }
-    }
-}
-
-fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0x7f
 }
 
 #[cfg(test)]

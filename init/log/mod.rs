@@ -27,6 +27,7 @@ mod router;
 mod stream;
 mod syslog;
 
+pub use frame::rfc3339;
 pub use pipe::LogPipe;
 pub use router::Router;
 

@@ -5,11 +5,12 @@
 //! (`leaving`) until they have gone.
 
 use super::Supervisor;
-use super::slot::Slot;
+use super::slot::{Asked, By, Slot};
 use crate::graph::{Graph, Problem};
 use crate::machine::{Event, State, Want};
 use crate::message::say;
 use crate::service::Kind;
+use std::time::Instant;
 
 impl Supervisor {
     /// Looks again at who waits for whom, after services have come or gone.
@@ -56,7 +57,11 @@ impl Supervisor {
     /// Stops a service (by `Want(Down)` or `Forget`), and before it those that require it.
     pub(super) fn want_down(&mut self, id: u32, event: Event) {
         for requiring in self.graph.requiring(id) {
-            if self.slots.get(&requiring).is_some_and(|slot| slot.machine.is_active()) {
+            if let Some(slot) = self.slots.get_mut(&requiring)
+                && slot.machine.is_active()
+            {
+                let asked = Asked { by: By::Service(id), wish: "stop it", at: Instant::now() };
+                slot.history.asked = Some(asked);
                 self.leaving.insert(requiring, Event::Want(Want::Down));
             }
         }
@@ -187,7 +192,7 @@ impl Slot {
         self.machine.state == State::Blocked
     }
 
-    fn is_oneshot(&self) -> bool {
+    pub fn is_oneshot(&self) -> bool {
         self.service.kind == Kind::Oneshot
     }
 

@@ -1,7 +1,7 @@
 //! Services coming and going: scan directories compared with what is supervised.
 
 use super::Supervisor;
-use super::slot::{Origin, Slot};
+use super::slot::{History, Origin, Slot};
 use crate::dialect::directory;
 use crate::event_loop::{Source, Timer};
 use crate::face::fifo::Supervise;
@@ -104,6 +104,7 @@ impl Supervisor {
             channel: None,
             probing: None,
             healthy: None,
+            history: History::new(),
         };
         self.slots.insert(id, slot);
         self.reorder = true;

@@ -14,7 +14,7 @@ use coracle::sys::pidfd::Exit;
 use coracle::types::{Pid, Signal};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Where a service comes from.
 pub enum Origin {
@@ -39,6 +39,44 @@ pub struct Slot {
     pub probing: Option<Box<Probing>>,
     /// The last answer about its health that counts.
     pub healthy: Option<bool>,
+    pub history: History,
+}
+
+/// What is only told: nothing is decided by it.
+#[derive(Debug)]
+pub struct History {
+    /// When it came into its present state.
+    pub since: Instant,
+    /// How often `run` was started.
+    pub starts: u32,
+    /// The last wish of somebody.
+    pub asked: Option<Asked>,
+    /// Why it is not started again.
+    pub gave_up: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub by: By,
+    /// As `Command::wish`.
+    pub wish: &'static str,
+    pub at: Instant,
+}
+
+/// Who asks something of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// Whoever writes to `supervise/control`.
+    Control,
+    Coxctl,
+    /// A service that requires it, or that it requires.
+    Service(u32),
+}
+
+impl History {
+    pub fn new() -> History {
+        History { since: Instant::now(), starts: 0, asked: None, gave_up: None }
+    }
 }
 
 impl Slot {
@@ -49,18 +87,7 @@ impl Slot {
 
     /// What it is doing, in a word.
     pub fn state(&self) -> &'static str {
-        match self.machine.state {
-            State::Down => "down",
-            State::Blocked => "blocked",
-            State::Starting => "starting",
-            State::Up => "up",
-            State::Stopping => "stopping",
-            State::Finishing => "finishing",
-            State::Backoff => "waiting",
-            State::Done => "done",
-            State::Failed => "failed",
-            State::Gone => "gone",
-        }
+        self.machine.state.word()
     }
 
     /// Remembers how `run` ended.

@@ -265,12 +265,17 @@ impl Supervisor {
         match verdict {
             Verdict::Wait => {}
             Verdict::Ready => self.dispatch(id, Some(run), Event::Ready),
-            Verdict::Healthy => slot.healthy = Some(true),
+            Verdict::Healthy => {
+                if slot.healthy.replace(true) != Some(true) {
+                    self.note_health(id, "is healthy");
+                }
+            }
             Verdict::Unhealthy => {
                 let action = health.map(|health: &Health| health.action);
                 let was = slot.healthy.replace(false);
                 if was != Some(false) {
                     say(&format!("{}: is unhealthy", slot.service.name));
+                    self.note_health(id, "is unhealthy");
                 }
                 match action {
                     Some(OnUnhealthy::Restart) => {

@@ -30,9 +30,10 @@ pub fn permitted_capabilities() -> io::Result<u64> {
     Ok(u64::from(high) << 32 | u64::from(low))
 }
 
-pub fn set_umask(mode: u32) {
+/// Sets the file mode creation mask; what it was.
+pub fn set_umask(mode: u32) -> u32 {
     // SAFETY: cannot fail, touches no memory.
-    unsafe { libc::umask(mode) };
+    unsafe { libc::umask(mode) }
 }
 
 pub fn effective_uid() -> u32 {

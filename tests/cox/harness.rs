@@ -3,7 +3,7 @@
 use coracle::sys::{fifo, poll, signal};
 use coracle::types::{Pid, Signal};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,8 @@ pub fn have(tool: &str) -> bool {
 pub fn namespace() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "--"]);
+    // Nothing in the runtime directory, which is the machine's.
+    command.env("COX_SOCKET", "none");
     command
 }
 
@@ -66,9 +68,16 @@ pub struct Tree {
 impl Tree {
     pub fn new() -> Tree {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("cox-test-{}-{n}", std::process::id()));
-        fs::create_dir_all(dir.join("services")).unwrap();
+        // In a pid namespace, others may have the same pid as we.
+        let dir = loop {
+            let n = COUNT.fetch_add(1, Ordering::Relaxed);
+            let dir = std::env::temp_dir().join(format!("cox-test-{}-{n}", std::process::id()));
+            match fs::create_dir(&dir) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                other => break other.map(|()| dir).unwrap(),
+            }
+        };
+        fs::create_dir(dir.join("services")).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         let path = dir.join("events");
         fifo::make(&path, 0o600).unwrap();
@@ -110,7 +119,24 @@ impl Tree {
     pub fn supervise(&self, options: &[&str]) -> Cox {
         let mut command = namespace();
         command.arg(cox_binary()).args(options).arg(self.services());
-        Cox::start(&mut command)
+        Cox::start(command.env("COX_SOCKET", self.socket()))
+    }
+
+    /// Where coxctl reaches the cox of `supervise`.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("control")
+    }
+
+    /// coxctl, which is to ask the cox of `supervise`.
+    pub fn client(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(cox_binary());
+        command.arg("coxctl").args(args).env("COX_SOCKET", self.socket());
+        command
+    }
+
+    /// Runs that to its end: its exit code and what it wrote.
+    pub fn ctl(&self, args: &[&str]) -> (i32, String, String) {
+        finish(&mut self.client(args))
     }
 
     /// The next event, which must be this one.

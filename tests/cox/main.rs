@@ -7,6 +7,7 @@
 mod applets;
 mod article;
 mod command;
+mod coxctl;
 mod explain;
 mod harness;
 mod services;
