@@ -559,7 +559,7 @@ fn too_many_bad_runs_in_the_window_are_enough() {
     let mut service = daemon();
     service.restart.give_up = Some((3, Duration::from_secs(10)));
     let mut b = Bench::up(service);
-    let mut crash = |b: &mut Bench, after: u64| {
+    let crash = |b: &mut Bench, after: u64| {
         b.pass(after);
         b.give(Event::Exited(Exit::Code(1)));
         let state = b.machine.state;
