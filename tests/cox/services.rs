@@ -238,7 +238,7 @@ fn another_supervisor_is_told_that_there_is_one() {
     tree.script("web/run", "echo start >$E; exec sleep 10000");
     let _first = tree.supervise(&[]);
     tree.expect("start");
-    let mut second = tree.supervise(&[]);
+    let mut second = tree.supervise(&["--socket", "none"]);
     let line = second.stderr.next();
     assert!(line.ends_with("web/supervise: already supervised by another process"), "{line}");
 }
