@@ -12,14 +12,15 @@ use crate::applets::{Call, SCANS, USAGE};
 use crate::face::fifo;
 use crate::face::status::{Phase, Status};
 use coracle::error::{Error, Result, reason};
-use coracle::sys::pidfd;
-use coracle::types::Pid;
-use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, ErrorKind, Write, stderr, stdout};
+use coracle::sys::child::{self, Frame, FrameKind, Plan};
+use coracle::sys::pidfd::{self, Exit};
+use coracle::sys::step::{Exec, FdSource, Step, Variables};
+use coracle::types::{Pid, Signal};
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write, stderr, stdout};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where services are if SVDIR does not say so and no scan directory exists.
@@ -429,31 +430,45 @@ impl Told<'_> {
         if !self.dir.join("check").exists() {
             return true;
         }
-        let mut command = Command::new("./check");
-        let command = command.current_dir(&self.dir).stdout(Stdio::null());
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(e) => {
-                let line = format!("warning: unable to run {}/check: {}\n", self.name, words(&e));
-                let _ = stderr().write_all(line.as_bytes());
-                return true;
-            }
-        };
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let process = pid.and_then(|pid| pidfd::open(pid).ok());
-        if process
-            .is_some_and(|process| matches!(pidfd::wait_ended(process.as_fd(), limit), Ok(false)))
-        {
-            let _ = child.kill();
+        self.ask_check(limit).unwrap_or_else(|e| {
+            let line = format!("warning: unable to run {}/check: {}\n", self.name, words(&e));
+            let _ = stderr().write_all(line.as_bytes());
+            true
+        })
+    }
+
+    fn ask_check(&self, limit: Option<Duration>) -> io::Result<bool> {
+        let null = File::options().write(true).open("/dev/null")?;
+        let (mut reports, reporter) = io::pipe()?;
+        let env = std::env::vars_os().map(|(name, value)| {
+            CString::new([name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat())
+        });
+        let env = Variables::new(env.flatten().collect());
+        let mut plan = Plan::new();
+        plan.push(Step::Chdir(CString::new(self.dir.as_os_str().as_encoded_bytes())?));
+        plan.push(Step::Descriptors(vec![(FdSource::Fd(null.as_fd()), 1)]));
+        plan.push(Step::DefaultSignals { mask: 0 });
+        plan.push(Step::Exec(Exec::new(vec![c"./check".into()], vec![c"./check".into()], env)));
+        let child = child::spawn(&plan, 0, reporter.as_fd(), 0)?;
+        drop(reporter);
+        if !pidfd::wait_ended(child.pidfd.as_fd(), limit)? {
+            pidfd::send_signal(child.pidfd.as_fd(), Signal::KILL)?;
         }
-        child.wait().is_ok_and(|exit| exit.success())
+        let exit = pidfd::wait(child.pidfd.as_fd())?;
+        let mut frame = [0; Frame::LEN];
+        // Nothing is reported of one that was executed.
+        if reports.read_exact(&mut frame).is_ok()
+            && let FrameKind::Failed { errno, .. } = Frame::decode(&frame).kind
+        {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        Ok(exit == Exit::Code(0))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use coracle::sys::pidfd::Exit;
 
     #[test]
     fn words_are_whole_or_count_by_their_first_letter() {
