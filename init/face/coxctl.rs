@@ -343,3 +343,112 @@ fn is_stale(path: &Path) -> bool {
     };
     fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) && refused()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::Request;
+    use super::*;
+    use crate::policy::Jitter;
+
+    /// A server in a directory of its own, and the socket's path.
+    fn server(name: &str, events: &EventLoop) -> (Server, PathBuf) {
+        let path = std::env::temp_dir().join(format!("cox-{name}-{}", std::process::id()));
+        let server = Server::open(Address::At(path.clone()), events);
+        assert!(server.bound.is_some());
+        (server, path)
+    }
+
+    #[test]
+    fn whatever_bytes_arrive_they_are_a_request_or_an_error() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/coxctl");
+        let entries = fs::read_dir(corpus).unwrap();
+        let seeds: Vec<Vec<u8>> =
+            entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        assert!(seeds.len() >= 10, "the corpus is there");
+        let mut events = EventLoop::new().unwrap();
+        let (mut server, path) = server("fuzz", &events);
+        let mut random = Jitter::new(0x1234_5678);
+        let mut below = move |limit: usize| random.next() as usize % limit;
+        let now = Instant::now();
+        for _ in 0..3_000 {
+            let mut data = seeds[below(seeds.len())].clone();
+            for _ in 0..below(4) {
+                let at = below(data.len() + 1);
+                match below(4) {
+                    0 => data.truncate(at),
+                    1 => data.insert(at, b"\t\n-*?+= \0\xff"[below(10)]),
+                    2 if at < data.len() => data[at] = below(256) as u8,
+                    _ => data.extend(seeds[below(seeds.len())].clone()),
+                }
+            }
+            let mut client = UnixStream::connect(&path).unwrap();
+            client.write_all(&data).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            server.accept(&mut events, now);
+            let n = server.next;
+            match server.attend(n, &mut events, now) {
+                Heard::Request(words) => {
+                    let code = match Request::parse(&words) {
+                        Ok(_) => 0,
+                        Err(problem) => {
+                            assert!(!problem.is_empty());
+                            server.tell(n, b'!', &problem);
+                            100
+                        }
+                    };
+                    server.end(n, code);
+                    assert!(!server.send(n, &mut events, now));
+                    let mut answer = String::new();
+                    client.read_to_string(&mut answer).unwrap();
+                    let lines: Vec<&str> = answer.lines().collect();
+                    let right = match code {
+                        0 => lines == ["=0"],
+                        _ => lines.len() == 2 && lines[0].starts_with('!') && lines[1] == "=100",
+                    };
+                    assert!(right, "{data:?}: {lines:?}");
+                }
+                heard => assert!(heard == Heard::Gone && data.is_empty(), "{heard:?} {data:?}"),
+            }
+            assert!(server.connections.is_empty());
+        }
+        drop(server);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn silence_ends_with_patience_and_a_stream_with_its_bound() {
+        let mut events = EventLoop::new().unwrap();
+        let (mut server, path) = server("slow", &events);
+        let now = Instant::now();
+        let _silent = UnixStream::connect(&path).unwrap();
+        let mut slow = UnixStream::connect(&path).unwrap();
+        slow.write_all(b"events\n").unwrap();
+        server.accept(&mut events, now);
+        assert_eq!(server.attend(2, &mut events, now), Heard::Request(vec!["events".into()]));
+        let later = now + PATIENCE;
+        assert!(!server.due(1, &mut events, later) && !server.connections.contains_key(&1));
+        assert!(!server.due(2, &mut events, later) && server.connections.contains_key(&2));
+        let line = "x".repeat(1000);
+        let told = (0..100_000).take_while(|_| {
+            server.tell(2, b'+', &line);
+            server.send(2, &mut events, now)
+        });
+        assert!(told.count() < 10_000);
+        assert!(server.connections.is_empty());
+    }
+
+    #[test]
+    fn those_above_the_limit_wait_for_their_turn() {
+        let mut events = EventLoop::new().unwrap();
+        let (mut server, path) = server("many", &events);
+        let now = Instant::now();
+        let clients: Vec<_> = (0..MOST + 5).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        server.accept(&mut events, now);
+        assert_eq!(server.connections.len(), MOST);
+        drop(clients);
+        for n in 1..=MOST as u32 + 5 {
+            assert_eq!(server.attend(n, &mut events, now), Heard::Gone);
+        }
+        assert!(server.connections.is_empty());
+    }
+}

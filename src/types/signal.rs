@@ -79,9 +79,9 @@ impl FromStr for Signal {
             if rest.is_empty() { Some(0) } else { rest.parse::<i32>().ok() }
         };
         let number = if let Some(rest) = name.strip_prefix("RTMIN") {
-            offset(rest).map(|n| RTMIN + n)
+            offset(rest).map(|n| RTMIN.saturating_add(n))
         } else if let Some(rest) = name.strip_prefix("RTMAX") {
-            offset(rest).map(|n| RTMAX + n)
+            offset(rest).map(|n| RTMAX.saturating_add(n))
         } else {
             match name {
                 "CLD" => Some(17),
