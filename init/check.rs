@@ -279,15 +279,16 @@ fn program(path: &Path) -> Result<()> {
         let error = Error::invalid(format!("{}:1: no program and no script", path.display()));
         return Err(error.hint("a script must begin with #! and an interpreter"));
     };
-    let word = line.trim_ascii().split(|byte| matches!(byte, b' ' | b'\t')).next();
+    // A carriage return is a part of the word for the kernel.
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n');
+    let word = line.split(blank).find(|word| !word.is_empty());
     let interpreter = Path::new(OsStr::from_bytes(word.unwrap_or_default()));
     if fs::metadata(interpreter).is_ok() {
         return Ok(());
     }
     let missing =
         format!("{}:1: the interpreter {} is missing", path.display(), interpreter.display());
-    let carriage = line.trim_ascii_end().len() < line.len() && line.contains(&b'\r');
-    let hint = match carriage {
+    let hint = match line.contains(&b'\r') {
         true => "remove the carriage returns",
         false => "install it, or name another one",
     };

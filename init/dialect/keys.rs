@@ -592,3 +592,34 @@ const LOG: Type = Type::Either(&[
     Type::Word(&["inherit", "plain", "prefix", "json", "none"]),
     Type::Table(LOG_FILE),
 ]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows<'a>(fields: impl Iterator<Item = &'a Field>) -> String {
+        let mut text = String::from("| key | value | default | |\n|---|---|---|---|\n");
+        for Field { name, of, default, help, .. } in fields {
+            let default = if default.is_empty() { "".into() } else { format!("`{default}`") };
+            let of = of.noun().replace('|', "\\|");
+            text.push_str(&format!("| `{name}` | {of} | {default} | {help} |\n"));
+        }
+        text
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_keys() {
+        let tables = format!(
+            "In front of all tables:\n\n{}\nIn `[service.NAME]` and `[defaults]`:\n\n{}\n\
+             In `ready`:\n\n{}\nIn `health`:\n\n{}\nIn `give-up`:\n\n{}\nIn `log` and `stderr`:\n\n{}",
+            rows(TOP.iter().map(|key| &key.field)),
+            rows(SERVICE.iter().map(|key| &key.field)),
+            rows(READY.iter()),
+            rows(HEALTH.iter()),
+            rows(GIVE_UP.iter()),
+            rows(LOG_FILE.iter()),
+        );
+        let docs = include_str!("../../docs/cox.md");
+        assert!(docs.contains(&tables), "docs/cox.md should hold:\n{tables}");
+    }
+}

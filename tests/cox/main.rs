@@ -13,4 +13,5 @@ mod harness;
 mod services;
 mod stop;
 mod tini;
+mod toml;
 mod tools;

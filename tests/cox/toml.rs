@@ -1,0 +1,68 @@
+//! cox.toml: what is said about it before anything starts.
+
+use crate::harness::{Tree, applet};
+use std::fs;
+
+#[test]
+fn check_names_all_faults_with_their_lines_and_cures() {
+    let tree = Tree::new();
+    let file = tree.dir.join("cox.toml");
+    let text = "[service.web]\ncommand = 'exec x'\nrequires = ['dbb']\n\
+                [service.db]\nargv = ['/nowhere/db']\nafter = ['cache']\n\
+                [service.cache]\nargv = ['sh']\nrequires = ['db']\n\
+                [service.bad]\nargv = ['sh']\nrestrat = 1\n";
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let (code, out, err) = applet(&["check", file]);
+    let expected = format!(
+        "{file}:12: service bad: unknown key \"restrat\"; did you mean \"restart\"?\n\
+         {file}:4: service db: /nowhere/db: no such file or directory\n\
+         {file}:1: service web: requires \"dbb\", which does not exist; did you mean \"db\"?\n\
+         {file}:4: service db: waits for itself: db, cache, db; remove one of these dependencies\n"
+    );
+    assert_eq!((code, out, err), (1, expected, String::new()));
+}
+
+#[test]
+fn check_looks_into_service_directories_too() {
+    let tree = Tree::new();
+    tree.script("good/run", "exec sleep 1");
+    tree.script("crlf/run", "exec sleep 1");
+    tree.file("plain/run", "#!/bin/sh\n");
+    tree.file("none/down", "");
+    tree.script("limit/run", "exec sleep 1");
+    tree.file("limit/timeout-kill", "soon\n");
+    let crlf = tree.services().join("crlf/run");
+    fs::write(&crlf, "#!/bin/sh\r\nexec sleep 1\r\n").unwrap();
+    let dir = tree.services().display().to_string();
+    let (code, out, err) = applet(&["check", &dir]);
+    let expected = format!(
+        "{dir}/crlf/run:1: the interpreter /bin/sh\r is missing; remove the carriage returns\n\
+         {dir}/limit/timeout-kill:1: \"soon\" is not a number of milliseconds\n\
+         {dir}/none/run: no such file or directory\n\
+         {dir}/plain/run: not executable; chmod +x {dir}/plain/run\n"
+    );
+    assert_eq!((code, out.replace("\\r", "\r"), err), (1, expected, String::new()));
+    let (code, out, _) = applet(&["check", &tree.service("good")]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    let (code, out, _) = applet(&["check", "/nowhere"]);
+    assert_eq!((code, out.as_str()), (1, "/nowhere: no such file or directory\n"));
+    assert_eq!(applet(&["check", "--what"]).0, 100);
+}
+
+#[test]
+fn the_sample_passes_the_check_and_the_schema_is_json() {
+    let tree = Tree::new();
+    let (code, sample, _) = applet(&["sample"]);
+    assert_eq!(code, 0);
+    let file = tree.dir.join("cox.toml");
+    fs::write(&file, sample).unwrap();
+    let (code, out, _) = applet(&["check", file.to_str().unwrap()]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    let (code, schema, _) = applet(&["schema"]);
+    assert_eq!(code, 0);
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let keys = &schema["definitions"]["service"]["properties"];
+    assert_eq!(keys["restart"]["default"], "always");
+    assert_eq!(keys["health"]["properties"]["retries"]["default"], 3);
+}
