@@ -10,7 +10,7 @@ use crate::service::{Exec, OnEnd, Place, Reach, RestartWhen, Service};
 use crate::spawn::{Inherited, Spawner};
 use crate::supervisor::{Mention, Options, Supervisor};
 use crate::tini;
-use coracle::error::{Error, OsContext, Result};
+use coracle::error::{Error, Result};
 use coracle::sys::{process, signal};
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{Write, stderr, stdout};
@@ -23,10 +23,8 @@ pub const USAGE: u8 = 100;
 /// Exit code: the system refused.
 pub const FAILED: u8 = 111;
 
-/// Where PID 1 looks for services if it is told nothing.
-pub const SCANS: [&str; 3] = ["/etc/services", "/service", "/etc/service"];
-/// Engines kill after 10 seconds.
-const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+/// Where cox looks for services if it is told nothing: all that are there.
+pub const SOURCES: [&str; 4] = ["/etc/cox.toml", "/etc/services", "/service", "/etc/service"];
 
 struct Applet {
     name: &'static str,
@@ -40,10 +38,12 @@ struct Applet {
 const APPLETS: [Applet; 14] = [
     Applet {
         name: "cox",
-        usage: "cox [--stop-timeout SECONDS] [DIRECTORY...] | cox [--stop-timeout SECONDS] -- COMMAND [ARGUMENT...]",
-        help: "Supervises the service directories in each DIRECTORY, or runs one COMMAND; reaps orphans,\n\
-               stops all in order. As PID 1 without arguments: the first of /etc/services, /service\n\
-               and /etc/service.\n\n\
+        usage: "cox [--stop-timeout SECONDS] [SOURCE...] [-- COMMAND [ARGUMENT...]]",
+        help: "Supervises services: those of each SOURCE, which is a file such as /etc/cox.toml or a\n\
+               directory of service directories. Without any, and without COMMAND: those of\n\
+               /etc/cox.toml, /etc/services, /service and /etc/service that are there. With a COMMAND,\n\
+               that is the main service, started after the others: its end is the end of all, with\n\
+               its exit code. Reaps orphans, and stops all in order.\n\n\
                --stop-timeout SECONDS  how long a stop may take before what is left is killed (8)\n\
                --explain-exit          say as the last line on stderr why cox ended\n\
                --socket PATH           where coxctl reaches it, or none (the runtime directory's control)\n\
@@ -265,8 +265,9 @@ fn linked(link: &Path) -> Option<&'static Applet> {
 
 /// What `cox`, `svscan` and `tini` were told.
 pub struct Told {
-    pub stop_timeout: Duration,
-    pub scans: Vec<PathBuf>,
+    pub stop_timeout: Option<Duration>,
+    /// Files, and directories of service directories.
+    pub sources: Vec<PathBuf>,
     /// The directory of the only service.
     pub only: Option<PathBuf>,
     pub command: Option<Vec<OsString>>,
@@ -284,8 +285,8 @@ pub struct Told {
 impl Told {
     pub fn nothing() -> Told {
         Told {
-            stop_timeout: STOP_TIMEOUT,
-            scans: Vec::new(),
+            stop_timeout: None,
+            sources: Vec::new(),
             only: None,
             command: None,
             adopt: true,
@@ -313,7 +314,7 @@ fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
         };
         if let Some(value) = timeout {
             let problem = || format!("\"{value}\" is not a number of seconds, such as 8 or 0.5");
-            told.stop_timeout = seconds(value).ok_or_else(problem)?;
+            told.stop_timeout = Some(seconds(value).ok_or_else(problem)?);
         } else if text == "--socket" || text.starts_with("--socket=") {
             let path = match text.split_once('=') {
                 Some((_, path)) => Some(PathBuf::from(path)),
@@ -326,7 +327,7 @@ fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
         } else if text.starts_with('-') {
             return Err(format!("unknown option {text}"));
         } else {
-            told.scans.push(PathBuf::from(word));
+            told.sources.push(PathBuf::from(word));
         }
     }
     Ok(told)
@@ -350,23 +351,16 @@ fn cox(call: &Call) -> u8 {
         Err(problem) => return call.usage(&problem),
     };
     told.mention.ends = true;
-    if let Some(command) = &told.command {
-        if !told.scans.is_empty() {
-            return call.usage("a directory and a command exclude each other");
-        }
-        if command.is_empty() {
-            return call.usage("no command after --");
-        }
-    } else if told.scans.is_empty() {
-        if std::process::id() != 1 {
-            return call.usage("no directory and no command");
-        }
-        let Some(scan) = SCANS.iter().find(|scan| Path::new(scan).is_dir()) else {
-            let none = format!("no services: none of {} exists", SCANS.join(", "));
+    if told.command.as_ref().is_some_and(Vec::is_empty) {
+        return call.usage("no command after --");
+    }
+    if told.command.is_none() && told.sources.is_empty() {
+        told.sources.extend(SOURCES.map(PathBuf::from).into_iter().filter(|path| path.exists()));
+        if told.sources.is_empty() {
+            let none = format!("no services: none of {} exists", SOURCES.join(", "));
             let error = Error::NotFound(none).hint("make one of them, or use: cox -- COMMAND");
             return call.fail(&error);
-        };
-        told.scans.push(PathBuf::from(scan));
+        }
     }
     supervise(call, told).unwrap_or_else(|error| call.fail(&error))
 }
@@ -379,8 +373,8 @@ fn svscan(call: &Call) -> u8 {
     if told.command.is_some() {
         return call.usage("no command is taken");
     }
-    if told.scans.is_empty() {
-        told.scans.push(PathBuf::from("."));
+    if told.sources.is_empty() {
+        told.sources.push(PathBuf::from("."));
     }
     supervise(call, told).unwrap_or_else(|error| call.fail(&error))
 }
@@ -393,11 +387,11 @@ fn supervise_one(call: &Call) -> u8 {
     if told.command.is_some() {
         return call.usage("no command is taken");
     }
-    let [dir] = told.scans.as_slice() else {
+    let [dir] = told.sources.as_slice() else {
         return call.usage("one directory is needed");
     };
     told.only = Some(dir.clone());
-    told.scans.clear();
+    told.sources.clear();
     supervise(call, told).unwrap_or_else(|error| call.fail(&error))
 }
 
@@ -410,11 +404,8 @@ pub fn supervise(call: &Call, told: Told) -> Result<u8> {
         let error = Error::os("become", "a subreaper", e);
         call.fail(&error.hint("orphans will not be seen here: run cox as PID 1"));
     }
-    for scan in &told.scans {
-        std::fs::read_dir(scan).on("read", scan)?;
-    }
     // One command alone needs nobody to ask about it.
-    let place = || match (told.scans.is_empty(), std::env::var_os(coxctl::VARIABLE)) {
+    let place = || match (told.sources.is_empty(), std::env::var_os(coxctl::VARIABLE)) {
         (true, _) => Address::None,
         (false, Some(path)) if !path.is_empty() => Address::from_text(path.into()),
         (false, _) => Address::Default,
@@ -428,14 +419,17 @@ pub fn supervise(call: &Call, told: Told) -> Result<u8> {
         explain: told.explain,
         socket,
         dev_log: None,
+        signals: Vec::new(),
     };
     let spawner = Spawner::new(Inherited::take(call.mask)?)?;
-    let supervisor = Supervisor::new(options, spawner, told.scans)?;
-    Ok(match (told.command, told.only) {
-        (Some(command), _) => supervisor.run_main(main_service(command, told.reach)?),
-        (None, Some(dir)) => supervisor.run_directory(dir)?,
-        (None, None) => supervisor.run_services(),
-    })
+    let mut supervisor = Supervisor::new(options, spawner, told.sources)?;
+    if let Some(dir) = told.only {
+        supervisor.add_only(dir)?;
+    }
+    if let Some(command) = told.command {
+        supervisor.add_main(main_service(command, told.reach)?);
+    }
+    Ok(supervisor.run())
 }
 
 /// The one service of `cox -- COMMAND`.
@@ -471,10 +465,10 @@ mod tests {
     fn options_stop_at_the_command() {
         let words = |text: &str| -> Vec<OsString> { text.split(' ').map(OsString::from).collect() };
         let told = parse(&words("--stop-timeout=2 -- echo --stop-timeout 3")).unwrap();
-        assert_eq!(told.stop_timeout, Duration::from_secs(2));
+        assert_eq!(told.stop_timeout, Some(Duration::from_secs(2)));
         assert_eq!(told.command.unwrap(), words("echo --stop-timeout 3"));
         let told = parse(&words("a --stop-timeout 3 b")).unwrap();
-        assert_eq!(told.scans, ["a", "b"].map(PathBuf::from));
+        assert_eq!(told.sources, ["a", "b"].map(PathBuf::from));
         assert!(parse(&words("--stop-timeout")).is_err());
         assert!(parse(&words("--stop-timeouts=3")).is_err());
         assert!(parse(&words("-x")).is_err());

@@ -1,7 +1,7 @@
 //! `cox check`: everything that is wrong with cox.toml files and service directories, a line each,
 //! before anything is started; and `cox sample` and `cox schema`, which tell what is right.
 
-use crate::applets::{Call, SCANS};
+use crate::applets::{Call, SOURCES};
 use crate::dialect::{directory, schema, toml};
 use crate::environment;
 use crate::graph::{Graph, Problem};
@@ -18,8 +18,6 @@ use std::path::{Path, PathBuf};
 
 /// Exit code: something is wrong.
 const FOUND: u8 = 1;
-
-pub const FILE: &str = "/etc/cox.toml";
 
 pub fn sample(call: &Call) -> u8 {
     match call.args.is_empty() {
@@ -41,12 +39,10 @@ pub fn check(call: &Call) -> u8 {
     }
     let mut sources: Vec<PathBuf> = call.args.iter().map(PathBuf::from).collect();
     if sources.is_empty() {
-        let scan = SCANS.iter().map(Path::new).find(|scan| scan.is_dir());
-        let file = Some(Path::new(FILE)).filter(|file| file.exists());
-        sources.extend(file.into_iter().chain(scan).map(PathBuf::from));
+        sources.extend(SOURCES.map(PathBuf::from).into_iter().filter(|path| path.exists()));
     }
     if sources.is_empty() {
-        return call.usage("no source, and neither /etc/cox.toml nor a directory of services");
+        return call.usage(&format!("no source, and none of {} exists", SOURCES.join(", ")));
     }
     let mut checker = Checker::default();
     for source in &sources {

@@ -1,4 +1,5 @@
-//! The scan directories: which services are there, and being told when that changes.
+//! Where services come from: files, and scan directories: which services are there, and being told
+//! when that changes.
 //!
 //! Watched are the scan directories, and those of their entries that lack an executable `run`.
 //! A change is acted on once all has been quiet for 50 ms (a copy of a directory is many changes),
@@ -31,7 +32,10 @@ impl Identity {
     }
 }
 
+#[derive(Default)]
 pub struct Sources {
+    pub files: Vec<PathBuf>,
+    known: Vec<Identity>,
     scans: Vec<PathBuf>,
     inotify: Option<Inotify>,
     /// The watches on entries without `run`.
@@ -41,16 +45,38 @@ pub struct Sources {
 }
 
 impl Sources {
-    pub fn new(scans: Vec<PathBuf>) -> Sources {
-        let inotify = match Inotify::new() {
-            Ok(inotify) => Some(inotify),
-            Err(_) if scans.is_empty() => None,
-            Err(e) => {
-                tell(Error::os("start", "inotify", e));
-                None
-            }
-        };
-        Sources { scans, inotify, incomplete: BTreeMap::new(), changed: None }
+    /// Fails where one of `sources` is not there. One that is another by a second path counts once.
+    pub fn new(sources: Vec<PathBuf>) -> Result<Sources> {
+        let mut all = Sources::default();
+        for source in sources {
+            all.add(&source)?;
+        }
+        Ok(all)
+    }
+
+    pub fn add(&mut self, source: &Path) -> Result<()> {
+        let meta = fs::metadata(source).on("read", source)?;
+        let identity = Identity(meta.dev(), meta.ino());
+        if self.known.contains(&identity) {
+            return Ok(());
+        }
+        self.known.push(identity);
+        if meta.is_dir() {
+            fs::read_dir(source).on("read", source)?;
+            self.scans.push(source.to_path_buf());
+        } else {
+            self.files.push(source.to_path_buf());
+        }
+        Ok(())
+    }
+
+    /// From now on, changes in the directories are told.
+    pub fn start_watching(&mut self) {
+        match Inotify::new() {
+            Ok(inotify) => self.inotify = Some(inotify),
+            Err(_) if self.scans.is_empty() => {}
+            Err(e) => tell(Error::os("start", "inotify", e)),
+        }
     }
 
     /// Becomes readable when something changes.

@@ -21,6 +21,8 @@ use self::stop::End;
 use self::watch::Helper;
 use crate::command::Command;
 use crate::dialect::directory;
+use crate::dialect::options::{self, OnSignal};
+use crate::dialect::toml::{self, Config};
 use crate::event_loop::{EventLoop, Source, Timer, Wake};
 use crate::face::coxctl::Address;
 use crate::face::fifo::Supervise;
@@ -30,7 +32,7 @@ use crate::machine::{Action, Event, Fault, Moment, Reason, State, Want, What};
 use crate::message::{say, say_error};
 use crate::policy::{self, Jitter};
 use crate::reap;
-use crate::service::{Exec, LogTo, Ready, Service};
+use crate::service::{Exec, Kind, LineFormat, LogTo, Ready, Service, Start};
 use crate::shutdown::Shutdown;
 use crate::sources::{Identity, Sources};
 use crate::spawn::{Spawner, Streams};
@@ -44,11 +46,28 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Which signals ask for a stop, besides TERM, INT and QUIT: PWR, and RTMIN+3 (systemd's halt).
+/// RTMIN+3, which systemd takes for a halt.
 const HALT: i32 = 37;
 
+/// What a signal does unless something else is said.
+fn usual(signal: Signal) -> OnSignal {
+    match signal {
+        Signal::TERM | Signal::INT | Signal::QUIT | Signal::PWR => OnSignal::Stop,
+        Signal::HUP => OnSignal::Reload,
+        Signal::ALRM => OnSignal::Rescan,
+        Signal::USR2 => OnSignal::Reopen,
+        Signal::USR1 | Signal::WINCH => OnSignal::Main,
+        signal if signal.number() == HALT => OnSignal::Stop,
+        _ => OnSignal::Ignore,
+    }
+}
+
+/// Engines kill after 10 seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What the command line says about cox itself; and for what it leaves open, the files.
 pub struct Options {
-    pub stop_timeout: Duration,
+    pub stop_timeout: Option<Duration>,
     /// Whether this is PID 1 of its namespace.
     pub first: bool,
     pub mention: Mention,
@@ -60,6 +79,20 @@ pub struct Options {
     pub socket: Address,
     /// Where what is sent to /dev/log goes, if cox is to receive it.
     pub dev_log: Option<LogTo>,
+    /// What other signals do than is usual.
+    pub signals: Vec<(Signal, OnSignal)>,
+}
+
+impl Options {
+    /// Takes from a file what was left open.
+    fn fill(&mut self, file: &options::Options) {
+        self.stop_timeout = self.stop_timeout.or(file.stop_timeout);
+        self.explain |= file.explain_exit.unwrap_or(false);
+        if self.dev_log.is_none() && file.dev_log == Some(true) {
+            self.dev_log = Some(LogTo::Container(LineFormat::Prefix));
+        }
+        self.signals.extend(file.signals.iter().copied());
+    }
 }
 
 /// What is worth a line on stderr, besides what goes wrong.
@@ -97,6 +130,10 @@ pub struct Supervisor {
     /// Services that are to be stopped so, once those that need them have gone.
     leaving: BTreeMap<u32, Event>,
     sources: Sources,
+    /// What the files said, until it is taken over.
+    configs: Vec<(PathBuf, Config)>,
+    /// What the services of directories wait for: the last of those that prepare the container.
+    init: Option<Start>,
     router: Router,
     stdout: Stdout,
     desk: Desk,
@@ -104,17 +141,38 @@ pub struct Supervisor {
     look_at: Option<Instant>,
     /// The service that signals are passed on to, and whose end is the end of all.
     main: Option<u32>,
+    /// It is the only one: all signals are for it.
+    is_alone: bool,
     jitter: Jitter,
     shutdown: Option<Shutdown>,
-    code: u8,
+    /// The exit code, once a service has decided it.
+    code: Option<u8>,
     end: End,
 }
 
 impl Supervisor {
-    pub fn new(options: Options, spawner: Spawner, scans: Vec<PathBuf>) -> Result<Supervisor> {
+    /// `sources` are files, and directories of service directories.
+    pub fn new(
+        mut options: Options,
+        spawner: Spawner,
+        sources: Vec<PathBuf>,
+    ) -> Result<Supervisor> {
         let signals = SignalFd::new(signal::ALL).on("open", "a signal descriptor")?;
         let event_loop = EventLoop::new().on("start", "the event loop")?;
-        let sources = Sources::new(scans);
+        let is_alone = sources.is_empty() && !options.sole;
+        let mut sources = Sources::new(sources)?;
+        let mut configs = Vec::new();
+        for path in sources.files.clone() {
+            let config = toml::read(&path);
+            options.fill(&config.options);
+            for scan in &config.options.scan {
+                if let Err(error) = sources.add(scan) {
+                    say_error(&error);
+                }
+            }
+            configs.push((path, config));
+        }
+        sources.start_watching();
         event_loop.watch(spawner.reports(), Source::Reports).on("watch", "reports")?;
         event_loop.watch(signals.as_fd(), Source::Signals).on("watch", "signals")?;
         if let Some(changes) = sources.changes() {
@@ -140,47 +198,44 @@ impl Supervisor {
             sources,
             router: Router::default(),
             desk,
+            configs,
+            init: None,
             stdout: stdout(),
             look_at: None,
             main: None,
+            is_alone,
             jitter: Jitter::new(clock.subsec_nanos() ^ std::process::id()),
             shutdown: None,
-            code: 0,
+            code: None,
             end: End::default(),
         };
         supervisor.open_dev_log();
         Ok(supervisor)
     }
 
-    /// Supervises the services of the scan directories until it is told to stop; the exit code.
-    pub fn run_services(mut self) -> u8 {
-        self.look();
-        self.run()
-    }
-
-    /// Supervises the one service in `dir` until it is told to stop, or to forget it; the exit code.
-    pub fn run_directory(mut self, dir: PathBuf) -> Result<u8> {
+    /// Adds the one service in `dir`; its end is the end of all.
+    pub fn add_only(&mut self, dir: PathBuf) -> Result<()> {
         let identity = Identity::of(&dir)?;
-        let id = self.add_directory(dir, identity)?;
-        self.start_all(vec![id]);
-        Ok(self.run())
+        self.add_directory(dir, identity).map(drop)
     }
 
-    /// Runs `service` as the main one until it ends; the exit code.
-    pub fn run_main(mut self, service: Service) -> u8 {
-        let id = self.add(service, None, None, None);
-        self.main = Some(id);
-        self.start_all(vec![id]);
-        self.run()
+    /// Adds the service that signals are for, and whose end is the end of all. It is started after
+    /// all the others.
+    pub fn add_main(&mut self, service: Service) {
+        self.main = Some(self.add(service, None, None, None));
     }
 
-    fn run(mut self) -> u8 {
+    /// Supervises until it is told to stop, or a service ends it; the exit code.
+    pub fn run(mut self) -> u8 {
+        self.open_dev_log();
+        self.begin();
         loop {
             if self.advance_shutdown() {
+                let code = self.code.unwrap_or(0);
                 if self.options.explain {
-                    say(&self.end.explain(self.code));
+                    say(&self.end.explain(code));
                 }
-                return self.code;
+                return code;
             }
             let wakes = self.event_loop.wait();
             self.turn = self.turn.wrapping_add(1);
@@ -230,20 +285,27 @@ impl Supervisor {
         if signal == Signal::PIPE && own {
             return;
         }
-        let stops = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::PWR];
-        let stops = stops.contains(&signal) || signal.number() == HALT;
-        match (signal, self.main) {
-            (Signal::CHLD, _) => self.reap(),
-            (_, Some(main)) if self.shutdown.is_none() => {
+        if signal == Signal::CHLD {
+            return self.reap();
+        }
+        let other = self.options.signals.iter().find(|(other, _)| *other == signal);
+        let unsaid = || if self.is_alone { OnSignal::Main } else { usual(signal) };
+        match (other.map_or_else(unsaid, |(_, action)| *action), self.main) {
+            (OnSignal::Main, Some(main)) if self.shutdown.is_none() => {
                 if self.options.mention.signals {
                     say(&format!("passing on {signal}"));
                 }
                 self.dispatch(main, None, Event::Signal(signal));
             }
-            _ if stops => self.ask_to_stop(&format!("asked to stop by {signal}")),
-            (Signal::HUP | Signal::ALRM, None) => self.look(),
-            (Signal::USR2, None) => self.router.reopen(),
-            _ => {}
+            // Of the command alone, once it is stopping: those that mean it are for cox.
+            (OnSignal::Main, Some(_)) if usual(signal) == OnSignal::Stop => {
+                self.ask_to_stop(&format!("asked to stop by {signal}"));
+            }
+            (OnSignal::Stop, _) => self.ask_to_stop(&format!("asked to stop by {signal}")),
+            (OnSignal::Reload, _) => self.reload(),
+            (OnSignal::Rescan, _) => self.look(),
+            (OnSignal::Reopen, _) => self.router.reopen(),
+            (OnSignal::Main | OnSignal::Ignore, _) => {}
         }
     }
 
@@ -327,10 +389,14 @@ impl Supervisor {
             let run = run.unwrap_or(slot.machine.run);
             if let (Event::Exited(exit), false) = (event, before == State::Finishing) {
                 slot.ended(exit);
+                if self.main == Some(id) && self.shutdown.is_some() {
+                    self.code.get_or_insert(policy::exit_code(exit));
+                }
             }
             if let Event::Exited(exit) = event
                 && before != State::Finishing
                 && !(slot.machine.was_asked() || slot.machine.want == Want::Down)
+                && !(slot.service.kind == Kind::Oneshot && exit == Exit::Code(0))
             {
                 ended = Some(exit);
             }
@@ -426,7 +492,7 @@ impl Supervisor {
             _ => format!("service {name} {ended} (on-end = stop)"),
         };
         if self.shutdown.is_none() {
-            self.code = code;
+            self.code = Some(code);
             self.ask_to_stop(&why);
         }
     }

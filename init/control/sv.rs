@@ -8,7 +8,7 @@
 //! is asked again after that time, since nobody tells when it would say yes.
 
 use super::peer::{Peer, Watch};
-use crate::applets::{Call, SCANS, USAGE};
+use crate::applets::{Call, SOURCES, USAGE};
 use crate::face::fifo;
 use crate::face::status::{Phase, Status};
 use coracle::error::{Error, Result, reason};
@@ -250,7 +250,7 @@ fn locate(name: &OsStr) -> PathBuf {
     if bytes.starts_with(b"/") || bytes.starts_with(b".") || bytes.ends_with(b"/") {
         return PathBuf::from(name);
     }
-    let found = || SCANS.iter().map(PathBuf::from).find(|dir| dir.is_dir());
+    let found = || SOURCES.iter().map(PathBuf::from).find(|dir| dir.is_dir());
     let dir = std::env::var_os("SVDIR").map(PathBuf::from).or_else(found);
     dir.unwrap_or_else(|| PathBuf::from(DEFAULT_DIR)).join(name)
 }

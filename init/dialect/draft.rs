@@ -1,9 +1,10 @@
 //! A service while its keys are read: what is only decided once all of them are known.
 
 use super::typed::Given;
+
 use crate::service::{
-    Exec, Finish, FinishArguments, Kind, LineFormat, LogFile, LogTo, Probe, Ready, RestartWhen,
-    Service, Setup, Stamp, User,
+    Exec, Finish, FinishArguments, Kind, LineFormat, LogFile, LogTo, OnEnd, Probe, Ready,
+    RestartWhen, Service, Setup, Stamp, User,
 };
 use coracle::error::{Context, Error, Result};
 use coracle::types::{Account, find_group};
@@ -84,8 +85,10 @@ impl Draft {
         let mut service = self.service;
         service.name = name.to_string();
         let oneshot = service.kind == Kind::Oneshot;
-        let by_kind = if oneshot { RestartWhen::Never } else { RestartWhen::Always };
-        service.restart.when = self.restart.unwrap_or(by_kind);
+        // Whose end is the end of all is not started again unless that is said.
+        let only_once = oneshot || service.on_end == OnEnd::StopContainer;
+        let usual = if only_once { RestartWhen::Never } else { RestartWhen::Always };
+        service.restart.when = self.restart.unwrap_or(usual);
         if oneshot {
             let hint = |what: &str| Error::invalid(what).hint("leave it out, or make it a daemon");
             if service.ready != Ready::Started {

@@ -430,7 +430,7 @@ pub const SERVICE: &[Key<Draft>] = &[
         Type::Word(&["always", "on-failure", "never"]),
         "\"always\"",
         "\"on-failure\"",
-        "When it is started again after its end. A oneshot: \"never\" without this key, and never after code 0.",
+        "When it is started again after its end. Without this key \"never\" for a oneshot, and where on-end is \"stop\"; a oneshot never after code 0.",
         |draft, given| {
             draft.restart = Some(match given.text().as_str() {
                 "on-failure" => RestartWhen::OnFailure,

@@ -5,7 +5,7 @@
 //! (`leaving`) until they have gone.
 
 use super::Supervisor;
-use super::slot::{Asked, By, Slot};
+use super::slot::{Asked, By, Origin, Slot};
 use crate::graph::{Graph, Problem};
 use crate::machine::{Event, State, Want};
 use crate::message::say;
@@ -18,9 +18,14 @@ impl Supervisor {
         if !std::mem::take(&mut self.reorder) {
             return;
         }
-        let services = self.slots.iter().map(|(id, slot)| (*id, &slot.service));
-        let (graph, problems) =
-            Graph::new(services.map(|(id, service)| (id, service.name.as_str(), &service.start)));
+        let services = self.slots.iter().map(|(id, slot)| {
+            let start = match (&slot.origin, &self.init) {
+                (Some(Origin::Directory { .. }), Some(init)) => init,
+                _ => &slot.service.start,
+            };
+            (*id, slot.service.name.as_str(), start)
+        });
+        let (graph, problems) = Graph::new(services);
         self.graph = graph;
         for problem in &problems {
             if !self.problems.contains(problem) {

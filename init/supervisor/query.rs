@@ -104,7 +104,7 @@ impl Supervisor {
             }
             Verb::Tree => self.tree(&self.roots(&request.names, ids)),
             Verb::Why => ids.iter().flat_map(|id| self.why(*id)).collect(),
-            Verb::Reload => self.reload(),
+            Verb::Reload => self.reload_and_tell(),
             Verb::Healthy => return self.tell_health(n, &ids, !request.names.is_empty()),
             Verb::Events => {
                 let patterns = request.names.clone();
@@ -180,9 +180,9 @@ impl Supervisor {
     }
 
     /// As by HUP: what came and went.
-    fn reload(&mut self) -> Vec<String> {
+    fn reload_and_tell(&mut self) -> Vec<String> {
         let before: BTreeSet<u32> = self.slots.keys().copied().collect();
-        self.look();
+        self.reload();
         let mut lines = Vec::new();
         for (id, slot) in &self.slots {
             let name = &slot.service.name;
@@ -190,6 +190,8 @@ impl Supervisor {
                 lines.push(format!("{name}: new"));
             } else if self.leaving.get(id) == Some(&Event::Forget) || slot.machine.is_forgotten() {
                 lines.push(format!("{name}: goes"));
+            } else if slot.next.is_some() {
+                lines.push(format!("{name}: changed, from its next start on"));
             }
         }
         let gone = before.iter().filter(|id| !self.slots.contains_key(id)).count();

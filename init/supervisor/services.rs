@@ -3,27 +3,118 @@
 use super::Supervisor;
 use super::slot::{History, Origin, Slot};
 use crate::dialect::directory;
+use crate::dialect::toml::{self, Config};
 use crate::event_loop::{Source, Timer};
 use crate::face::fifo::Supervise;
 use crate::log::LogPipe;
 use crate::machine::{Event, Machine, Want};
 use crate::message::say_error;
-use crate::service::Service;
+use crate::service::{Service, Start};
 use crate::sources::Identity;
 use coracle::error::{Error, OsContext, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
 impl Supervisor {
+    /// Adds the services of all sources, and starts them in order; the main one after the others.
+    pub(super) fn begin(&mut self) {
+        for (path, config) in std::mem::take(&mut self.configs) {
+            self.take_over(path, config);
+        }
+        self.scan();
+        if let Some(main) = self.main {
+            let others = self.slots.iter().filter(|(id, slot)| **id != main && slot.pipe.is_none());
+            let others = others.map(|(_, slot)| slot.service.name.clone()).collect();
+            if let Some(slot) = self.slots.get_mut(&main) {
+                slot.service.start.after = others;
+            }
+        }
+        self.start_all(self.ids(false));
+    }
+
     /// Compares the scan directories with what is supervised.
     pub(super) fn look(&mut self) {
+        let new = self.scan();
+        self.start_all(new);
+    }
+
+    /// Compares the files and the scan directories with what is supervised.
+    pub(super) fn reload(&mut self) {
+        let mut new = self.read_files();
+        new.extend(self.scan());
+        self.start_all(new);
+    }
+
+    /// Reads the files again. Services that are no longer there are stopped; changed ones count
+    /// from their next start; the new ones, given, are not started yet.
+    fn read_files(&mut self) -> Vec<u32> {
+        let mut new = Vec::new();
+        for path in self.sources.files.clone() {
+            let config = toml::read(&path);
+            new.extend(self.take_over(path, config));
+        }
+        new
+    }
+
+    /// Takes over the services of a file; the new ones.
+    fn take_over(&mut self, path: PathBuf, config: Config) -> Vec<u32> {
+        config.problems.iter().for_each(say_error);
+        if let Some(last) = config.options.last_of_init {
+            let (after, requires) = match config.options.init_may_fail {
+                true => (vec![last], Vec::new()),
+                false => (Vec::new(), vec![last]),
+            };
+            self.init = Some(Start { auto: true, after, requires });
+        }
+        self.adopt(path, config.services)
+    }
+
+    /// Compares what the file at `path` has with what is supervised; the new ones.
+    fn adopt(&mut self, path: PathBuf, services: Vec<Service>) -> Vec<u32> {
+        if self.shutdown.is_some() {
+            return Vec::new();
+        }
+        let mut old: BTreeMap<String, u32> = BTreeMap::new();
+        for (id, slot) in &self.slots {
+            if matches!(&slot.origin, Some(Origin::File(from)) if *from == path) {
+                old.insert(slot.service.name.clone(), *id);
+            }
+        }
+        let mut new = Vec::new();
+        for service in services {
+            let Some(id) = old.remove(&service.name) else {
+                new.push(self.add(service, Some(Origin::File(path.clone())), None, None));
+                continue;
+            };
+            let Some(slot) = self.slots.get_mut(&id) else { continue };
+            if slot.service == service && !slot.machine.is_forgotten() {
+                slot.next = None;
+                continue;
+            }
+            slot.next = Some(Box::new(service));
+            if !slot.machine.is_active() {
+                self.refresh(id);
+            }
+        }
+        for id in old.into_values() {
+            self.want_down(id, Event::Forget);
+        }
+        new
+    }
+
+    /// Compares the scan directories with what is supervised. Services that are no longer there
+    /// are stopped; the new ones, given, are not started yet.
+    fn scan(&mut self) -> Vec<u32> {
         let services = match self.sources.look() {
             Ok(services) => services,
-            Err(error) => return say_error(&error),
+            Err(error) => {
+                say_error(&error);
+                return Vec::new();
+            }
         };
         if self.shutdown.is_some() {
-            return;
+            return Vec::new();
         }
         let mut known = BTreeSet::new();
         let mut gone = Vec::new();
@@ -53,15 +144,16 @@ impl Supervisor {
                 }
             }
         }
-        self.start_all(new);
+        new
     }
 
     /// Whether it is to start by itself, and names nobody that comes before it.
     fn starts_at_once(&self, id: u32) -> bool {
-        self.slots.get(&id).is_some_and(|slot| {
-            let start = &slot.service.start;
-            start.auto && start.after.is_empty() && start.requires.is_empty()
-        })
+        self.init.is_none()
+            && self.slots.get(&id).is_some_and(|slot| {
+                let start = &slot.service.start;
+                start.auto && start.after.is_empty() && start.requires.is_empty()
+            })
     }
 
     pub(super) fn look_later(&mut self, at: Instant) {
@@ -105,6 +197,7 @@ impl Supervisor {
             probing: None,
             healthy: None,
             history: History::new(),
+            next: None,
         };
         self.slots.insert(id, slot);
         self.reorder = true;
@@ -158,9 +251,13 @@ impl Supervisor {
         self.dispatch(logger, None, Event::Drain);
     }
 
-    /// Reads a service's directory again, before a start.
+    /// Takes over what has changed about a service, before a start: reads its directory again.
     pub(super) fn refresh(&mut self, id: u32) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
+        if let Some(next) = slot.next.take() {
+            self.reorder |= slot.service.start != next.start;
+            slot.service = *next;
+        }
         let Some(Origin::Directory { dir, .. }) = &slot.origin else { return };
         if slot.read == self.turn {
             return;
@@ -196,9 +293,17 @@ impl Supervisor {
         if self.options.sole && slot.origin.is_some() && self.shutdown.is_none() {
             return self.ask_to_stop("its only service was forgotten");
         }
-        // Its directory may be there again, or still.
-        if slot.origin.is_some() && self.shutdown.is_none() {
-            self.look_later(Instant::now());
+        if self.shutdown.is_some() {
+            return;
+        }
+        match (slot.origin, slot.next) {
+            // Its directory may be there again, or still; its table is.
+            (Some(Origin::Directory { .. }), _) => self.look_later(Instant::now()),
+            (Some(origin), Some(next)) => {
+                let id = self.add(*next, Some(origin), None, None);
+                self.start_all(vec![id]);
+            }
+            _ => {}
         }
     }
 }

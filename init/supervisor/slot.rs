@@ -18,7 +18,12 @@ use std::time::{Instant, SystemTime};
 
 /// Where a service comes from.
 pub enum Origin {
-    Directory { dir: PathBuf, identity: Identity },
+    Directory {
+        dir: PathBuf,
+        identity: Identity,
+    },
+    /// A table in this file.
+    File(PathBuf),
 }
 
 pub struct Slot {
@@ -40,6 +45,8 @@ pub struct Slot {
     /// The last answer about its health that counts.
     pub healthy: Option<bool>,
     pub history: History,
+    /// What it will be from its next start on.
+    pub next: Option<Box<Service>>,
 }
 
 /// What is only told: nothing is decided by it.

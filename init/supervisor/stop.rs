@@ -1,6 +1,6 @@
 //! The ordered stop: the hands of `shutdown`.
 
-use super::Supervisor;
+use super::{STOP_TIMEOUT, Supervisor};
 use crate::event_loop::Timer;
 use crate::machine::{Event, Want};
 use crate::process_table::ProcessTable;
@@ -53,7 +53,8 @@ impl Supervisor {
         self.end.why = why.to_string();
         let loggers =
             !self.router.is_empty() || self.slots.values().any(|slot| slot.pipe.is_some());
-        self.shutdown = Some(Shutdown::begin(now, self.options.stop_timeout, loggers));
+        self.shutdown =
+            Some(Shutdown::begin(now, self.options.stop_timeout.unwrap_or(STOP_TIMEOUT), loggers));
         self.arm_shutdown(None);
         let writers = self.ids(false);
         self.leaving = writers.into_iter().map(|id| (id, Event::Want(Want::Down))).collect();
@@ -131,7 +132,7 @@ impl Supervisor {
         self.event_loop.arm(Timer::Shutdown, old, new);
     }
 
-    fn ids(&self, loggers: bool) -> Vec<u32> {
+    pub(super) fn ids(&self, loggers: bool) -> Vec<u32> {
         let chosen = self.slots.iter().filter(|(_, slot)| slot.pipe.is_some() == loggers);
         chosen.map(|(id, _)| *id).collect()
     }

@@ -172,7 +172,6 @@ fn wrong_usage_exits_100_with_one_line() {
         &["--"],
         &["--stop-timeout", "soon", "x"],
         &["--stop-timeout"],
-        &["dir", "--", "true"],
         &["svc"],
         &["svc", "-z", "x"],
         &["svok"],
@@ -206,7 +205,9 @@ fn nothing_to_run_is_said_with_the_cure() {
     let script = format!("mount -t tmpfs none /etc && exec {}", cox_binary().display());
     let (code, _, text) = finish(namespace().args(["sh", "-c", &script]));
     assert_eq!(code, 111, "{text}");
-    assert!(text.starts_with("cox: no services: none of /etc/services, /service, /etc/service"));
+    assert!(text.starts_with(
+        "cox: no services: none of /etc/cox.toml, /etc/services, /service, /etc/service"
+    ));
     let output = cox(&["/no/such/directory"]);
     assert_eq!(output.status.code(), Some(111));
     assert_eq!(output.stderr, b"cox: read /no/such/directory: no such file or directory\n");

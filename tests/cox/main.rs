@@ -10,6 +10,8 @@ mod command;
 mod coxctl;
 mod explain;
 mod harness;
+mod mixed;
+mod order;
 mod services;
 mod stop;
 mod tini;
