@@ -24,7 +24,6 @@ use crate::message::{say, say_error};
 use crate::policy::after;
 use coracle::error::{Error, OsContext, Result};
 use coracle::sys::process;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -61,7 +60,8 @@ impl Address {
 #[derive(Debug, Default)]
 pub struct Server {
     bound: Option<Bound>,
-    connections: BTreeMap<u32, Connection>,
+    /// By their numbers. They are few.
+    connections: Vec<(u32, Connection)>,
     next: u32,
     /// More may be waiting in the queue than were accepted.
     full: bool,
@@ -173,13 +173,13 @@ impl Server {
             events.arm(Timer::Connection(n), None, due);
             let (input, output) = (Vec::new(), Vec::new());
             let connection = Connection { stream, input, output, stage: Stage::Asking, due };
-            self.connections.insert(n, connection);
+            self.connections.push((n, connection));
         }
     }
 
     /// Something happened to a connection.
     pub fn attend(&mut self, n: u32, events: &mut EventLoop, now: Instant) -> Heard {
-        let Some(connection) = self.connections.get_mut(&n) else { return Heard::Gone };
+        let Some(connection) = self.connection(n) else { return Heard::Gone };
         let heard = connection.hear();
         if matches!(heard, Heard::Request(_) | Heard::TooLong) {
             events.arm(Timer::Connection(n), connection.due.take(), None);
@@ -193,7 +193,7 @@ impl Server {
 
     /// The deadline of a connection has passed: its owner is told whether it was for him.
     pub fn due(&mut self, n: u32, events: &mut EventLoop, now: Instant) -> bool {
-        let Some(connection) = self.connections.get_mut(&n) else { return false };
+        let Some(connection) = self.connection(n) else { return false };
         if connection.due.is_none_or(|due| due > now) {
             return false;
         }
@@ -207,7 +207,7 @@ impl Server {
 
     /// When the owner of an answer is to be told by `due`.
     pub fn wake_at(&mut self, n: u32, at: Option<Instant>, events: &mut EventLoop) {
-        if let Some(connection) = self.connections.get_mut(&n) {
+        if let Some(connection) = self.connection(n) {
             events.arm(Timer::Connection(n), connection.due, at);
             connection.due = at;
         }
@@ -215,7 +215,7 @@ impl Server {
 
     /// A line of the answer.
     pub fn tell(&mut self, n: u32, mark: u8, text: &str) {
-        if let Some(connection) = self.connections.get_mut(&n) {
+        if let Some(connection) = self.connection(n) {
             connection.output.push(mark);
             let clean = text.bytes().map(|byte| if byte == b'\n' { b' ' } else { byte });
             connection.output.extend(clean);
@@ -226,7 +226,7 @@ impl Server {
     /// The answer is whole.
     pub fn end(&mut self, n: u32, code: u8) {
         self.tell(n, b'=', &code.to_string());
-        if let Some(connection) = self.connections.get_mut(&n) {
+        if let Some(connection) = self.connection(n) {
             connection.stage = Stage::Ending;
         }
     }
@@ -240,8 +240,13 @@ impl Server {
         there
     }
 
+    fn connection(&mut self, n: u32) -> Option<&mut Connection> {
+        let mut all = self.connections.iter_mut();
+        all.find(|(number, _)| *number == n).map(|(_, connection)| connection)
+    }
+
     fn flush(&mut self, n: u32, events: &mut EventLoop, now: Instant) -> bool {
-        let Some(connection) = self.connections.get_mut(&n) else { return false };
+        let Some(connection) = self.connection(n) else { return false };
         let mut sent: usize = 0;
         let alive = loop {
             let rest = connection.output.get(sent..).unwrap_or_default();
@@ -271,10 +276,13 @@ impl Server {
     }
 
     fn drop_connection(&mut self, n: u32, events: &mut EventLoop, now: Instant) {
-        if let Some(connection) = self.connections.remove(&n) {
-            events.unwatch(connection.stream.as_fd());
-            events.arm(Timer::Connection(n), connection.due, None);
-        }
+        self.connections.retain(|(number, connection)| {
+            if *number == n {
+                events.unwatch(connection.stream.as_fd());
+                events.arm(Timer::Connection(n), connection.due, None);
+            }
+            *number != n
+        });
         if self.full {
             self.accept(events, now);
         }
@@ -426,8 +434,8 @@ mod tests {
         server.accept(&mut events, now);
         assert_eq!(server.attend(2, &mut events, now), Heard::Request(vec!["events".into()]));
         let later = now + PATIENCE;
-        assert!(!server.due(1, &mut events, later) && !server.connections.contains_key(&1));
-        assert!(!server.due(2, &mut events, later) && server.connections.contains_key(&2));
+        assert!(!server.due(1, &mut events, later) && server.connection(1).is_none());
+        assert!(server.due(2, &mut events, later) || server.connection(2).is_some());
         let line = "x".repeat(1000);
         let told = (0..100_000).take_while(|_| {
             server.tell(2, b'+', &line);

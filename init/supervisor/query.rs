@@ -13,7 +13,7 @@ use crate::json::Object;
 use crate::machine::{Event, State, Want};
 use crate::service::Ready;
 use coracle::types::nearest;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Exit codes of coxctl, besides 0.
@@ -23,7 +23,8 @@ const USAGE: u8 = 100;
 /// Who asks, and who still waits.
 pub struct Desk {
     server: Server,
-    watchers: BTreeMap<u32, Watcher>,
+    /// By the numbers of their connections. They are few.
+    watchers: Vec<(u32, Watcher)>,
     /// What has changed since the watchers were last told; nothing is noted while there are none.
     changes: Vec<Change>,
 }
@@ -31,7 +32,7 @@ pub struct Desk {
 impl Desk {
     pub fn open(place: Address, events: &EventLoop) -> Desk {
         let server = Server::open(place, events);
-        Desk { server, watchers: BTreeMap::new(), changes: Vec::new() }
+        Desk { server, watchers: Vec::new(), changes: Vec::new() }
     }
 }
 
@@ -109,7 +110,7 @@ impl Supervisor {
             Verb::Events => {
                 let patterns = request.names.clone();
                 let watcher = Watcher::Events { json: request.json, patterns };
-                self.desk.watchers.insert(n, watcher);
+                self.desk.watchers.push((n, watcher));
                 return;
             }
             Verb::Wait(aim) => {
@@ -276,16 +277,19 @@ impl Supervisor {
             .into_iter()
             .map(|(id, goal)| Sought { id, name: self.name(id), goal, until: None })
             .collect();
-        self.desk.watchers.insert(n, Watcher::Goals { sought, code });
+        self.desk.watchers.push((n, Watcher::Goals { sought, code }));
         self.judge(n, None);
     }
 
     /// Looks whether what watcher `n` waits for has come: of the services in `changed`, or of all.
     fn judge(&mut self, n: u32, changed: Option<&BTreeSet<u32>>) {
         let now = Instant::now();
-        let Some(Watcher::Goals { mut sought, mut code }) = self.desk.watchers.remove(&n) else {
-            return;
+        let is_it = |(number, watcher): &(u32, Watcher)| {
+            *number == n && matches!(watcher, Watcher::Goals { .. })
         };
+        let at = self.desk.watchers.iter().position(is_it);
+        let watcher = at.map(|at| self.desk.watchers.swap_remove(at));
+        let Some((_, Watcher::Goals { mut sought, mut code })) = watcher else { return };
         sought.retain_mut(|one| {
             if one.until.is_none() && changed.is_some_and(|ids| !ids.contains(&one.id)) {
                 return true;
@@ -316,7 +320,7 @@ impl Supervisor {
         }
         let until = sought.iter().filter_map(|one| one.until).min();
         self.desk.server.wake_at(n, until, &mut self.event_loop);
-        self.desk.watchers.insert(n, Watcher::Goals { sought, code });
+        self.desk.watchers.push((n, Watcher::Goals { sought, code }));
         self.send(n);
     }
 
@@ -385,9 +389,10 @@ impl Supervisor {
         }
         let changes = std::mem::take(&mut self.desk.changes);
         let changed: BTreeSet<u32> = changes.iter().map(|change| change.id).collect();
-        let watchers: Vec<u32> = self.desk.watchers.keys().copied().collect();
+        let watchers: Vec<u32> = self.desk.watchers.iter().map(|(n, _)| *n).collect();
         for n in watchers {
-            match self.desk.watchers.get(&n) {
+            let watcher = self.desk.watchers.iter().find(|(number, _)| *number == n);
+            match watcher.map(|(_, watcher)| watcher) {
                 Some(Watcher::Goals { .. }) => self.judge(n, Some(&changed)),
                 Some(Watcher::Events { json, patterns }) => {
                     let wanted = |change: &&Change| {
@@ -425,6 +430,6 @@ impl Supervisor {
     }
 
     fn forget_watcher(&mut self, n: u32) {
-        self.desk.watchers.remove(&n);
+        self.desk.watchers.retain(|(number, _)| *number != n);
     }
 }
