@@ -258,6 +258,40 @@ fn a_tree_of_those_who_need_nobody_is_flat() {
 }
 
 #[test]
+fn dependencies_are_a_tree_and_an_obstacle_has_a_name() {
+    let tree = Tree::new();
+    tree.toml(
+        "[service.migrate]\ntype = 'oneshot'\ncommand = 'true'\n\
+         [service.broken]\ntype = 'oneshot'\ncommand = 'exit 3'\n\
+         [service.web]\ncommand = 'exec sleep 1000'\nrequires = ['migrate']\n\
+         [service.never]\ncommand = 'true'\nrequires = ['broken']\nafter = ['web']\n",
+    );
+    let mut cox = tree.run_toml(&[]);
+    while !tree.socket().exists() {
+        // What it says where it goes wrong.
+        assert!(cox.stderr.next().starts_with("cox: broken: "));
+    }
+    let done = |text: &str| (0, text.to_string(), String::new());
+    assert_eq!(tree.ctl(&["wait", "migrate", "--done"]), done("migrate: done\n"));
+    assert_eq!(tree.ctl(&["wait", "web", "migrate"]).0, 0);
+    let (code, _, error) = tree.ctl(&["wait", "broken", "--done"]);
+    assert_eq!((code, error.as_str()), (1, "coxctl: broken: exited with code 3\n"));
+    let expected = "never (blocked)\n  after web (up)\n    requires migrate (done)\n  \
+                    requires broken (failed)\n";
+    assert_eq!(tree.ctl(&["tree"]).1, expected);
+    let (_, text, _) = tree.ctl(&["why", "never"]);
+    assert!(text.contains("requires broken, which is failed"), "{text}");
+    let (code, _, error) = tree.ctl(&["healthy"]);
+    let words = "coxctl: broken is failed: exited with code 3\n\
+                 coxctl: never is blocked: requires broken, which is failed\n";
+    assert_eq!((code, error.as_str()), (1, words));
+    // The stop of what is required takes those with it that require it.
+    assert_eq!(tree.ctl(&["stop", "migrate"]).0, 0);
+    let (_, text, _) = tree.ctl(&["why", "web"]);
+    assert!(text.contains("the stop of migrate asked to stop it"), "{text}");
+}
+
+#[test]
 fn wrong_usage_is_100_and_nobody_there_is_111() {
     let tree = Tree::new();
     for (args, words) in [

@@ -7,15 +7,15 @@ use std::process::Command;
 
 impl Tree {
     /// Writes cox.toml; `$E` in its commands is the events FIFO.
-    fn toml(&self, text: &str) {
+    pub fn toml(&self, text: &str) {
         let text = text.replace("$E", self.dir.join("events").to_str().unwrap());
         fs::write(self.dir.join("cox.toml"), text).unwrap();
     }
 
-    fn run_toml(&self, options: &[&str]) -> Cox {
+    pub fn run_toml(&self, options: &[&str]) -> Cox {
         let mut command = namespace();
         command.arg(cox_binary()).args(options).arg(self.dir.join("cox.toml"));
-        Cox::start(&mut command)
+        Cox::start(command.env("COX_SOCKET", self.socket()))
     }
 
     /// The shell text of a service that tells its start and its stop, and hears TERM at once.
