@@ -10,10 +10,13 @@
 use crate::env_file;
 use crate::service::{Exec, Setup, User};
 use coracle::error::{Error, OsContext, Result};
+use coracle::sys::fs::read_small;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+
+/// The files of variables and secrets are no larger: all of them together have to fit into a stack.
+const LARGEST: usize = 1 << 20;
 
 /// What cox was given, as `execve` takes it.
 pub fn given() -> Vec<CString> {
@@ -100,7 +103,8 @@ impl Block {
         let pointer = OsString::from(format!("{name}_FILE"));
         let Some(path) = self.get(&pointer) else { return Ok(()) };
         let path = PathBuf::from(OsStr::from_bytes(path));
-        let text = fs::read(&path).on("read", &path).map_err(|error| error.doing(name))?;
+        let text =
+            read_small(&path, LARGEST).on("read", &path).map_err(|error| error.doing(name))?;
         let end = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
         let value = end.and_then(|end| text.get(..=end)).unwrap_or_default();
         self.set(name.as_ref(), Some(value))?;
@@ -110,7 +114,9 @@ impl Block {
 
 /// The variables in an env file.
 pub fn variables(path: &Path) -> Result<Vec<(String, Option<String>)>> {
-    let text = fs::read_to_string(path).on("read", path)?;
+    let text = read_small(path, LARGEST).on("read", path)?;
+    let text = String::from_utf8(text)
+        .map_err(|_| Error::invalid(format!("{}: not UTF-8", path.display())))?;
     env_file::parse(&text, &path.display().to_string())
 }
 
@@ -132,6 +138,7 @@ fn join(name: &OsStr, value: &[u8]) -> Result<CString> {
 mod tests {
     use super::*;
     use coracle::sys::fs::remove_tree;
+    use std::fs;
 
     fn composed(given: &[&str], exec: &Exec) -> Result<Vec<String>> {
         let given = given.iter().map(|text| CString::new(*text).unwrap()).collect();

@@ -27,7 +27,7 @@
 //! | Starting | Deadline | Stopping, a bad run | as Want(Down) |
 //! | Up | Unhealthy | Stopping, a bad run | as Want(Down) |
 //! | Starting, Up, Stopping | Want(Down) | Stopping | Stop + CONT; deadline if it has a limit |
-//! | Starting, Up | Drain | Stopping, then Gone | |
+//! | Starting, Up | Drain | Stopping, then Gone | CONT |
 //! | Starting, Up | Restart | Stopping, still wanted | as Want(Down) |
 //! | Blocked, Backoff | AtMostOnce | Done | |
 //! | any other | AtMostOnce | same; Once, where it was wanted up | |
@@ -277,6 +277,7 @@ impl Machine {
                     Starting | Up if self.pid.is_some() => {
                         self.state = Stopping;
                         self.deadline = None;
+                        self.resume(service, actions);
                     }
                     Down | Blocked | Done | Failed | Backoff => self.rest(Gone),
                     _ => {}

@@ -40,6 +40,7 @@ mod reap;
 mod service;
 mod shutdown;
 mod sources;
+mod spare;
 mod spawn;
 mod supervisor;
 mod tini;

@@ -1,7 +1,8 @@
 //! Where services come from: files, and scan directories: which services are there, and being told
 //! when that changes.
 //!
-//! Watched are the scan directories, and those of their entries that lack an executable `run`.
+//! Watched are the scan directories, and those of their entries that lack an executable `run`; for a
+//! scan directory that is not there, the nearest above it that is.
 //! A change is acted on once all has been quiet for 50 ms (a copy of a directory is many changes),
 //! but at most a second after it was noticed. Where inotify does not work, that is said once, and
 //! HUP or ALRM make cox look again.
@@ -38,7 +39,7 @@ pub struct Sources {
     known: Vec<Identity>,
     scans: Vec<PathBuf>,
     inotify: Option<Inotify>,
-    /// The watches on entries without `run`.
+    /// The watches on entries without `run`, and on what is above missing scan directories.
     incomplete: BTreeMap<PathBuf, Watch>,
     /// When the changes that were not acted on yet began.
     changed: Option<Instant>,
@@ -101,16 +102,14 @@ impl Sources {
         let mut services = BTreeMap::new();
         let mut incomplete = BTreeSet::new();
         let mut failed = None;
-        for scan in &self.scans {
-            // The watch comes first, so that nothing falls between it and the look.
-            if let Some(inotify) = &self.inotify
-                && let Err(e) = inotify.watch(scan, ENTRIES)
-                && scan.exists()
-            {
-                tell(Error::os("watch", scan.display().to_string(), e));
-                self.inotify = None;
+        for scan in self.scans.clone() {
+            let mut entries = self.entries(&scan);
+            if entries.is_err() && !scan.exists() {
+                incomplete.extend(self.wait_above(&scan));
+                // It may have come back meanwhile.
+                entries = self.entries(&scan);
             }
-            let entries = match directory::entries(scan) {
+            let entries = match entries {
                 Ok(entries) => entries,
                 Err(_) if !scan.exists() => continue,
                 Err(e) => {
@@ -120,12 +119,7 @@ impl Sources {
             };
             for entry in entries {
                 let mut complete = directory::is_service(&entry);
-                if !complete
-                    && !self.incomplete.contains_key(&entry)
-                    && let Some(inotify) = &self.inotify
-                    && let Ok(watch) = inotify.watch(&entry, ENTRIES)
-                {
-                    self.incomplete.insert(entry.clone(), watch);
+                if !complete && self.wait_for(&entry) {
                     complete = directory::is_service(&entry);
                 }
                 if !complete {
@@ -148,6 +142,53 @@ impl Sources {
             None => Ok(services),
         }
     }
+
+    /// Lists a scan directory, and watches it from then on.
+    fn entries(&mut self, scan: &Path) -> Result<Vec<PathBuf>> {
+        // The watch comes first, so that nothing falls between it and the look.
+        if let Some(inotify) = &self.inotify
+            && let Err(e) = inotify.watch(scan, ENTRIES)
+            && scan.exists()
+        {
+            tell(Error::os("watch", scan.display().to_string(), e));
+            self.inotify = None;
+        }
+        directory::entries(scan)
+    }
+
+    /// Watches a directory for as long as it is incomplete; whether it was not watched before.
+    fn wait_for(&mut self, dir: &Path) -> bool {
+        if !self.incomplete.contains_key(dir)
+            && let Some(inotify) = &self.inotify
+            && let Ok(watch) = inotify.watch(dir, ENTRIES)
+        {
+            self.incomplete.insert(dir.to_path_buf(), watch);
+            return true;
+        }
+        false
+    }
+
+    /// Watches what is next above a scan directory that is not there.
+    fn wait_above(&mut self, scan: &Path) -> Option<PathBuf> {
+        let mut above = nearest_above(scan)?;
+        loop {
+            // Scan directories are watched anyway, and for ever.
+            if self.scans.contains(&above) || !self.wait_for(&above) {
+                return Some(above);
+            }
+            match nearest_above(scan)? {
+                same if same == above => return Some(above),
+                nearer => above = nearer,
+            }
+        }
+    }
+}
+
+/// The nearest directory that exists above `path`.
+fn nearest_above(path: &Path) -> Option<PathBuf> {
+    let above = path.ancestors().skip(1);
+    let mut above = above.map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+    above.find(|dir| dir.is_dir()).map(Path::to_path_buf)
 }
 
 fn tell(error: Error) {

@@ -25,7 +25,6 @@ use crate::dialect::options::{self, OnSignal};
 use crate::dialect::toml::{self, Config};
 use crate::event_loop::{EventLoop, Source, Timer, Wake};
 use crate::face::coxctl::Address;
-use crate::face::fifo::Supervise;
 use crate::graph::{Graph, Problem};
 use crate::log::Router;
 use crate::machine::{Action, Event, Fault, Moment, Reason, State, Want, What};
@@ -311,7 +310,13 @@ impl Supervisor {
 
     fn take_commands(&mut self, id: u32) {
         let face = self.slots.get(&id).and_then(|slot| slot.face.as_ref());
-        for command in face.map(Supervise::commands).unwrap_or_default() {
+        let Some((face, (commands, more))) = face.map(|face| (face, face.commands())) else {
+            return;
+        };
+        if more {
+            self.event_loop.again(face.control(), Source::Control(id));
+        }
+        for command in commands {
             self.command(id, command, By::Control);
         }
     }

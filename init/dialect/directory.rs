@@ -20,6 +20,7 @@
 
 use crate::service::{Exec, Finish, FinishArguments, Probe, Ready, Service};
 use coracle::error::{Context, Error, OsContext, Result};
+use coracle::sys::fs::{open_file, read_small};
 use coracle::types::Signal;
 use std::ffi::{CString, OsString};
 use std::fs;
@@ -30,6 +31,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const FINISH_LIMIT: Duration = Duration::from_millis(5000);
+
+/// A file that holds one word has no more bytes.
+const LONGEST_WORD: usize = 256;
+
+/// A program is given no longer variable (MAX_ARG_STRLEN, execve(2)).
+const LONGEST_VARIABLE: usize = 128 * 1024;
 
 /// Files that only s6 knows: their presence makes a directory one of s6's.
 const S6_FILES: [&str; 10] = [
@@ -74,7 +81,11 @@ pub fn is_service(dir: &Path) -> bool {
 pub fn set_down(dir: &Path, wanted: bool) -> Result<()> {
     let down = dir.join("down");
     if wanted {
-        return fs::File::create(&down).map(drop).on("create", &down);
+        // Whatever it is that has the name already.
+        if fs::symlink_metadata(&down).is_ok() {
+            return Ok(());
+        }
+        return fs::File::create_new(&down).map(drop).on("create", &down);
     }
     match fs::remove_file(&down) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -159,7 +170,7 @@ fn is_executable(path: &Path) -> bool {
 /// knows, or the first line of `finish` names one of its interpreters; else runit's.
 fn arguments(dir: &Path) -> FinishArguments {
     let mut first = Vec::new();
-    if let Ok(file) = fs::File::open(dir.join("finish")) {
+    if let Ok(file) = open_file(&dir.join("finish")) {
         let _ = BufReader::new(file.take(256)).read_until(b'\n', &mut first);
     }
     let first = String::from_utf8_lossy(&first);
@@ -214,7 +225,7 @@ fn environment(dir: &Path) -> Result<Vec<(OsString, Option<OsString>)>> {
                 entry.path().display()
             )));
         }
-        let text = fs::read(entry.path()).on("read", entry.path())?;
+        let text = read_small(&entry.path(), LONGEST_VARIABLE).on("read", entry.path())?;
         let value = text.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end();
         let value = value.iter().map(|b| if *b == 0 { b'\n' } else { *b }).collect();
         env.push((name, (!text.is_empty()).then(|| OsString::from_vec(value))));
@@ -225,8 +236,8 @@ fn environment(dir: &Path) -> Result<Vec<(OsString, Option<OsString>)>> {
 
 /// The text of a file that holds one word; `None` where there is no such file.
 fn line(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.trim().to_string())),
+    match read_small(path, LONGEST_WORD) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).trim().to_string())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::os("read", path.display().to_string(), e)),
     }

@@ -10,10 +10,14 @@ use super::options::Options;
 use super::typed::{Field, Scope, unknown};
 use crate::service::{Kind, OnEnd, Service};
 use coracle::error::{Error, OsContext, Result};
+use coracle::sys::fs::read_small;
 use coracle::sys::process;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+/// A file of services, or a user database, is no larger.
+const LARGEST: usize = 4 << 20;
 
 #[derive(Debug, Default)]
 pub struct Config {
@@ -27,11 +31,13 @@ pub struct Config {
 
 /// Reads a file. Its variables are those of cox's own environment.
 pub fn read(path: &Path) -> Config {
-    let bytes = match fs::read(path).on("read", path) {
+    let bytes = match read_small(path, LARGEST).on("read", path) {
         Ok(bytes) => bytes,
         Err(error) => return Config { problems: vec![error], ..Config::default() },
     };
-    let database = |path| fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned());
+    let database = |path| {
+        read_small(Path::new(path), LARGEST).map(|text| String::from_utf8_lossy(&text).into_owned())
+    };
     let users = Users {
         passwd: database("/etc/passwd").unwrap_or_default(),
         group: database("/etc/group").unwrap_or_default(),

@@ -22,6 +22,7 @@ use super::runtime_dir;
 use crate::event_loop::{EventLoop, Source, Timer};
 use crate::message::{say, say_error};
 use crate::policy::after;
+use crate::spare;
 use coracle::error::{Error, OsContext, Result};
 use coracle::sys::process;
 use std::fs;
@@ -163,8 +164,8 @@ impl Server {
             };
             self.next = self.next.wrapping_add(1);
             let n = self.next;
-            let watched = stream
-                .set_nonblocking(true)
+            let watched = spare::of_runs(stream.as_fd())
+                .and_then(|()| stream.set_nonblocking(true))
                 .and_then(|()| events.watch_both(stream.as_fd(), Source::Connection(n)));
             if watched.is_err() {
                 continue;

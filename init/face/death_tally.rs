@@ -8,8 +8,9 @@
 use super::status::tai64n_of_s6;
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::atomic;
+use coracle::sys::fs::{open_for_appending, read_small};
 use coracle::sys::pidfd::Exit;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::SystemTime;
@@ -19,6 +20,7 @@ pub const NAME: &str = "death_tally";
 const ENTRY: usize = 14;
 const DEFAULT: usize = 100;
 const MOST: usize = 4096;
+const LONGEST_WORD: usize = 256;
 
 /// Adds an end to the tally in `supervise`, of the service in `dir`.
 pub fn record(dir: &Path, supervise: &Path, exit: Exit, at: SystemTime) -> Result<()> {
@@ -42,9 +44,9 @@ pub fn record(dir: &Path, supervise: &Path, exit: Exit, at: SystemTime) -> Resul
 fn add(path: &Path, room: usize, entry: &[u8]) -> std::io::Result<()> {
     let len = fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(0));
     if len <= room && len.is_multiple_of(ENTRY) {
-        return File::options().create(true).append(true).open(path)?.write_all(entry);
+        return open_for_appending(path)?.write_all(entry);
     }
-    let mut all = fs::read(path)?;
+    let mut all = read_small(path, MOST.saturating_mul(ENTRY).saturating_mul(2))?;
     let excess = all.len().saturating_sub(room);
     all.drain(..excess);
     all.extend_from_slice(entry);
@@ -64,11 +66,12 @@ fn entry(exit: Exit, at: SystemTime) -> [u8; ENTRY] {
 }
 
 fn limit(path: &Path) -> Result<usize> {
-    let text = match fs::read_to_string(path) {
+    let text = match read_small(path, LONGEST_WORD) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(DEFAULT),
         text => text.on("read", path)?,
     };
-    let word = text.trim();
+    let word = String::from_utf8_lossy(&text);
+    let word = word.trim();
     let number = word
         .parse::<usize>()
         .map_err(|_| Error::invalid(format!("{}:1: \"{word}\" is not a number", path.display())));

@@ -20,15 +20,20 @@ use super::runtime_dir;
 use super::status::Status;
 use super::{death_tally, fifodir};
 use crate::command::Command;
+use crate::spare;
 use coracle::error::{Context, Error, OsContext, Result};
+use coracle::sys::fs::open_for_appending;
 use coracle::sys::pidfd::Exit;
 use coracle::sys::{atomic, fifo, lock};
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+/// So many letters are taken at a time.
+const TURN: usize = 256;
 
 /// The supervisor's side of a `supervise` directory.
 #[derive(Debug)]
@@ -64,7 +69,7 @@ impl Supervise {
         let taken =
             || Error::Conflict(format!("{}: already supervised by another process", dir.display()));
         let path = dir.join("lock");
-        let lock = File::options().create(true).append(true).open(&path).on("open", &path)?;
+        let lock = open_for_appending(&path).on("open", &path)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(taken()),
@@ -89,7 +94,9 @@ impl Supervise {
             || fs::hard_link(&control, &ok).on("link", &ok),
             || inode(&ok) == inode(&control),
         )?;
-        let control = fifo::open_both_ends(&control).on("open", &control)?;
+        let path = control;
+        let control = fifo::open_both_ends(&path).on("open", &path)?;
+        spare::of_services(control.as_fd()).on("open", &path).hint(|| spare::CURE.into())?;
         fifo::keep_small(control.as_fd());
         let supervise =
             Supervise { dir: dir.to_path_buf(), control, exit: Exit::Code(0), _lock: lock };
@@ -97,26 +104,37 @@ impl Supervise {
         Ok(supervise)
     }
 
+    /// Whether it is still there, or its directory was removed or replaced.
+    pub fn is_in_place(&self) -> bool {
+        let here = self.control.metadata().map(|file| (file.dev(), file.ino()));
+        let there = fs::symlink_metadata(self.dir.join("control"));
+        here.ok() == there.map(|file| (file.dev(), file.ino())).ok()
+    }
+
     /// Becomes readable when there are commands.
     pub fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }
 
-    /// The commands that have arrived; letters that mean nothing are skipped.
-    pub fn commands(&self) -> Vec<Command> {
-        let mut commands = Vec::new();
-        let mut letters = [0; 256];
-        while let Ok(count @ 1..) = (&self.control).read(&mut letters) {
-            let letters = letters.iter().take(count);
-            commands.extend(letters.filter_map(|letter| Command::from_letter(*letter)));
-        }
-        commands
+    /// Commands that have arrived (letters that mean nothing are skipped), and whether there may be
+    /// more: whoever writes without end does not hold up the others.
+    pub fn commands(&self) -> (Vec<Command>, bool) {
+        let mut letters = [0; TURN];
+        let count = (&self.control).read(&mut letters).unwrap_or(0);
+        let commands =
+            letters.iter().take(count).filter_map(|letter| Command::from_letter(*letter));
+        (commands.collect(), count == TURN)
     }
 
     /// Writes down what the service is doing, and tells those who listen what has changed.
     pub fn publish(&self, old: Option<&Status>, new: &Status) -> io::Result<()> {
         let path = self.dir.join("status");
-        let written = atomic::replace(&path, &new.encode(), atomic::Durability::Crash);
+        let bytes = new.encode();
+        let written = match atomic::replace(&path, &bytes, atomic::Durability::Crash) {
+            // It has the room that it needs already, and one write is whole for readers too.
+            Err(e) if e.kind() == ErrorKind::StorageFull => in_place(&path, &bytes).map_err(|_| e),
+            other => other,
+        };
         let letters = old.map(|old| fifodir::letters(old, new)).unwrap_or_default();
         if !letters.is_empty() {
             self.tell(&letters);
@@ -138,6 +156,13 @@ impl Supervise {
 impl Drop for Supervise {
     fn drop(&mut self) {
         self.tell(b"x");
+    }
+}
+
+fn in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fifo::open_for_writing(path)? {
+        Some(mut file) => file.write_all(bytes),
+        None => Err(ErrorKind::NotFound.into()),
     }
 }
 
@@ -230,8 +255,12 @@ mod tests {
         let error = Supervise::open(&dir).unwrap_err().to_string();
         assert!(error.ends_with("already supervised by another process"), "{error}");
         let control = open_control(&locate(&dir)).unwrap().unwrap();
-        io::Write::write_all(&mut &control, b"d?x").unwrap();
-        assert_eq!(first.commands(), [Command::Down, Command::Exit]);
+        Write::write_all(&mut &control, b"d?x").unwrap();
+        assert_eq!(first.commands(), (vec![Command::Down, Command::Exit], false));
+        assert_eq!(first.commands(), (vec![], false));
+        Write::write_all(&mut &control, &[b'u'; TURN + 1]).unwrap();
+        assert_eq!(first.commands(), (vec![Command::Up; TURN], true));
+        assert_eq!(first.commands(), (vec![Command::Up], false));
         drop(first);
         assert!(open_control(&locate(&dir)).unwrap().is_none());
         Supervise::open(&dir).unwrap();

@@ -1,6 +1,7 @@
 //! The pipe between a service and its logger. cox holds both ends, so it survives a restart of
 //! either, with the bytes that are in it.
 
+use crate::spare;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -14,6 +15,7 @@ pub struct LogPipe {
 impl LogPipe {
     pub fn new() -> io::Result<LogPipe> {
         let (reader, writer) = io::pipe()?;
+        spare::of_services(writer.as_fd())?;
         Ok(LogPipe { reader, writer: Some(writer) })
     }
 

@@ -18,6 +18,7 @@ use crate::event_loop::{EventLoop, Source, Timer};
 use crate::message::say;
 use crate::policy::after;
 use crate::service::{LineFormat, LogTo, Stamp};
+use crate::spare;
 use coracle::error::{OsContext, Result};
 use coracle::sys::fd;
 use std::collections::BTreeMap;
@@ -161,6 +162,7 @@ impl Router {
             }
         } else {
             let (reader, writer) = io::pipe().on("make", "a log pipe")?;
+            spare::of_services(writer.as_fd()).on("make", "a log pipe")?;
             fd::set_nonblocking(reader.as_fd(), true).on("set up", "a log pipe")?;
             if let Key::Service(id, channel) = key {
                 events

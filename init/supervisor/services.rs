@@ -119,7 +119,10 @@ impl Supervisor {
         let mut known = BTreeSet::new();
         let mut gone = Vec::new();
         for (id, slot) in &self.slots {
-            let Some(Origin::Directory { dir, identity }) = &slot.origin else { continue };
+            let Some(Origin::Directory { dir, identity }) = &slot.origin else {
+                known.extend(slot.awaited_dir());
+                continue;
+            };
             known.insert(dir.clone());
             // Still there, though perhaps without `run` for the moment?
             let now = services.get(dir).copied();
@@ -295,6 +298,9 @@ impl Supervisor {
         }
         if self.shutdown.is_some() {
             return;
+        }
+        if slot.awaited_dir().is_some() {
+            return self.look_later(Instant::now());
         }
         match (slot.origin, slot.next) {
             // Its directory may be there again, or still; its table is.

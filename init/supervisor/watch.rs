@@ -12,6 +12,7 @@ use crate::machine::{Event, State};
 use crate::message::{say, say_error};
 use crate::probe::{Asked, Probing, Purpose, Verdict};
 use crate::service::{Exec, Health, OnUnhealthy, Probe, Ready};
+use crate::spare;
 use crate::spawn::{Output, Streams};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::notify::{NotifySocket, Sender};
@@ -23,6 +24,9 @@ use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
+
+/// So many notices are taken before others have their turn.
+const TURN: usize = 16;
 
 /// How a service says by itself that it is ready.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub enum Channel {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Helper {
     pub id: u32,
+    /// The spawn that it is about.
+    pub run: u32,
     pub task: Task,
 }
 
@@ -63,6 +69,7 @@ impl Supervisor {
         match slot.service.ready {
             Ready::Descriptor(_) => {
                 let (reader, writer) = io::pipe().on("make", "a notification pipe")?;
+                spare::of_runs(writer.as_fd()).on("make", "a notification pipe")?;
                 self.event_loop
                     .watch(reader.as_fd(), Source::Ready(id))
                     .on("watch", "a notification pipe")?;
@@ -71,6 +78,7 @@ impl Supervisor {
             }
             Ready::Notify => {
                 let socket = NotifySocket::new().on("make", "a notification socket")?;
+                spare::of_runs(socket.as_fd()).on("make", "a notification socket")?;
                 self.event_loop
                     .watch(socket.as_fd(), Source::Notify(id))
                     .on("watch", "a notification socket")?;
@@ -91,32 +99,28 @@ impl Supervisor {
 
     /// A service wrote to its notification descriptor, or closed it.
     pub(super) fn take_ready(&mut self, id: u32) {
-        let mut ready = false;
-        loop {
-            let Some(slot) = self.slots.get(&id) else { return };
-            let Some(Channel::Pipe(reader)) = &slot.channel else { return };
-            if !poll::readable(reader.as_fd(), Some(Duration::ZERO)).unwrap_or(false) {
-                break;
-            }
-            let mut bytes = [0; 256];
-            let mut source: &PipeReader = reader;
-            match source.read(&mut bytes) {
-                Ok(count @ 1..) => ready |= bytes.iter().take(count).any(|byte| *byte == b'\n'),
-                _ => {
-                    self.close_channel(id);
-                    break;
-                }
-            }
+        let Some(slot) = self.slots.get(&id) else { return };
+        let Some(Channel::Pipe(reader)) = &slot.channel else { return };
+        if !poll::readable(reader.as_fd(), Some(Duration::ZERO)).unwrap_or(false) {
+            return;
         }
-        if ready {
-            self.dispatch(id, None, Event::Ready);
+        let mut bytes = [0; 256];
+        let mut source: &PipeReader = reader;
+        match source.read(&mut bytes) {
+            // As with s6: the newline is the end of it, whoever goes on is not heard.
+            Ok(count @ 1..) if bytes.iter().take(count).any(|byte| *byte == b'\n') => {
+                self.close_channel(id);
+                self.dispatch(id, None, Event::Ready);
+            }
+            Ok(1..) => self.event_loop.again(reader.as_fd(), Source::Ready(id)),
+            _ => self.close_channel(id),
         }
     }
 
     /// Somebody sent to the notification socket of a service (sd_notify(3)).
     pub(super) fn take_notices(&mut self, id: u32) {
         let mut bytes = [0; 4096];
-        loop {
+        for _ in 0..TURN {
             let Some(slot) = self.slots.get(&id) else { return };
             let Some(Channel::Socket(socket)) = &slot.channel else { return };
             let Ok(Some((count, sender))) = socket.receive(&mut bytes) else { return };
@@ -125,6 +129,10 @@ impl Supervisor {
             if ready && slot.is_of(sender) {
                 self.dispatch(id, None, Event::Ready);
             }
+        }
+        if let Some(Channel::Socket(socket)) = self.slots.get(&id).and_then(|s| s.channel.as_ref())
+        {
+            self.event_loop.again(socket.as_fd(), Source::Notify(id));
         }
     }
 
@@ -222,6 +230,7 @@ impl Supervisor {
             Probe::File(path) => Ok(Err(path.exists())),
             Probe::Tcp(address) => {
                 let Ok(stream) = TcpStream::connect(*address) else { return Ok(Err(false)) };
+                spare::of_runs(stream.as_fd()).on("make", "a connection")?;
                 self.event_loop
                     .watch_writable(stream.as_fd(), Source::Probe(id))
                     .on("watch", "a connection")?;
@@ -311,7 +320,8 @@ impl Supervisor {
         let streams = Streams { stdin: None, stdout: out, stderr: out, notification: None };
         // Its failure to be executed is its own, not that of `run`: no service has the number 0.
         let pid = self.spawner.spawn(exec, streams, 0, 0)?;
-        self.helpers.insert(pid, Helper { id, task });
+        let run = self.slots.get(&id).map_or(0, |slot| slot.machine.run);
+        self.helpers.insert(pid, Helper { id, run, task });
         Ok(pid)
     }
 
@@ -336,9 +346,9 @@ impl Supervisor {
                 let name = &slot.service.name;
                 let signal = slot.service.stop.signal;
                 let ended = super::slot::describe(exit);
-                if slot.machine.state == State::Stopping {
+                if slot.machine.state == State::Stopping && slot.machine.run == helper.run {
                     say(&format!("{name}: its stop command {ended}; sending {signal}"));
-                    self.dispatch(helper.id, None, Event::Signal(signal));
+                    self.dispatch(helper.id, Some(helper.run), Event::Signal(signal));
                 }
             }
         }

@@ -55,6 +55,8 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn write(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let mut options = OpenOptions::new();
+    // Whatever has that name: nobody is waited for, and nothing is written elsewhere.
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     if durability == Durability::PowerLoss {

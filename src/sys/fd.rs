@@ -104,6 +104,13 @@ pub fn is_terminal(fd: BorrowedFd) -> bool {
     unsafe { libc::isatty(fd.as_raw_fd()) == 1 }
 }
 
+/// How many more this process may open, as far as `newest` tells, which it opened last: the kernel
+/// gives the lowest number that is free.
+pub fn left_after(newest: BorrowedFd) -> io::Result<u64> {
+    let limit = raw::prlimit(libc::RLIMIT_NOFILE as i32, None)?.rlim_cur;
+    Ok(limit.saturating_sub(newest.as_raw_fd() as u64 + 1))
+}
+
 /// Device and inode of an open file.
 pub fn inode(fd: &impl std::os::fd::AsFd) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
