@@ -2,9 +2,9 @@
 //! waits without limit, so an idle cox never wakes.
 
 use crate::log::Channel;
+use crate::sorted::Set;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Instant;
@@ -62,7 +62,7 @@ pub enum Wake {
 pub struct EventLoop {
     poll: Poll,
     events: Events,
-    deadlines: BTreeSet<(Instant, Timer)>,
+    deadlines: Set<(Instant, Timer)>,
 }
 
 impl EventLoop {
@@ -70,7 +70,7 @@ impl EventLoop {
         Ok(EventLoop {
             poll: Poll::new()?,
             events: Events::with_capacity(64),
-            deadlines: BTreeSet::new(),
+            deadlines: Set::new(),
         })
     }
 

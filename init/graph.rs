@@ -5,7 +5,7 @@
 //! wait for one, can never start; for a stop their edges do not count.
 
 use crate::service::Start;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{Map, Set};
 
 /// One edge.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -17,11 +17,11 @@ pub struct Needs {
 
 #[derive(Debug, Default)]
 pub struct Graph {
-    needs: BTreeMap<u32, Vec<Needs>>,
-    needed_by: BTreeMap<u32, Vec<Needs>>,
+    needs: Map<u32, Vec<Needs>>,
+    needed_by: Map<u32, Vec<Needs>>,
     /// Required by name, but by nobody's: such a service cannot start.
-    missing: BTreeMap<u32, Vec<String>>,
-    cyclic: BTreeSet<u32>,
+    missing: Map<u32, Vec<String>>,
+    cyclic: Set<u32>,
 }
 
 /// What is wrong with the names and their order.
@@ -44,17 +44,17 @@ impl Graph {
         if !services.clone().any(|(_, _, start)| waits(start)) {
             return (graph, problems);
         }
-        let ids: BTreeMap<&str, u32> = services.clone().map(|(id, name, _)| (name, id)).collect();
+        let ids: Map<&str, u32> = services.clone().map(|(id, name, _)| (name, id)).collect();
         for (id, name, start) in services.clone().filter(|(_, _, start)| waits(start)) {
             let after = start.after.iter().map(|other| (other, false));
             for (other, hard) in after.chain(start.requires.iter().map(|other| (other, true))) {
                 if let Some(&needed) = ids.get(other.as_str()) {
-                    graph.needs.entry(id).or_default().push(Needs { id: needed, hard });
-                    graph.needed_by.entry(needed).or_default().push(Needs { id, hard });
+                    graph.needs.push(id, Needs { id: needed, hard });
+                    graph.needed_by.push(needed, Needs { id, hard });
                     continue;
                 }
                 if hard {
-                    graph.missing.entry(id).or_default().push(other.clone());
+                    graph.missing.push(id, other.clone());
                 }
                 problems.push(Problem::Unknown {
                     service: name.to_string(),
@@ -63,7 +63,7 @@ impl Graph {
                 });
             }
         }
-        let names: BTreeMap<u32, &str> = services.map(|(id, name, _)| (id, name)).collect();
+        let names: Map<u32, &str> = services.map(|(id, name, _)| (id, name)).collect();
         for cycle in graph.cycles() {
             let named = |id| names.get(id).map(|name| name.to_string());
             problems.push(Problem::Cycle(cycle.iter().filter_map(named).collect()));
@@ -106,7 +106,7 @@ impl Graph {
     /// Those of `ids` in an order in which whatever is needed comes first.
     pub fn order(&self, ids: impl IntoIterator<Item = u32>) -> Vec<u32> {
         let mut order = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut seen = Set::new();
         for id in ids {
             walk(id, &|id| self.needs(id), &|_| true, &mut seen, &mut order);
         }
@@ -116,7 +116,7 @@ impl Graph {
     /// One cycle for each knot of services that wait for each other.
     fn cycles(&self) -> Vec<Vec<u32>> {
         let mut cycles = Vec::new();
-        let mut done = BTreeSet::new();
+        let mut done = Set::new();
         for start in self.needs.keys() {
             // Depth first with the path kept; a node on the path that is met again closes a cycle.
             let mut path: Vec<(u32, usize)> = vec![(*start, 0)];
@@ -135,7 +135,7 @@ impl Graph {
                 match path.iter().position(|(on_path, _)| *on_path == needed) {
                     Some(at) => {
                         let cycle: Vec<u32> = path.iter().skip(at).map(|(id, _)| *id).collect();
-                        done.extend(&cycle);
+                        done.extend(cycle.iter().copied());
                         cycles.push(cycle);
                     }
                     None => path.push((needed, 0)),
@@ -149,7 +149,7 @@ impl Graph {
 /// Everything that hard edges lead to from `id`, the farthest first.
 fn reach<'a>(id: u32, edges: impl Fn(u32) -> &'a [Needs]) -> Vec<u32> {
     let mut order = Vec::new();
-    walk(id, &edges, &|needs| needs.hard, &mut BTreeSet::new(), &mut order);
+    walk(id, &edges, &|needs| needs.hard, &mut Set::new(), &mut order);
     order.pop();
     order
 }
@@ -159,7 +159,7 @@ fn walk<'a>(
     id: u32,
     edges: &impl Fn(u32) -> &'a [Needs],
     follow: &impl Fn(&Needs) -> bool,
-    seen: &mut BTreeSet<u32>,
+    seen: &mut Set<u32>,
     order: &mut Vec<u32>,
 ) {
     if !seen.insert(id) {

@@ -39,6 +39,7 @@ mod process_table;
 mod reap;
 mod service;
 mod shutdown;
+mod sorted;
 mod sources;
 mod spare;
 mod spawn;

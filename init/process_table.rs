@@ -1,13 +1,13 @@
 //! All processes, as /proc shows them: who descends from whom.
 
+use crate::sorted::{Map, Set};
 use coracle::types::Pid;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// Every process that is not a zombie, with its parent. A parent of `None` is outside our pid
 /// namespace.
 #[derive(Debug, Default)]
-pub struct ProcessTable(BTreeMap<Pid, Option<Pid>>);
+pub struct ProcessTable(Map<Pid, Option<Pid>>);
 
 impl ProcessTable {
     /// `None` where /proc is missing or belongs to another pid namespace.
@@ -16,7 +16,7 @@ impl ProcessTable {
         if me.to_str()?.parse() != Ok(std::process::id()) {
             return None;
         }
-        let mut table = BTreeMap::new();
+        let mut table = Map::new();
         for entry in fs::read_dir("/proc").ok()?.flatten() {
             let name = entry.file_name();
             let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
@@ -32,12 +32,12 @@ impl ProcessTable {
     }
 
     /// The descendants of `ancestor`, without those in `spared` and their descendants.
-    pub fn descendants(&self, ancestor: Pid, spared: &BTreeSet<Pid>) -> Vec<Pid> {
+    pub fn descendants(&self, ancestor: Pid, spared: &Set<Pid>) -> Vec<Pid> {
         let all = self.0.keys().copied();
         all.filter(|pid| self.descends(*pid, ancestor, spared)).collect()
     }
 
-    fn descends(&self, pid: Pid, ancestor: Pid, spared: &BTreeSet<Pid>) -> bool {
+    fn descends(&self, pid: Pid, ancestor: Pid, spared: &Set<Pid>) -> bool {
         let mut at = pid;
         // The table is no snapshot, so a loop is thinkable; no line of parents is longer than it.
         for _ in 0..self.0.len() {
@@ -55,7 +55,7 @@ impl ProcessTable {
 
     /// Those that came into this namespace from outside (`coracle exec`), and their descendants.
     pub fn guests(&self, me: Pid) -> Vec<Pid> {
-        let ours: BTreeSet<Pid> = self.descendants(me, &BTreeSet::new()).into_iter().collect();
+        let ours: Set<Pid> = self.descendants(me, &Set::new()).into_iter().collect();
         let all = self.0.keys().copied();
         all.filter(|pid| *pid != me && !ours.contains(pid)).collect()
     }
@@ -93,9 +93,9 @@ mod tests {
         let parents = [(1, 0), (2, 1), (3, 2), (4, 1), (5, 4), (6, 5), (7, 0), (8, 7)];
         let table = parents.map(|(child, parent)| (pid(child), Pid::from_raw(parent)));
         let table = ProcessTable(table.into_iter().collect());
-        let spared = BTreeSet::from([pid(4)]);
+        let spared = Set::from_iter([pid(4)]);
         assert_eq!(table.descendants(pid(1), &spared), [pid(2), pid(3)]);
-        assert_eq!(table.descendants(pid(4), &BTreeSet::new()), [pid(5), pid(6)]);
+        assert_eq!(table.descendants(pid(4), &Set::new()), [pid(5), pid(6)]);
         assert_eq!(table.guests(pid(1)), [pid(7), pid(8)]);
     }
 
@@ -103,6 +103,6 @@ mod tests {
     fn a_loop_of_parents_ends() {
         let table = [(2, 3), (3, 2)].map(|(c, p)| (pid(c), Some(pid(p))));
         let table = ProcessTable(table.into_iter().collect());
-        assert!(table.descendants(pid(1), &BTreeSet::new()).is_empty());
+        assert!(table.descendants(pid(1), &Set::new()).is_empty());
     }
 }

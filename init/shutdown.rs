@@ -15,8 +15,8 @@
 //! uninterruptible sleep) is waited for a fifth of a second, then left behind.
 
 use crate::policy::after;
+use crate::sorted::Set;
 use coracle::types::Pid;
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const FOR_LOGGERS: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub struct Shutdown {
     for_loggers: Duration,
     end: Instant,
     /// Strangers that were sent TERM.
-    pub told: BTreeSet<Pid>,
+    pub told: Set<Pid>,
 }
 
 impl Shutdown {
@@ -53,7 +53,7 @@ impl Shutdown {
             until: after(now, for_writers.checked_div(2).unwrap_or_default()),
             for_loggers,
             end: after(now, timeout),
-            told: BTreeSet::new(),
+            told: Set::new(),
         }
     }
 

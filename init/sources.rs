@@ -10,9 +10,9 @@
 use crate::dialect::directory;
 use crate::message::say_error;
 use crate::policy;
+use crate::sorted::{Map, Set};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::inotify::{ENTRIES, Inotify, Watch};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
@@ -40,7 +40,7 @@ pub struct Sources {
     scans: Vec<PathBuf>,
     inotify: Option<Inotify>,
     /// The watches on entries without `run`, and on what is above missing scan directories.
-    incomplete: BTreeMap<PathBuf, Watch>,
+    incomplete: Map<PathBuf, Watch>,
     /// When the changes that were not acted on yet began.
     changed: Option<Instant>,
 }
@@ -97,10 +97,10 @@ impl Sources {
 
     /// The directories that hold a service now. `None` if a scan directory cannot be read, but
     /// may still be there: nothing is to be concluded from that.
-    pub fn look(&mut self) -> Result<BTreeMap<PathBuf, Identity>> {
+    pub fn look(&mut self) -> Result<Map<PathBuf, Identity>> {
         self.changed = None;
-        let mut services = BTreeMap::new();
-        let mut incomplete = BTreeSet::new();
+        let mut services = Map::new();
+        let mut incomplete = Set::new();
         let mut failed = None;
         for scan in self.scans.clone() {
             let mut entries = self.entries(&scan);

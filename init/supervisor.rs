@@ -33,13 +33,14 @@ use crate::policy::{self, Jitter};
 use crate::reap;
 use crate::service::{Exec, Kind, LineFormat, LogTo, Ready, Service, Start};
 use crate::shutdown::Shutdown;
+use crate::sorted::{Map, Set};
 use crate::sources::{Identity, Sources};
 use crate::spawn::{Spawner, Streams};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::pidfd::Exit;
 use coracle::sys::signal::{self, SignalFd};
 use coracle::types::{Pid, Signal};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::{Stdout, stdout};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -112,10 +113,10 @@ pub struct Supervisor {
     signals: SignalFd,
     spawner: Spawner,
     event_loop: EventLoop,
-    slots: BTreeMap<u32, Slot>,
-    pids: BTreeMap<Pid, u32>,
+    slots: Map<u32, Box<Slot>>,
+    pids: Map<Pid, u32>,
     /// Programs beside `run` and `finish`.
-    helpers: BTreeMap<Pid, Helper>,
+    helpers: Map<Pid, Helper>,
     next_id: u32,
     /// Of the event loop.
     turn: u32,
@@ -125,9 +126,9 @@ pub struct Supervisor {
     /// Services have come or gone since the graph was made.
     reorder: bool,
     /// Blocked services that may not be blocked any more.
-    unblocked: BTreeSet<u32>,
+    unblocked: Set<u32>,
     /// Services that are to be stopped so, once those that need them have gone.
-    leaving: BTreeMap<u32, Event>,
+    leaving: Map<u32, Event>,
     sources: Sources,
     /// What the files said, until it is taken over.
     configs: Vec<(PathBuf, Config)>,
@@ -184,16 +185,16 @@ impl Supervisor {
             signals,
             spawner,
             event_loop,
-            slots: BTreeMap::new(),
-            pids: BTreeMap::new(),
-            helpers: BTreeMap::new(),
+            slots: Map::new(),
+            pids: Map::new(),
+            helpers: Map::new(),
             next_id: 0,
             turn: 0,
             graph: Graph::default(),
             problems: Vec::new(),
             reorder: false,
-            unblocked: BTreeSet::new(),
-            leaving: BTreeMap::new(),
+            unblocked: Set::new(),
+            leaving: Map::new(),
             sources,
             router: Router::default(),
             desk,

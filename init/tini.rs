@@ -10,11 +10,11 @@
 use crate::applets::{Call, Told, supervise};
 use crate::message::with_hints;
 use crate::service::Reach;
+use crate::sorted::Set;
 use crate::supervisor::Mention;
 use coracle::error::Error;
 use coracle::sys::process;
 use coracle::types::Signal;
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -62,7 +62,7 @@ struct Run {
     adopt: bool,
     parent_death: Option<Signal>,
     /// The exit codes that count as 0.
-    expected: BTreeSet<u8>,
+    expected: Set<u8>,
     warn: bool,
     verbosity: u8,
     command: Vec<OsString>,
@@ -189,12 +189,12 @@ mod tests {
     fn options_may_be_joined_and_repeated() {
         let all = run("-gsw -e143 -e 3 -vv -p SIGTERM -- true -v");
         assert!(all.group && all.adopt && all.warn);
-        assert_eq!(all.expected, BTreeSet::from([3, 143]));
+        assert_eq!(all.expected, Set::from_iter([3, 143]));
         assert_eq!((all.verbosity, all.parent_death), (3, Some(Signal::TERM)));
         assert_eq!(all.command, words("true -v"));
         assert_eq!(run("-gpKILL x").parent_death, Some(Signal::KILL));
         let none = run("x");
-        assert!(!none.group && !none.adopt && !none.warn && none.expected.is_empty());
+        assert!(!none.group && !none.adopt && !none.warn && none.expected.len() == 0);
         assert_eq!((none.verbosity, none.parent_death), (1, None));
     }
 

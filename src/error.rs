@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -44,12 +45,31 @@ impl Error {
 
     /// Adds the cure, shown on a line of its own.
     pub fn hint(self, hint: impl Into<String>) -> Error {
-        Error::Hint { cause: Box::new(self), hint: hint.into() }
+        self.with_hint(hint.into())
     }
 
     /// Adds what was being done.
     pub fn doing(self, doing: impl Into<String>) -> Error {
-        Error::While { doing: doing.into(), cause: Box::new(self) }
+        self.within(doing.into())
+    }
+
+    // Whatever can be one copy in the program is one: errors are made in hundreds of places.
+    #[cold]
+    #[inline(never)]
+    fn with_hint(self, hint: String) -> Error {
+        Error::Hint { cause: Box::new(self), hint }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn within(self, doing: String) -> Error {
+        Error::While { doing, cause: Box::new(self) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn os_at(op: &'static str, path: &Path, source: io::Error) -> Error {
+        Error::Os { op, target: path.display().to_string(), source }
     }
 
     /// The hints along the chain, outermost first.
@@ -171,12 +191,12 @@ impl<T> Context<T> for Result<T> {
 
 /// Turns an `io::Result` into ours: `File::open(&path).on("open", &path)?`.
 pub trait OsContext<T> {
-    fn on(self, op: &'static str, target: impl AsRef<std::path::Path>) -> Result<T>;
+    fn on(self, op: &'static str, target: impl AsRef<Path>) -> Result<T>;
 }
 
 impl<T> OsContext<T> for io::Result<T> {
-    fn on(self, op: &'static str, target: impl AsRef<std::path::Path>) -> Result<T> {
-        self.map_err(|e| Error::os(op, target.as_ref().display().to_string(), e))
+    fn on(self, op: &'static str, target: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|e| Error::os_at(op, target.as_ref(), e))
     }
 }
 

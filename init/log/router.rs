@@ -18,10 +18,10 @@ use crate::event_loop::{EventLoop, Source, Timer};
 use crate::message::say;
 use crate::policy::after;
 use crate::service::{LineFormat, LogTo, Stamp};
+use crate::sorted::Map;
 use crate::spare;
 use coracle::error::{OsContext, Result};
 use coracle::sys::fd;
-use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -39,7 +39,7 @@ pub enum Key {
 
 #[derive(Debug, Default)]
 pub struct Router {
-    streams: BTreeMap<Key, Stream>,
+    streams: Map<Key, Stream>,
     outlets: Outlets,
     syslog: Option<Syslog>,
     /// When the outlets that failed are tried again.

@@ -136,6 +136,10 @@ impl Supervisor {
         })
     }
 
+    fn is_blocked(&self, id: u32) -> bool {
+        self.slots.get(&id).is_some_and(|slot| slot.is_blocked())
+    }
+
     /// Whatever comes, it can never start as things are.
     fn is_hopeless(&self, id: u32) -> bool {
         self.graph.is_cyclic(id) || !self.graph.missing(id).is_empty()
@@ -143,12 +147,11 @@ impl Supervisor {
 
     /// Blocked, and nobody is about to change that: whoever only comes after it need not wait.
     fn is_blocked_in_vain(&self, id: u32) -> bool {
-        let blocked = |id| self.slots.get(&id).is_some_and(|slot: &Slot| slot.is_blocked());
         // Those on the way were blocked by each other; a cycle ends it as hopeless.
         let mut open = vec![id];
         let mut seen = Vec::new();
         while let Some(id) = open.pop() {
-            if !blocked(id) || seen.contains(&id) {
+            if !self.is_blocked(id) || seen.contains(&id) {
                 continue;
             }
             seen.push(id);
@@ -169,7 +172,7 @@ impl Supervisor {
     pub(super) fn unblock_after(&mut self, id: u32) {
         let mut open: Vec<u32> = self.graph.needed_by(id).iter().map(|needs| needs.id).collect();
         while let Some(id) = open.pop() {
-            if self.slots.get(&id).is_some_and(Slot::is_blocked) && self.unblocked.insert(id) {
+            if self.is_blocked(id) && self.unblocked.insert(id) {
                 open.extend(self.graph.needed_by(id).iter().map(|needs| needs.id));
             }
         }
@@ -184,7 +187,7 @@ impl Supervisor {
     pub(super) fn go_on(&mut self) {
         self.order_anew();
         while let Some(id) = self.unblocked.pop_first() {
-            if self.slots.get(&id).is_some_and(Slot::is_blocked) && self.is_clear(id) {
+            if self.is_blocked(id) && self.is_clear(id) {
                 self.dispatch(id, None, Event::Clear);
             }
         }

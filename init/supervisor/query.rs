@@ -12,8 +12,8 @@ use crate::face::request::{Request, Verb, fits, is_pattern};
 use crate::json::Object;
 use crate::machine::{Event, State, Want};
 use crate::service::Ready;
+use crate::sorted::Set;
 use coracle::types::nearest;
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Exit codes of coxctl, besides 0.
@@ -182,10 +182,10 @@ impl Supervisor {
 
     /// As by HUP: what came and went.
     fn reload_and_tell(&mut self) -> Vec<String> {
-        let before: BTreeSet<u32> = self.slots.keys().copied().collect();
+        let before: Set<u32> = self.slots.keys().copied().collect();
         self.reload();
         let mut lines = Vec::new();
-        for (id, slot) in &self.slots {
+        for (id, slot) in self.slots.iter() {
             let name = &slot.service.name;
             if !before.contains(id) {
                 lines.push(format!("{name}: new"));
@@ -282,7 +282,7 @@ impl Supervisor {
     }
 
     /// Looks whether what watcher `n` waits for has come: of the services in `changed`, or of all.
-    fn judge(&mut self, n: u32, changed: Option<&BTreeSet<u32>>) {
+    fn judge(&mut self, n: u32, changed: Option<&Set<u32>>) {
         let now = Instant::now();
         let is_it = |(number, watcher): &(u32, Watcher)| {
             *number == n && matches!(watcher, Watcher::Goals { .. })
@@ -388,7 +388,7 @@ impl Supervisor {
             return;
         }
         let changes = std::mem::take(&mut self.desk.changes);
-        let changed: BTreeSet<u32> = changes.iter().map(|change| change.id).collect();
+        let changed: Set<u32> = changes.iter().map(|change| change.id).collect();
         let watchers: Vec<u32> = self.desk.watchers.iter().map(|(n, _)| *n).collect();
         for n in watchers {
             let watcher = self.desk.watchers.iter().find(|(number, _)| *number == n);

@@ -5,9 +5,9 @@ use super::slot::{By, Slot, describe};
 use crate::json::Object;
 use crate::machine::{Event, Fault, State, Want};
 use crate::service::{Kind, Ready};
+use crate::sorted::Set;
 use coracle::sys::pidfd::Exit;
 use coracle::types::Signal;
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 impl Supervisor {
@@ -184,7 +184,7 @@ impl Supervisor {
     /// Services, under each what it waits for. One that was shown before stands alone.
     pub(super) fn tree(&self, ids: &[u32]) -> Vec<String> {
         let mut lines = Vec::new();
-        let mut shown = BTreeSet::new();
+        let mut shown = Set::new();
         // What is to be shown, with its depth and how it is needed; the last comes next.
         let mut open: Vec<(u32, usize, &str)> = ids.iter().rev().map(|id| (*id, 0, "")).collect();
         while let Some((id, depth, how)) = open.pop() {

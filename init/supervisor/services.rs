@@ -10,9 +10,9 @@ use crate::log::LogPipe;
 use crate::machine::{Event, Machine, Want};
 use crate::message::say_error;
 use crate::service::{Service, Start};
+use crate::sorted::{Map, Set};
 use crate::sources::Identity;
 use coracle::error::{Error, OsContext, Result};
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -75,8 +75,8 @@ impl Supervisor {
         if self.shutdown.is_some() {
             return Vec::new();
         }
-        let mut old: BTreeMap<String, u32> = BTreeMap::new();
-        for (id, slot) in &self.slots {
+        let mut old: Map<String, u32> = Map::new();
+        for (id, slot) in self.slots.iter() {
             if matches!(&slot.origin, Some(Origin::File(from)) if *from == path) {
                 old.insert(slot.service.name.clone(), *id);
             }
@@ -116,9 +116,9 @@ impl Supervisor {
         if self.shutdown.is_some() {
             return Vec::new();
         }
-        let mut known = BTreeSet::new();
+        let mut known = Set::new();
         let mut gone = Vec::new();
-        for (id, slot) in &self.slots {
+        for (id, slot) in self.slots.iter() {
             let Some(Origin::Directory { dir, identity }) = &slot.origin else {
                 known.extend(slot.awaited_dir());
                 continue;
@@ -202,7 +202,7 @@ impl Supervisor {
             history: History::new(),
             next: None,
         };
-        self.slots.insert(id, slot);
+        self.slots.insert(id, Box::new(slot));
         self.reorder = true;
         id
     }

@@ -5,9 +5,9 @@ use crate::event_loop::Timer;
 use crate::machine::{Event, Want};
 use crate::process_table::ProcessTable;
 use crate::shutdown::{Phase, Shutdown};
+use crate::sorted::Set;
 use coracle::sys::signal;
 use coracle::types::{Pid, Signal};
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Why all ended, and who did not go by himself.
@@ -15,7 +15,7 @@ use std::time::Instant;
 pub struct End {
     why: String,
     /// The services that had to be killed.
-    pub services: BTreeSet<String>,
+    pub services: Set<String>,
     /// How many other processes had to be.
     strangers: usize,
 }
@@ -59,8 +59,7 @@ impl Supervisor {
         let writers = self.ids(false);
         self.leaving = writers.into_iter().map(|id| (id, Event::Want(Want::Down))).collect();
         self.let_go();
-        let services: BTreeSet<Pid> =
-            self.pids.keys().chain(self.helpers.keys()).copied().collect();
+        let services: Set<Pid> = self.pids.keys().chain(self.helpers.keys()).copied().collect();
         self.tell_strangers(&services);
         if self.options.first
             && let (Some(table), Some(me)) = (ProcessTable::read(), own_pid())
@@ -143,18 +142,18 @@ impl Supervisor {
         }
     }
 
-    fn loggers(&self) -> BTreeSet<Pid> {
+    fn loggers(&self) -> Set<Pid> {
         let loggers = self.slots.values().filter(|slot| slot.pipe.is_some());
         loggers.filter_map(|slot| slot.machine.pid).collect()
     }
 
     /// Our descendants, but those in `spared` and theirs. None where /proc cannot tell.
-    fn strangers(&self, spared: &BTreeSet<Pid>) -> Vec<Pid> {
+    fn strangers(&self, spared: &Set<Pid>) -> Vec<Pid> {
         let table = ProcessTable::read().unwrap_or_default();
         own_pid().map(|me| table.descendants(me, spared)).unwrap_or_default()
     }
 
-    fn kill_strangers(&mut self, spared: &BTreeSet<Pid>) {
+    fn kill_strangers(&mut self, spared: &Set<Pid>) {
         let strangers = self.strangers(spared);
         self.end.strangers = self.end.strangers.max(strangers.len());
         for pid in strangers {
@@ -163,7 +162,7 @@ impl Supervisor {
     }
 
     /// Sends TERM to each stranger that has not had it yet; whether there are strangers.
-    fn tell_strangers(&mut self, spared: &BTreeSet<Pid>) -> bool {
+    fn tell_strangers(&mut self, spared: &Set<Pid>) -> bool {
         let strangers = self.strangers(spared);
         if let Some(shutdown) = &mut self.shutdown {
             for pid in &strangers {
@@ -177,7 +176,7 @@ impl Supervisor {
     }
 
     fn kill_the_rest(&mut self) {
-        self.kill_strangers(&BTreeSet::new());
+        self.kill_strangers(&Set::new());
         // Whom /proc did not show. Refused where we are not PID 1.
         if self.options.first && ProcessTable::read().is_none() {
             let _ = signal::kill_namespace(Signal::KILL);
