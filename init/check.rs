@@ -170,6 +170,9 @@ impl Checker {
         for path in setup.iter().flat_map(|setup| &setup.env_files) {
             found.extend(environment::variables(path).err());
         }
+        if found.is_empty() {
+            found.extend(environment::environment(&service.run).err());
+        }
         let mut said: Vec<String> = Vec::new();
         for error in found {
             let text = error.to_string();

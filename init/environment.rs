@@ -6,6 +6,7 @@
 //! 3. the env files, in their order;
 //! 4. `Exec::env`;
 //! 5. secrets: NAME from the file that NAME_FILE names, if that is set; NAME_FILE is removed.
+//!    Where NAME is set too, nobody knows which of them counts: an error.
 
 use crate::env_file;
 use crate::service::{Exec, Setup, User};
@@ -103,6 +104,10 @@ impl Block {
         let pointer = OsString::from(format!("{name}_FILE"));
         let Some(path) = self.get(&pointer) else { return Ok(()) };
         let path = PathBuf::from(OsStr::from_bytes(path));
+        if self.get(name.as_ref()).is_some() {
+            let error = Error::Conflict(format!("{name} and {name}_FILE are both set"));
+            return Err(error.hint("remove one of them"));
+        }
         let text =
             read_small(&path, LARGEST).on("read", &path).map_err(|error| error.doing(name))?;
         let end = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));

@@ -21,6 +21,8 @@ pub struct Users {
     pub gid: u32,
 }
 
+const AS_ROOT: &str = "run cox as root, or remove the key";
+
 /// A problem with one key, or with the service as such.
 pub type Problem = (Option<&'static str>, Error);
 
@@ -82,6 +84,10 @@ impl Draft {
             problems.push(problem);
             None
         });
+        if users.uid != 0 && self.setup.capabilities.is_some() {
+            let error = Error::invalid("only root can choose them");
+            problems.push((Some("capabilities"), error.hint(AS_ROOT)));
+        }
         let mut service = self.service;
         service.name = name.to_string();
         let oneshot = service.kind == Kind::Oneshot;
@@ -166,7 +172,7 @@ impl Draft {
             if (account.uid, account.gid) != (users.uid, users.gid) || self.groups.is_some() {
                 let key = if self.user.is_some() { "user" } else { "groups" };
                 let error = Error::invalid(format!("only root can run something as {text}"));
-                return Err((Some(key), error.hint("run cox as root, or remove the key")));
+                return Err((Some(key), error.hint(AS_ROOT)));
             }
             return Ok(None);
         }

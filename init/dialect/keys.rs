@@ -293,7 +293,7 @@ pub const SERVICE: &[Key<Draft>] = &[
         Type::Some(&Type::Variable),
         "",
         "[\"DB_PASSWORD\"]",
-        "DB_PASSWORD becomes the text of the file that DB_PASSWORD_FILE names, if that is set.",
+        "DB_PASSWORD becomes the text of the file that DB_PASSWORD_FILE names, if that is set. Both are an error.",
         |draft, given| draft.setup.secrets = given.texts(),
     ),
     key(
@@ -325,7 +325,7 @@ pub const SERVICE: &[Key<Draft>] = &[
         Type::Map(Name::Resource, &Type::Limit),
         "",
         "{ nofile = 1024, core = \"unlimited\", stack = \"8M:16M\" }",
-        "Resource limits by the names of getrlimit(2), as a number or \"SOFT:HARD\".",
+        "Resource limits by the names of getrlimit(2), as a number or \"SOFT:HARD\". What cox may not raise stays.",
         |draft, given| {
             let limits = given.map().into_iter();
             let limits = limits.filter_map(|(name, given)| match given {

@@ -122,6 +122,31 @@ impl Tree {
         Cox::start(command.env("COX_SOCKET", self.socket()))
     }
 
+    /// Writes cox.toml; `$E` in it is the events FIFO, `$D/` this directory.
+    pub fn toml(&self, text: &str) {
+        let text = text.replace("$E", self.dir.join("events").to_str().unwrap());
+        let text = text.replace("$D/", &format!("{}/", self.dir.display()));
+        fs::write(self.dir.join("cox.toml"), text).unwrap();
+    }
+
+    /// cox on cox.toml, as PID 1, with these options.
+    pub fn run_toml(&self, options: &[&str]) -> Cox {
+        let mut command = namespace();
+        command.arg(cox_binary()).args(options).arg(self.dir.join("cox.toml"));
+        Cox::start(&mut command)
+    }
+
+    /// cox on cox.toml, as PID 1, after a shell script that prepares its namespaces; `$D/` in
+    /// that is this directory. It ends in `&& exec`, or in a program that executes cox.
+    pub fn prepared_toml(&self, script: &str) -> Command {
+        let script = script.replace("$D/", &format!("{}/", self.dir.display()));
+        let (cox, dir) = (cox_binary(), self.dir.display());
+        let mut command = namespace();
+        let script = format!("{script} {} {dir}/cox.toml", cox.display());
+        command.args(["sh", "-c", &script]).env("COX_SOCKET", self.socket());
+        command
+    }
+
     /// Where coxctl reaches the cox of `supervise`.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("control")
@@ -143,6 +168,15 @@ impl Tree {
     #[track_caller]
     pub fn expect(&mut self, event: &str) {
         assert_eq!(self.events.next(), event);
+    }
+
+    /// The next events, in whatever order.
+    #[track_caller]
+    pub fn expect_all<const N: usize>(&mut self, mut events: [&str; N]) {
+        let mut got: Vec<String> = events.iter().map(|_| self.events.next()).collect();
+        got.sort();
+        events.sort();
+        assert_eq!(got, events);
     }
 
     /// Skips events up to one that begins so, and gives the rest of it.
@@ -189,6 +223,13 @@ impl<R: Read + AsFd> Lines<R> {
         let count = self.source.read(&mut bytes).unwrap();
         self.buffer.extend(&bytes[..count]);
         count > 0
+    }
+
+    /// All that still comes, up to the end.
+    #[track_caller]
+    pub fn rest(&mut self) -> String {
+        while self.fill() {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
     }
 
     #[track_caller]
@@ -243,8 +284,7 @@ impl Cox {
 
     /// Waits for its end; its exit code and what it still said.
     pub fn wait(mut self) -> (i32, String) {
-        while self.stderr.fill() {}
-        let text = String::from_utf8_lossy(&self.stderr.buffer).into_owned();
+        let text = self.stderr.rest();
         (self.unshare.wait().unwrap().code().unwrap_or(-1), text)
     }
 

@@ -10,6 +10,7 @@ mod command;
 mod coxctl;
 mod explain;
 mod harness;
+mod identity;
 mod mixed;
 mod order;
 mod services;

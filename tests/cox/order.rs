@@ -1,37 +1,16 @@
 //! Services of a cox.toml: their order, readiness, health, ends; and reading the file again.
 
-use crate::harness::{Cox, Tree, cox_binary, namespace};
+use crate::harness::{Cox, Tree, cox_binary};
 use coracle::types::Signal;
 use std::fs;
 use std::process::Command;
 
 impl Tree {
-    /// Writes cox.toml; `$E` in its commands is the events FIFO.
-    pub fn toml(&self, text: &str) {
-        let text = text.replace("$E", self.dir.join("events").to_str().unwrap());
-        fs::write(self.dir.join("cox.toml"), text).unwrap();
-    }
-
-    pub fn run_toml(&self, options: &[&str]) -> Cox {
-        let mut command = namespace();
-        command.arg(cox_binary()).args(options).arg(self.dir.join("cox.toml"));
-        Cox::start(command.env("COX_SOCKET", self.socket()))
-    }
-
     /// The shell text of a service that tells its start and its stop, and hears TERM at once.
     fn telling(name: &str) -> String {
         format!(
             "trap 'echo {name} stops >$E; exit' TERM; echo {name} >$E; touch $E.{name}; read x <>$E.wait"
         )
-    }
-
-    /// The next events, in whatever order.
-    #[track_caller]
-    fn expect_all<const N: usize>(&mut self, mut events: [&str; N]) {
-        let mut got: Vec<String> = events.iter().map(|_| self.events.next()).collect();
-        got.sort();
-        events.sort();
-        assert_eq!(got, events);
     }
 
     /// Makes the FIFO that a service of `telling` sleeps on.
