@@ -31,7 +31,7 @@ use crate::machine::{Action, Event, Fault, Moment, Reason, State, Want, What};
 use crate::message::{say, say_error};
 use crate::policy::{self, Jitter};
 use crate::reap;
-use crate::service::{Exec, Kind, LineFormat, LogTo, Ready, Service, Start};
+use crate::service::{Exec, Kind, LogTo, Ready, Service, Start};
 use crate::shutdown::Shutdown;
 use crate::sorted::{Map, Set};
 use crate::sources::{Identity, Sources};
@@ -88,8 +88,11 @@ impl Options {
     fn fill(&mut self, file: &options::Options) {
         self.stop_timeout = self.stop_timeout.or(file.stop_timeout);
         self.explain |= file.explain_exit.unwrap_or(false);
-        if self.dev_log.is_none() && file.dev_log == Some(true) {
-            self.dev_log = Some(LogTo::Container(LineFormat::Prefix));
+        if self.dev_log.is_none() {
+            self.dev_log = file.dev_log.clone();
+        }
+        if let (Address::Default, Some(path)) = (&self.socket, &file.control) {
+            self.socket = Address::At(path.clone());
         }
         self.signals.extend(file.signals.iter().copied());
     }
@@ -180,7 +183,7 @@ impl Supervisor {
         }
         let desk = Desk::open(options.socket.clone(), &event_loop);
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut supervisor = Supervisor {
+        Ok(Supervisor {
             options,
             signals,
             spawner,
@@ -208,9 +211,7 @@ impl Supervisor {
             shutdown: None,
             code: None,
             end: End::default(),
-        };
-        supervisor.open_dev_log();
-        Ok(supervisor)
+        })
     }
 
     /// Adds the one service in `dir`; its end is the end of all.

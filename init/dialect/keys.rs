@@ -4,7 +4,9 @@
 use super::draft::{Draft, ProbeDraft, log_to};
 use super::options::{OnSignal, Options};
 use super::typed::{Field, Given, Name, Type};
-use crate::service::{Health, Kind, OnEnd, OnUnhealthy, Reach, Ready, ResourceLimit, RestartWhen};
+use crate::service::{
+    Health, Kind, LineFormat, LogTo, OnEnd, OnUnhealthy, Reach, Ready, ResourceLimit, RestartWhen,
+};
 use coracle::error::{Error, Result};
 use coracle::sys::limit;
 use std::time::Duration;
@@ -129,13 +131,19 @@ pub const TOP: &[Key<(Options, Draft)>] = &[
         "Says in the last line on stderr which service ended the container, and why.",
         |(options, _), given| options.explain_exit = Some(given.flag()),
     ),
-    key(
+    checked(
         "dev-log",
-        Type::Flag,
+        DEV_LOG,
         "false",
         "true",
-        "Serves /dev/log, for programs that write to syslog.",
-        |(options, _), given| options.dev_log = Some(given.flag()),
+        "Serves /dev/log, for programs that write to syslog; where that goes. true is \"prefix\".",
+        |(options, _), given| {
+            options.dev_log = match given {
+                Given::Flag(on) => on.then_some(LogTo::Container(LineFormat::Prefix)),
+                given => Some(log_to(given)?).filter(|to| *to != LogTo::Null),
+            };
+            Ok(())
+        },
     ),
     key(
         "control",
@@ -587,6 +595,12 @@ pub const SERVICE: &[Key<Draft>] = &[
         },
     ),
 ];
+
+const DEV_LOG: Type = Type::Either(&[
+    Type::Flag,
+    Type::Word(&["plain", "prefix", "json", "none"]),
+    Type::Table(LOG_FILE),
+]);
 
 const LOG: Type = Type::Either(&[
     Type::Word(&["inherit", "plain", "prefix", "json", "none"]),

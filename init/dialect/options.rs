@@ -1,5 +1,6 @@
 //! What a cox.toml says about cox itself.
 
+use crate::service::LogTo;
 use coracle::types::Signal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +19,8 @@ pub struct Options {
     /// other sources too.
     pub last_of_init: Option<String>,
     pub explain_exit: Option<bool>,
-    pub dev_log: Option<bool>,
+    /// Where what is sent to /dev/log goes.
+    pub dev_log: Option<LogTo>,
     pub control: Option<PathBuf>,
     pub signals: Vec<(Signal, OnSignal)>,
 }

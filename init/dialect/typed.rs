@@ -264,6 +264,7 @@ fn fits(of: &Type, value: &Value) -> bool {
     match of {
         Type::Table(_) | Type::Map(..) => matches!(value, Value::Table(_)),
         Type::List(_) => matches!(value, Value::Array(_)),
+        Type::Flag => matches!(value, Value::Boolean(_)),
         _ => !matches!(value, Value::Table(_) | Value::Array(_)),
     }
 }

@@ -11,6 +11,7 @@ mod coxctl;
 mod explain;
 mod harness;
 mod identity;
+mod logs;
 mod mixed;
 mod order;
 mod services;

@@ -1,6 +1,6 @@
 //! cox.toml: what is said about it before anything starts.
 
-use crate::harness::{Tree, applet};
+use crate::harness::{Cox, Tree, applet, cox_binary, namespace};
 use std::fs;
 
 #[test]
@@ -65,4 +65,21 @@ fn the_sample_passes_the_check_and_the_schema_is_json() {
     let keys = &schema["definitions"]["service"]["properties"];
     assert_eq!(keys["restart"]["default"], "always");
     assert_eq!(keys["health"]["properties"]["retries"]["default"], 3);
+}
+
+#[test]
+fn the_file_says_where_coxctl_reaches_cox_unless_somebody_else_does() {
+    let mut tree = Tree::new();
+    tree.toml("control = 'here'\n[service.web]\ncommand = 'echo up >$E; exec sleep 10000'\n");
+    for (variable, place) in [(None, "here"), (Some("there"), "there")] {
+        let mut command = namespace();
+        command.env_remove("COX_SOCKET");
+        command.envs(variable.map(|name| ("COX_SOCKET", tree.dir.join(name))));
+        let cox = Cox::start(command.arg(cox_binary()).arg(tree.dir.join("cox.toml")));
+        tree.expect("up");
+        let place = tree.dir.join(place);
+        let (code, ..) = applet(&["coxctl", "--socket", place.to_str().unwrap(), "healthy"]);
+        assert_eq!(code, 0);
+        assert_eq!(cox.stop(), (0, String::new()));
+    }
 }

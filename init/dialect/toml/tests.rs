@@ -249,7 +249,8 @@ fn the_keys_of_cox_itself() {
     .options;
     assert_eq!(options.stop_timeout, Some(seconds(20)));
     assert_eq!(options.scan, ["/etc/services", "/etc/more"].map(PathBuf::from));
-    assert_eq!((options.explain_exit, options.dev_log), (Some(true), Some(true)));
+    let prefix = Some(LogTo::Container(LineFormat::Prefix));
+    assert_eq!((options.explain_exit, options.dev_log), (Some(true), prefix));
     assert_eq!(options.control, Some(PathBuf::from("/run/c")));
     let expected = [
         (1, OnSignal::Rescan),
@@ -418,7 +419,7 @@ fn each_bad_value_is_named_with_its_line_and_what_is_right() {
             ":1: on-init-failure: unknown word \"x\"; there is stop, continue",
         ),
         ("explain-exit = 'yes'", ":1: explain-exit: \"yes\" is not true or false"),
-        ("dev-log = 1", ":1: dev-log: \"1\" is not true or false"),
+        ("dev-log = 1", ":1: dev-log: 1 is not \"plain\", \"prefix\", \"json\", \"none\""),
         ("control = 1", ":1: control: 1 is not a path"),
         ("env = 1", ":1: env: 1 is not a table"),
         ("servce.web.argv = ['x']", ":1: unknown key \"servce\"; did you mean \"service\"?"),
