@@ -358,7 +358,7 @@ fn cox(call: &Call) -> u8 {
         told.sources.extend(SOURCES.map(PathBuf::from).into_iter().filter(|path| path.exists()));
         if told.sources.is_empty() {
             let none = format!("no services: none of {} exists", SOURCES.join(", "));
-            let error = Error::NotFound(none).hint("make one of them, or use: cox -- COMMAND");
+            let error = Error::not_found(none).hint("make one of them, or use: cox -- COMMAND");
             return call.fail(&error);
         }
     }

@@ -137,7 +137,7 @@ impl Checker {
     fn add(&mut self, service: Service, place: String) {
         let same = self.services.iter().find(|(other, _)| other.name == service.name);
         if let Some((_, first)) = same {
-            let error = Error::Conflict(format!("{place}: there is such a service: {first}"));
+            let error = Error::conflict(format!("{place}: there is such a service: {first}"));
             self.problems.push(error.hint("rename one of them"));
         }
         self.services.push((service, place));
@@ -163,7 +163,7 @@ impl Checker {
             found.extend(executable(exec).err());
         }
         if let Some(cwd) = service.run.cwd.as_deref().filter(|cwd| !cwd.is_dir()) {
-            let error = Error::NotFound(format!("{} is not a directory", cwd.display()));
+            let error = Error::not_found(format!("{} is not a directory", cwd.display()));
             found.push(error.hint("make it"));
         }
         let setup = service.run.setup.as_deref();
@@ -207,12 +207,12 @@ impl Checker {
                         Some(meant) => format!("did you mean \"{meant}\"?"),
                         None => "add that service, or remove the name".into(),
                     };
-                    Error::NotFound(text).hint(hint)
+                    Error::not_found(text).hint(hint)
                 }
                 Problem::Cycle(names) => {
                     let first = names.first().cloned().unwrap_or_default();
                     let text = format!("{}: waits for itself: {}", place(&first), names.join(", "));
-                    Error::Conflict(format!("{text}, {first}"))
+                    Error::conflict(format!("{text}, {first}"))
                         .hint("remove one of these dependencies")
                 }
             })
@@ -249,7 +249,7 @@ fn executable(exec: &Exec) -> Result<()> {
     if places.any(|path| program(&path).is_ok()) {
         return Ok(());
     }
-    let error = Error::NotFound(format!("{} is nowhere in PATH", name.display()));
+    let error = Error::not_found(format!("{} is nowhere in PATH", name.display()));
     Err(error.hint("install it, or name it by its path"))
 }
 
@@ -291,5 +291,5 @@ fn program(path: &Path) -> Result<()> {
         true => "remove the carriage returns",
         false => "install it, or name another one",
     };
-    Err(Error::NotFound(missing).hint(hint))
+    Err(Error::not_found(missing).hint(hint))
 }

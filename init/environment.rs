@@ -105,7 +105,7 @@ impl Block {
         let Some(path) = self.get(&pointer) else { return Ok(()) };
         let path = PathBuf::from(OsStr::from_bytes(path));
         if self.get(name.as_ref()).is_some() {
-            let error = Error::Conflict(format!("{name} and {name}_FILE are both set"));
+            let error = Error::conflict(format!("{name} and {name}_FILE are both set"));
             return Err(error.hint("remove one of them"));
         }
         let text =

@@ -4,7 +4,7 @@
 
 use crate::environment;
 use crate::service::{Exec, Place, ResourceLimit, Setup};
-use coracle::error::{Context, Error, OsContext, Result};
+use coracle::error::{Cause, Context, Error, OsContext, Result};
 use coracle::sys::child::{self, Frame, FrameKind, Plan};
 use coracle::sys::poll;
 use coracle::sys::process::{self, Limit, OPEN_FILES};
@@ -156,7 +156,7 @@ impl Spawner {
                 let program = program.unwrap_or_default();
                 let path = exec.cwd.as_deref().unwrap_or("".as_ref()).join(&program);
                 let there = program.contains('/') && path.exists();
-                let error = Error::Exec { program, source };
+                let error = Error::from(Cause::Exec { program, source });
                 match failure.errno {
                     _ if missing && there => {
                         error.hint("the interpreter in its first line is missing")
@@ -176,7 +176,7 @@ impl Spawner {
             Output::Fd(fd) => Ok(Some(fd)),
             Output::Null => match &self.null {
                 Some(null) => Ok(Some(null.as_fd())),
-                None => Err(Error::NotFound("/dev/null: no such device".into())),
+                None => Err(Error::not_found("/dev/null: no such device")),
             },
         }
     }

@@ -505,7 +505,7 @@ impl Supervisor {
     }
 
     fn spawn(&mut self, id: u32, what: What) -> Result<Pid> {
-        let lost = || Error::NotFound("nothing to start".into());
+        let lost = || Error::not_found("nothing to start");
         let channel = match what {
             What::Run => {
                 self.prepare_output(id)?;

@@ -10,8 +10,12 @@ use std::path::Path;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// One word wide, so that results that carry it stay small.
 #[derive(Debug)]
-pub enum Error {
+pub struct Error(Box<Cause>);
+
+#[derive(Debug)]
+pub enum Cause {
     /// A system call failed: `op` is the call or the attempt, `target` what it was done to.
     Os { op: &'static str, target: String, source: io::Error },
     /// Input (a flag, a file, a frame from a peer) is outside its grammar or range.
@@ -27,20 +31,32 @@ pub enum Error {
     /// Another process of ours failed: its words, and the exit code for them.
     Reported { code: u8, text: String },
     /// `doing` failed because of `cause`.
-    While { doing: String, cause: Box<Error> },
+    While { doing: String, cause: Error },
     /// `cause`, and what the user can do about it.
-    Hint { cause: Box<Error>, hint: String },
+    Hint { cause: Error, hint: String },
     /// Several independent failures, from an act that tries everything (teardown, many names).
     List(Vec<Error>),
 }
 
 impl Error {
     pub fn os(op: &'static str, target: impl Into<String>, source: io::Error) -> Error {
-        Error::Os { op, target: target.into(), source }
+        Cause::Os { op, target: target.into(), source }.into()
     }
 
     pub fn invalid(problem: impl Into<String>) -> Error {
-        Error::Invalid(problem.into())
+        Cause::Invalid(problem.into()).into()
+    }
+
+    pub fn not_found(problem: impl Into<String>) -> Error {
+        Cause::NotFound(problem.into()).into()
+    }
+
+    pub fn conflict(problem: impl Into<String>) -> Error {
+        Cause::Conflict(problem.into()).into()
+    }
+
+    pub fn damaged(problem: impl Into<String>) -> Error {
+        Cause::Damaged(problem.into()).into()
     }
 
     /// Adds the cure, shown on a line of its own.
@@ -57,62 +73,70 @@ impl Error {
     #[cold]
     #[inline(never)]
     fn with_hint(self, hint: String) -> Error {
-        Error::Hint { cause: Box::new(self), hint }
+        Cause::Hint { cause: self, hint }.into()
     }
 
     #[cold]
     #[inline(never)]
     fn within(self, doing: String) -> Error {
-        Error::While { doing, cause: Box::new(self) }
+        Cause::While { doing, cause: self }.into()
     }
 
     #[cold]
     #[inline(never)]
     fn os_at(op: &'static str, path: &Path, source: io::Error) -> Error {
-        Error::Os { op, target: path.display().to_string(), source }
+        Cause::Os { op, target: path.display().to_string(), source }.into()
     }
 
     /// The hints along the chain, outermost first.
     pub fn hints(&self) -> Vec<&str> {
-        match self {
-            Error::Hint { cause, hint } => {
+        match &*self.0 {
+            Cause::Hint { cause, hint } => {
                 let mut all = vec![hint.as_str()];
                 all.extend(cause.hints());
                 all
             }
-            Error::While { cause, .. } => cause.hints(),
-            Error::List(errors) => errors.iter().flat_map(Error::hints).collect(),
+            Cause::While { cause, .. } => cause.hints(),
+            Cause::List(errors) => errors.iter().flat_map(Error::hints).collect(),
             _ => Vec::new(),
         }
     }
 
     /// The variant at the bottom of the chain.
-    pub fn root(&self) -> &Error {
-        match self {
-            Error::While { cause, .. } | Error::Hint { cause, .. } => cause.root(),
+    pub fn root(&self) -> &Cause {
+        match &*self.0 {
+            Cause::While { cause, .. } | Cause::Hint { cause, .. } => cause.root(),
             other => other,
+        }
+    }
+
+    /// The failures of an act that tries everything.
+    pub fn several(&self) -> Option<&[Error]> {
+        match &*self.0 {
+            Cause::List(errors) => Some(errors),
+            _ => None,
         }
     }
 
     /// The errno at the bottom of the chain, where a system call is to blame.
     pub fn errno(&self) -> Option<i32> {
         match self.root() {
-            Error::Os { source, .. } | Error::Exec { source, .. } => source.raw_os_error(),
+            Cause::Os { source, .. } | Cause::Exec { source, .. } => source.raw_os_error(),
             _ => None,
         }
     }
 
     pub fn is_not_found(&self) -> bool {
-        matches!(self.root(), Error::NotFound(_))
+        matches!(self.root(), Cause::NotFound(_))
     }
 
     /// The exit code Docker documents for an engine's failure: 127 where the program is not
     /// there, 126 where it cannot be executed, else 125.
     pub fn exit_code(&self) -> u8 {
         match self.root() {
-            Error::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
-            Error::Exec { .. } => 126,
-            Error::Reported { code, .. } => *code,
+            Cause::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Cause::Exec { .. } => 126,
+            Cause::Reported { code, .. } => *code,
             _ => 125,
         }
     }
@@ -123,29 +147,35 @@ impl Error {
         match errors.len() {
             0 => Ok(()),
             1 => Err(errors.remove(0)),
-            _ => Err(Error::List(errors)),
+            _ => Err(Cause::List(errors).into()),
         }
+    }
+}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Error {
+        Error(Box::new(cause))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Error::Os { op, target, source } if target.is_empty() => {
+        match &*self.0 {
+            Cause::Os { op, target, source } if target.is_empty() => {
                 write!(f, "{op}: {}", reason(source))
             }
-            Error::Os { op, target, source } => write!(f, "{op} {target}: {}", reason(source)),
-            Error::Invalid(text)
-            | Error::NotFound(text)
-            | Error::Conflict(text)
-            | Error::Damaged(text)
-            | Error::Reported { text, .. } => f.write_str(text),
-            Error::Exec { program, source } => {
+            Cause::Os { op, target, source } => write!(f, "{op} {target}: {}", reason(source)),
+            Cause::Invalid(text)
+            | Cause::NotFound(text)
+            | Cause::Conflict(text)
+            | Cause::Damaged(text)
+            | Cause::Reported { text, .. } => f.write_str(text),
+            Cause::Exec { program, source } => {
                 write!(f, "cannot execute \"{program}\": {}", reason(source))
             }
-            Error::While { doing, cause } => write!(f, "{doing}: {cause}"),
-            Error::Hint { cause, .. } => cause.fmt(f),
-            Error::List(errors) => {
+            Cause::While { doing, cause } => write!(f, "{doing}: {cause}"),
+            Cause::Hint { cause, .. } => cause.fmt(f),
+            Cause::List(errors) => {
                 for (i, error) in errors.iter().enumerate() {
                     if i > 0 {
                         f.write_str("; ")?;
@@ -167,7 +197,7 @@ pub fn reason(error: &io::Error) -> String {
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
     match chars.next() {
-        Some(first) => first.to_lowercase().chain(chars).collect(),
+        Some(first) => std::iter::once(first.to_ascii_lowercase()).chain(chars).collect(),
         None => String::new(),
     }
 }
@@ -218,7 +248,7 @@ mod tests {
     fn exit_codes_are_those_docker_documents() {
         let exec = |errno| {
             let source = io::Error::from_raw_os_error(errno);
-            Error::Exec { program: "x".into(), source }.doing("start").exit_code()
+            Error::from(Cause::Exec { program: "x".into(), source }).doing("start").exit_code()
         };
         assert_eq!(exec(2), 127);
         assert_eq!(exec(13), 126);

@@ -160,7 +160,7 @@ fn ask(
 }
 
 fn broken() -> Error {
-    Error::Conflict("the answer broke off: cox has ended, or it came too fast".into())
+    Error::conflict("the answer broke off: cox has ended, or it came too fast")
 }
 
 fn connect(options: &Options) -> Result<UnixStream> {
@@ -179,7 +179,7 @@ fn connect(options: &Options) -> Result<UnixStream> {
     }
     let error = match refused {
         Some((path, e)) => Error::os("connect to", path.display().to_string(), e),
-        None => Error::NotFound("no cox listens here".into()),
+        None => Error::not_found("no cox listens here"),
     };
     Err(error.hint("cox makes its socket if it supervises services; see --socket"))
 }

@@ -31,7 +31,7 @@ impl Peer {
     pub fn status(&self) -> Result<Status> {
         let path = self.supervise.join("status");
         let bytes = fs::read(&path).on("read", &path)?;
-        let damaged = || Error::Damaged(format!("{}: not a status", path.display()));
+        let damaged = || Error::damaged(format!("{}: not a status", path.display()));
         Status::decode(&bytes).ok_or_else(damaged)
     }
 

@@ -234,7 +234,7 @@ struct Waited {
 impl Waited {
     fn open(dir: &Path, watch: &Watch) -> Result<Waited> {
         let Some(peer) = Peer::open(dir)? else {
-            return Err(Error::Conflict(format!("{}: not supervised", dir.display())));
+            return Err(Error::conflict(format!("{}: not supervised", dir.display())));
         };
         watch.add(&peer)?;
         let first = peer.status()?;

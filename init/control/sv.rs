@@ -11,7 +11,7 @@ use super::peer::{Peer, Watch};
 use crate::applets::{Call, SOURCES, USAGE};
 use crate::face::fifo;
 use crate::face::status::{Phase, Status};
-use coracle::error::{Error, Result, reason};
+use coracle::error::{Cause, Error, Result, reason};
 use coracle::sys::child::{self, Frame, FrameKind, Plan};
 use coracle::sys::pidfd::{self, Exit};
 use coracle::sys::step::{Exec, FdSource, Step, Variables};
@@ -281,7 +281,7 @@ fn words(error: &io::Error) -> String {
 
 fn root(error: &Error) -> String {
     match error.root() {
-        Error::Os { source, .. } => words(source),
+        Cause::Os { source, .. } => words(source),
         _ => "bad format".into(),
     }
 }

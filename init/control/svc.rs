@@ -56,7 +56,7 @@ pub fn svc(call: &Call) -> u8 {
 fn send(dir: &Path, letters: &[u8]) -> Result<()> {
     fs::metadata(dir).on("open", dir)?;
     let Some(peer) = Peer::open(dir)? else {
-        return Err(Error::Conflict(format!("{}: not supervised", dir.display())));
+        return Err(Error::conflict(format!("{}: not supervised", dir.display())));
     };
     peer.send(letters)
 }

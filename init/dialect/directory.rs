@@ -102,7 +102,7 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
     };
     let there = |name: &str| entries.iter().any(|entry| entry == name);
     if !there("run") {
-        return Err(Error::NotFound(format!("{}: no such file", dir.join("run").display())));
+        return Err(Error::not_found(format!("{}: no such file", dir.join("run").display())));
     }
     let env = if there("env") { environment(&dir.join("env"))? } else { Vec::new() };
     let exec = |program: &std::ffi::CStr| Exec {

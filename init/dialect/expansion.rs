@@ -75,13 +75,13 @@ fn value(inside: &str, variable: &dyn Fn(&str) -> Option<String>, depth: usize) 
     match (operator, value) {
         _ if name.is_empty() => Err(bad(inside)),
         (None, Some(value)) if !or_empty => Ok(value),
-        (None, None) if !or_empty => Err(Error::NotFound(format!("{name} is not set"))
+        (None, None) if !or_empty => Err(Error::not_found(format!("{name} is not set"))
             .hint(format!("set it for cox, or write ${{{name}:-default}}"))),
         (Some('-' | '?'), Some(value)) => Ok(value),
         (Some('-'), None) => nested(word, variable, depth.saturating_add(1)),
         (Some('?'), None) => {
             let message = if word.is_empty() { "is not set" } else { word };
-            Err(Error::NotFound(format!("{name}: {message}")).hint(format!("set {name} for cox")))
+            Err(Error::not_found(format!("{name}: {message}")).hint(format!("set {name} for cox")))
         }
         _ => Err(bad(inside)),
     }

@@ -21,7 +21,7 @@ use super::status::Status;
 use super::{death_tally, fifodir};
 use crate::command::Command;
 use crate::spare;
-use coracle::error::{Context, Error, OsContext, Result};
+use coracle::error::{Cause, Context, Error, OsContext, Result};
 use coracle::sys::fs::open_for_appending;
 use coracle::sys::pidfd::Exit;
 use coracle::sys::{atomic, fifo, lock};
@@ -55,7 +55,7 @@ impl Supervise {
         }
         let usable = |(base, _): &(PathBuf, PathBuf)| runtime_dir::is_usable(base);
         let Some((_, dir)) = elsewhere(service_dir).find(usable) else {
-            return Err(Error::Conflict(format!(
+            return Err(Error::conflict(format!(
                 "{}: no place for its supervise directory",
                 service_dir.display()
             ))
@@ -67,7 +67,7 @@ impl Supervise {
     fn open_at(dir: &Path) -> Result<Supervise> {
         make_dir(dir)?;
         let taken =
-            || Error::Conflict(format!("{}: already supervised by another process", dir.display()));
+            || Error::conflict(format!("{}: already supervised by another process", dir.display()));
         let path = dir.join("lock");
         let lock = open_for_appending(&path).on("open", &path)?;
         match lock.try_lock() {
@@ -209,7 +209,7 @@ fn is_unwritable(error: &Error) -> bool {
 }
 
 fn is(error: &Error, kind: ErrorKind) -> bool {
-    matches!(error.root(), Error::Os { source, .. } if source.kind() == kind)
+    matches!(error.root(), Cause::Os { source, .. } if source.kind() == kind)
 }
 
 /// The other places for the `supervise` directory of a service, with the base of each.

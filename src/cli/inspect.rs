@@ -98,7 +98,7 @@ impl Inspect {
             (false, true) => "image",
             _ => "object",
         };
-        Err(Error::NotFound(format!("no such {what}: {name}")))
+        Err(Error::not_found(format!("no such {what}: {name}")))
     }
 
     fn render(&self, things: &[Thing]) -> Result<String> {

@@ -228,7 +228,7 @@ fn warn(engine: &Engine) {
 
 /// One line for an error, one for each cure, the nearest first; several errors each have their own.
 fn report(error: &Error) {
-    if let Error::List(errors) = error {
+    if let Some(errors) = error.several() {
         return errors.iter().for_each(report);
     }
     output::diagnostic(&format!("coracle: {error}"));

@@ -1,6 +1,6 @@
 //! Writing: results to stdout, where a reader who goes away is no failure, all else to stderr.
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use std::io::{self, Write};
 
 const TARGET: &str = "standard output";
@@ -26,7 +26,7 @@ pub fn diagnostic(line: &str) {
 
 /// Whether `error` says that nobody reads our stdout any more.
 pub fn is_closed(error: &Error) -> bool {
-    matches!(error.root(), Error::Os { target, source, .. }
+    matches!(error.root(), Cause::Os { target, source, .. }
         if target == TARGET && source.kind() == io::ErrorKind::BrokenPipe)
 }
 

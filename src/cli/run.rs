@@ -241,7 +241,7 @@ impl CidFile {
         match File::create_new(path) {
             Ok(file) => Ok(CidFile { path: Some(path.to_path_buf()), file: Some(file) }),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                Err(Error::Conflict(format!("--cidfile: {} exists already", path.display()))
+                Err(Error::conflict(format!("--cidfile: {} exists already", path.display()))
                     .hint("remove it, if the container it names is gone"))
             }
             Err(e) => Err(Error::os("create", path.display().to_string(), e)),

@@ -199,12 +199,12 @@ impl Dir {
         let path = self.path.join(name);
         let bytes = match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::NotFound(format!("no such container: {}", self.id.short())));
+                return Err(Error::not_found(format!("no such container: {}", self.id.short())));
             }
             other => other.on("read", &path)?,
         };
         serde_json::from_slice(&bytes).map_err(|e| {
-            Error::Damaged(format!("{}: {e}", path.display()))
+            Error::damaged(format!("{}: {e}", path.display()))
                 .hint("move the file away and remove the container with rm -f")
         })
     }
@@ -212,7 +212,7 @@ impl Dir {
     /// Replaces a record; the caller holds its lock.
     fn write<T: Serialize>(&self, name: &str, value: &T, durability: Durability) -> Result<()> {
         let path = self.path.join(name);
-        let bytes = serde_json::to_vec(value).map_err(|e| Error::Damaged(e.to_string()))?;
+        let bytes = serde_json::to_vec(value).map_err(|e| Error::damaged(e.to_string()))?;
         let written = match atomic::replace(&path, &bytes, durability) {
             // A full disk has room for what is there already: the end of a container can be
             // recorded, and the container removed.
@@ -232,7 +232,7 @@ impl Dir {
     /// Waits for the right to work on the container.
     pub fn wait_live(&self) -> Result<Live> {
         let live = self.take_live(true)?;
-        live.ok_or_else(|| Error::Conflict(format!("{} is being worked on", self.id.short())))
+        live.ok_or_else(|| Error::conflict(format!("{} is being worked on", self.id.short())))
     }
 
     fn take_live(&self, wait: bool) -> Result<Option<Live>> {

@@ -121,7 +121,7 @@ impl Engine {
 fn name_taken(engine: &Engine, name: &ContainerName) -> Error {
     let holder = dir::named(&engine.home, name.as_str()).ok().flatten();
     let holder = holder.map(|id| format!(" by container {}", id.short())).unwrap_or_default();
-    Error::Conflict(format!("the name \"{name}\" is in use{holder}"))
+    Error::conflict(format!("the name \"{name}\" is in use{holder}"))
         .hint("remove or rename that container, or choose another name")
 }
 

@@ -18,8 +18,8 @@ impl Engine {
         }
         match &found[..] {
             [id] => Ok(Dir::new(&self.home, id)),
-            [] => Err(Error::NotFound(format!("no such container: {text}"))),
-            many => Err(Error::Conflict(format!(
+            [] => Err(Error::not_found(format!("no such container: {text}"))),
+            many => Err(Error::conflict(format!(
                 "\"{text}\" is ambiguous: it begins the ids of {} containers",
                 many.len()
             ))

@@ -28,7 +28,7 @@ impl Engine {
         let process = state.process.filter(|_| up);
         let first = process.and_then(|id| Some(First { fd: id.open()?, pid: id.pid }));
         first.ok_or_else(|| {
-            Error::Conflict(format!("container {name} is not running"))
+            Error::conflict(format!("container {name} is not running"))
                 .hint(format!("start it: coracle start {name}"))
         })
     }

@@ -144,7 +144,7 @@ impl Engine {
     /// Makes the directories, once.
     fn lay_root(&self) -> Result<()> {
         if crate::sys::process::effective_uid() != 0 {
-            return Err(Error::Conflict("this needs root".into())
+            return Err(Error::conflict("this needs root")
                 .hint("run it with sudo; rootless containers are not there yet"));
         }
         let version = self.home.root.join("version");
@@ -153,9 +153,9 @@ impl Engine {
                 let found: u32 = text
                     .trim()
                     .parse()
-                    .map_err(|_| Error::Damaged(format!("{}: not a number", version.display())))?;
+                    .map_err(|_| Error::damaged(format!("{}: not a number", version.display())))?;
                 if found > VERSION {
-                    return Err(Error::Conflict(format!(
+                    return Err(Error::conflict(format!(
                         "{} has format {found}; this release knows up to {VERSION}",
                         self.home.root.display()
                     ))

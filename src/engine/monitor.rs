@@ -3,7 +3,7 @@
 
 use super::Engine;
 use crate::container::{Client, Dir, Frame, Live};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Cause, Error, OsContext, Result};
 use crate::oci::create;
 use crate::sys::child::Plan;
 use crate::sys::step::{Exec, FdSource, Step, Variables};
@@ -117,7 +117,9 @@ impl Engine {
             match client.receive().on("hear from", "the monitor")? {
                 Some(Frame::Started) => return Ok(client),
                 Some(Frame::Warning(text)) => {
-                    self.troubles.borrow_mut().push(Error::Reported { code: 125, text });
+                    self.troubles
+                        .borrow_mut()
+                        .push(Error::from(Cause::Reported { code: 125, text }));
                 }
                 Some(Frame::Failed { code, text, hint }) => {
                     return Err(failure(code, text, hint));
@@ -126,7 +128,7 @@ impl Engine {
                 None => {
                     // How far it came is for the sweep to find out.
                     self.begin()?;
-                    return Err(Error::Conflict("the monitor died while starting".into()));
+                    return Err(Error::conflict("the monitor died while starting"));
                 }
             }
         }
@@ -135,6 +137,6 @@ impl Engine {
 
 /// An error of the monitor's, with its words and its exit code.
 pub(super) fn failure(code: u8, text: String, hint: String) -> Error {
-    let error = Error::Reported { code, text };
+    let error = Error::from(Cause::Reported { code, text });
     if hint.is_empty() { error } else { error.hint(hint) }
 }

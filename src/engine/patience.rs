@@ -28,7 +28,7 @@ impl Patience<'_> {
     /// Errors: nobody came to stand by the container in all this time.
     pub fn wait(&mut self) -> Result<()> {
         self.left = self.left.checked_sub(1).ok_or_else(|| {
-            Error::Conflict(format!("nobody can stand by container {}", self.dir.id.short()))
+            Error::conflict(format!("nobody can stand by container {}", self.dir.id.short()))
                 .hint("its monitor ends as soon as it is started: is /run full?")
         })?;
         look_away();

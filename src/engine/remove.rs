@@ -2,7 +2,7 @@
 
 use super::{Engine, spec};
 use crate::container::{Config, Dir, Live, MountKind, State, Status, dir};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Cause, Error, OsContext, Result};
 use crate::sys::fs;
 use crate::types::{Digest, Signal};
 
@@ -16,7 +16,7 @@ impl Engine {
             let state = dir.state().unwrap_or_else(|_| State::new(Status::Exited));
             if state.status.is_up() {
                 if !force {
-                    return Err(Error::Conflict(format!("container {name} is running"))
+                    return Err(Error::conflict(format!("container {name} is running"))
                         .hint("stop it first, or use rm -f"));
                 }
                 self.stop_dir(&dir, Signal::KILL, Some(0))?;
@@ -33,7 +33,7 @@ impl Engine {
     /// Removes all of a container. It is marked first: whoever finds the mark goes on.
     pub(super) fn discard(&self, dir: &Dir, live: Live) -> Result<()> {
         match dir.update_state(|state| state.status = Status::Removing) {
-            Err(error) if matches!(error.root(), Error::Damaged(_)) => {
+            Err(error) if matches!(error.root(), Cause::Damaged(_)) => {
                 dir.replace_state(&State::new(Status::Removing))?;
             }
             Err(error) if !error.is_not_found() => return Err(error),

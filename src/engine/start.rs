@@ -5,7 +5,7 @@ use super::attach::open_log;
 use super::create::New;
 use super::options::Options;
 use crate::container::{Client, Dir, Frame, Live, Status, Want};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Result};
 use crate::types::ContainerId;
 use std::fs::File;
 
@@ -45,7 +45,7 @@ impl Engine {
     pub fn run(&self, options: &Options, attach: Option<Frame>) -> Result<Started> {
         let New { dir, live } = self.create_live(options)?;
         self.start_with(dir.clone(), live, attach).inspect_err(|error| {
-            if matches!(error.root(), Error::Reported { code: 125, .. }) {
+            if matches!(error.root(), Cause::Reported { code: 125, .. }) {
                 self.forget(&dir);
             }
         })

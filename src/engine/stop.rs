@@ -115,7 +115,7 @@ impl Engine {
                 status if status.is_up() => {}
                 _ if state.started != before => return Ok(true),
                 _ if state.error.is_empty() => return Ok(false),
-                _ => return Err(Error::Conflict(state.error)),
+                _ => return Err(Error::conflict(state.error)),
             }
             let Ok(mut client) = Client::connect(&dir.socket()) else {
                 self.begin()?;

@@ -280,9 +280,8 @@ impl Engine {
     /// Holds a container whose monitor died.
     fn adopt(&self, dir: &Dir, config: &Config) -> Result<Up> {
         let process = dir.state()?.process.and_then(|process| process.open());
-        let process = process.ok_or_else(|| {
-            Error::Conflict("the container ended while it was adopted".to_string())
-        })?;
+        let process =
+            process.ok_or_else(|| Error::conflict("the container ended while it was adopted"))?;
         let mut pipes = match config.tty {
             // Its terminal died with the last monitor.
             Some(_) => Pipes::default(),

@@ -75,7 +75,7 @@ impl LayerInfo {
         let path = dir.join("layer.json");
         let bytes = std::fs::read(&path).on("read", &path)?;
         serde_json::from_slice(&bytes)
-            .map_err(|e| Error::Damaged(format!("{}: {e}", path.display())))
+            .map_err(|e| Error::damaged(format!("{}: {e}", path.display())))
     }
 
     pub fn write(&self, dir: &Path) -> Result<()> {

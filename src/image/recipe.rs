@@ -234,7 +234,7 @@ impl Reader {
     }
 
     fn damaged(&self, what: &str) -> Error {
-        Error::Damaged(format!("recipe {}: {what}", self.path.display()))
+        Error::damaged(format!("recipe {}: {what}", self.path.display()))
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
@@ -371,7 +371,7 @@ pub fn emit(dir: &Path, diff_id: &Digest, out: &mut dyn Write) -> std::result::R
     walked?;
     if Digest::from_bytes(hash.finalize().into()) != *diff_id {
         let text = "its files were changed: the tar they make has another digest";
-        return Err(Emit::Layer(Error::Damaged(text.to_string())));
+        return Err(Emit::Layer(Error::damaged(text.to_string())));
     }
     Ok(())
 }
@@ -405,9 +405,9 @@ impl Files {
                     .and_then(|aside| fs::open_beneath(aside.as_fd(), path, Open::Read)),
             };
             let opened = opened.on("open", self.path());
-            self.open = Some(fs::file(opened.map_err(|e| Error::Damaged(e.to_string()))?));
+            self.open = Some(fs::file(opened.map_err(|e| Error::damaged(e.to_string()))?));
         }
-        self.open.as_ref().ok_or_else(|| Error::Damaged("data of no file".to_string()))
+        self.open.as_ref().ok_or_else(|| Error::damaged("data of no file"))
     }
 
     fn path(&self) -> PathBuf {
@@ -436,10 +436,10 @@ fn copy(
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let window = buffer.get_mut(..wanted).unwrap_or_default();
         let n = match file.read_at(window, at) {
-            Ok(0) => return Err(Error::Damaged("the file is too short".to_string())),
+            Ok(0) => return Err(Error::damaged("the file is too short")),
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Error::Damaged(reason(&e))),
+            Err(e) => return Err(Error::damaged(reason(&e))),
         };
         write(window.get(..n).unwrap_or_default())?;
         at += n as u64;

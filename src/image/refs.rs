@@ -31,7 +31,7 @@ impl Refs {
             other => other.on("read", path)?,
         };
         serde_json::from_slice(&bytes).map_err(|e| {
-            Error::Damaged(format!("{}: {e}", path.display()))
+            Error::damaged(format!("{}: {e}", path.display()))
                 .hint("restore the file from a copy; the images themselves are untouched")
         })
     }
@@ -96,6 +96,7 @@ impl Refs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Cause;
 
     #[test]
     fn an_image_is_listed_until_it_is_removed_with_or_without_a_name() {
@@ -118,7 +119,7 @@ mod tests {
     fn a_torn_file_is_told_and_left_alone() {
         let path = std::env::temp_dir().join(format!("coracle-refs-{}", std::process::id()));
         std::fs::write(&path, "{\"names\":").unwrap();
-        assert!(matches!(Refs::read(&path).unwrap_err().root(), Error::Damaged(_)));
+        assert!(matches!(Refs::read(&path).unwrap_err().root(), Cause::Damaged(_)));
         assert_eq!(std::fs::read(&path).unwrap(), b"{\"names\":");
         std::fs::remove_file(&path).unwrap();
         assert_eq!(Refs::read(&path).unwrap(), Refs::default());

@@ -105,13 +105,13 @@ impl Store {
         let path = self.blob(id);
         let bytes = match std::fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::NotFound(format!("no such image: {}", id.short())));
+                return Err(Error::not_found(format!("no such image: {}", id.short())));
             }
             other => other.on("read", &path)?,
         };
         if Digest::of(&bytes) != *id {
             let text = format!("{} is not what it was: its digest is another", path.display());
-            return Err(Error::Damaged(text));
+            return Err(Error::damaged(text));
         }
         Ok(bytes)
     }
@@ -127,7 +127,7 @@ impl Store {
                 }
             }
             let text = format!("image {} lacks its layer {diff_id}", image.id.short());
-            Err(Error::Damaged(text).hint("load or import the image again"))
+            Err(Error::damaged(text).hint("load or import the image again"))
         };
         layer::chain(&image.config.rootfs.diff_ids).map(find).collect()
     }
@@ -212,7 +212,7 @@ impl Store {
         match recipe::emit(&layer.dir, &layer.diff_id, out) {
             Ok(()) => Ok(()),
             Err(Emit::Out(e)) => Err(Error::os("write", "the archive", e)),
-            Err(Emit::Layer(e)) => Err(Error::Damaged(format!("layer {}: {e}", layer.diff_id))
+            Err(Emit::Layer(e)) => Err(Error::damaged(format!("layer {}: {e}", layer.diff_id))
                 .hint("load or import the image again")),
         }
     }
@@ -329,7 +329,7 @@ fn unpack_again(scratch: &Scratch, layer: &NewLayer) -> Result<PathBuf> {
 }
 
 fn resolve(refs: &Refs, text: &str) -> Result<Digest> {
-    let missing = || Error::NotFound(format!("no such image: {text}"));
+    let missing = || Error::not_found(format!("no such image: {text}"));
     if let Ok(id) = text.parse::<Digest>() {
         return if refs.contains(&id) { Ok(id) } else { Err(missing()) };
     }

@@ -138,7 +138,7 @@ impl Network {
             other => other.on("read", &path)?,
         };
         serde_json::from_slice(&text).map(Some).map_err(|e| {
-            Error::Damaged(format!("{}: {e}", path.display()))
+            Error::damaged(format!("{}: {e}", path.display()))
                 .hint("remove the file: another name and range are chosen")
         })
     }
@@ -209,7 +209,7 @@ impl Network {
             let delete = netlink::link_delete(bridge.index);
             socket.request("remove link", &bridge.name, &delete)?;
         }
-        Err(Error::Conflict("other processes take every name and range that is chosen".into()))
+        Err(Error::conflict("other processes take every name and range that is chosen"))
     }
 
     /// Whether an older bridge has a part of our range.
@@ -249,7 +249,7 @@ impl Network {
     fn clash(&self, config: &Config, route: &Subnet) -> Error {
         let Config { name, subnet } = config;
         let problem = format!("the range {subnet} of {name} overlaps the host's route {route}");
-        Error::Conflict(problem).hint(format!(
+        Error::conflict(problem).hint(format!(
             "remove {} to have another range chosen, or run with --net=host",
             self.config_path().display()
         ))
@@ -261,7 +261,7 @@ const EEXIST: i32 = 17;
 const EOPNOTSUPP: i32 = 95;
 
 fn foreign(name: &str) -> Error {
-    Error::Conflict(format!("there is a link {name} that is not ours"))
+    Error::conflict(format!("there is a link {name} that is not ours"))
         .hint(format!("rename it, or remove it with: ip link delete {name}"))
 }
 

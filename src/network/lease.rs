@@ -49,7 +49,7 @@ impl Leases {
                 other => return other.on("make lease", &path).map(|()| address),
             }
         }
-        Err(Error::Conflict(format!("all addresses of {subnet} are in use"))
+        Err(Error::conflict(format!("all addresses of {subnet} are in use"))
             .hint("remove containers that are not needed"))
     }
 

@@ -86,7 +86,7 @@ fn candidates() -> impl Iterator<Item = Subnet> {
 pub(super) fn choose(taken: &[Subnet]) -> Result<Subnet> {
     let free = |range: &Subnet| !taken.iter().any(|other| range.overlaps(other));
     candidates().find(free).ok_or_else(|| {
-        Error::Conflict("every private range of addresses is in use by a route".into())
+        Error::conflict("every private range of addresses is in use by a route")
             .hint("remove a route, or run with --net=host or --net=none")
     })
 }

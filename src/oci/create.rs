@@ -5,7 +5,7 @@
 use super::cgroup::{Cgroup, Cgroups, Resources};
 use super::plan::{self, Inputs};
 use super::spec::{Mount, Spec};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Cause, Error, OsContext, Result};
 use crate::sys::child::{self, Child, Frame, FrameKind, Plan};
 use crate::sys::fs::{self, Open};
 use crate::sys::step::Step;
@@ -232,7 +232,10 @@ pub fn outcome(report: BorrowedFd, steps: &[String], program: &str) -> Result<()
                 FrameKind::Failed { step, errno } => {
                     let source = io::Error::from_raw_os_error(errno);
                     if step + 1 == steps.len() {
-                        return Err(Error::Exec { program: program.to_string(), source });
+                        return Err(Error::from(Cause::Exec {
+                            program: program.to_string(),
+                            source,
+                        }));
                     }
                     let attempt = steps.get(step).cloned().unwrap_or_default();
                     let error = Error::os("cannot", attempt, source);
@@ -245,8 +248,8 @@ pub fn outcome(report: BorrowedFd, steps: &[String], program: &str) -> Result<()
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Ok(_) if ready => return Ok(()),
             Ok(_) => {
-                return Err(Error::Conflict(
-                    "the container's first process died while it was set up".to_string(),
+                return Err(Error::conflict(
+                    "the container's first process died while it was set up",
                 ));
             }
             Err(e) => return Err(Error::os("read", "the child's report", e)),

@@ -2,7 +2,7 @@
 
 use crate::support::Place;
 use coracle::engine::image::{ImageUser, Removed, images, inspect_image, rmi, tag};
-use coracle::error::{Error, Result};
+use coracle::error::{Cause, Result};
 use coracle::image::Store;
 use coracle::types::Digest;
 
@@ -56,7 +56,7 @@ fn an_image_that_containers_use_stays() {
     };
     for (running, force) in [(true, false), (true, true), (false, false)] {
         let e = rmi(&place.store, "x", force, &user(running)).unwrap_err();
-        assert!(matches!(e.root(), Error::Conflict(text) if text.contains("web")), "{e}");
+        assert!(matches!(e.root(), Cause::Conflict(text) if text.contains("web")), "{e}");
     }
     let removed = rmi(&place.store, "x", true, &user(false)).unwrap();
     assert_eq!(removed, [Removed::Untagged("x:latest".parse().unwrap())]);
@@ -102,7 +102,7 @@ fn while_an_image_cannot_be_read_nothing_is_swept_away() {
     place.store.sweep().unwrap();
     assert!(tree.join("f").exists());
     let e = place.store.image(&image.id).unwrap_err();
-    assert!(matches!(e.root(), Error::Damaged(_)), "{e}");
+    assert!(matches!(e.root(), Cause::Damaged(_)), "{e}");
     let rows = images(&place.store).unwrap();
     assert_eq!((rows.len(), rows[0].size), (1, None));
 }

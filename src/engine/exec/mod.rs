@@ -64,7 +64,7 @@ impl Engine {
         let mut program = match start(self, &dir, &container, options) {
             // Whatever failed, this is why.
             Err(_) if container.has_ended() => {
-                return Err(Error::Conflict(format!("container {name} has ended")));
+                return Err(Error::conflict(format!("container {name} has ended")));
             }
             program => program?,
         };
@@ -153,7 +153,7 @@ fn process_of(
     let root = File::open(&root).on("open", &root)?;
     if container.has_ended() {
         // Then the number may be another's already.
-        return Err(Error::Conflict("the container has ended".into()));
+        return Err(Error::conflict("the container has ended"));
     }
     let read = |path: &str| create::read_in_root(root.as_fd(), path);
     let account = user::look_up(text, &read("etc/passwd"), &read("etc/group"))?;

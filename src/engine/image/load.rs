@@ -4,7 +4,7 @@
 //! order: layers are unpacked as they pass, told by their content, and the JSON is set aside.
 //! Only then the indexes say which belong together. What they do not mention is dropped.
 
-use crate::error::{Context, Error, OsContext, Result};
+use crate::error::{Cause, Context, Error, OsContext, Result};
 use crate::image::archive::{self, Descriptor, Index, Manifest, SavedImage};
 use crate::image::compression::{self, BUFFER, Compression};
 use crate::image::config::{ImageConfig, host_architecture};
@@ -227,7 +227,7 @@ impl Part {
             return match unpack(&mut input, &dir, Limits::default(), EndMarker::Optional) {
                 Ok(unpacked) => Ok(Some(Part::Layer(NewLayer { dir, unpacked }))),
                 // It matters only where an index asks for it.
-                Err(why) if matches!(why.root(), Error::Invalid(_)) => {
+                Err(why) if matches!(why.root(), Cause::Invalid(_)) => {
                     fs::remove_tree(&dir).on("remove", &dir)?;
                     Ok(Some(Part::Unknown(why)))
                 }

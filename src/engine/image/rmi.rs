@@ -76,7 +76,7 @@ fn check_repositories(id: &Digest, names: &[ImageRef], force: bool) -> Result<()
     let list: Vec<_> = names.iter().map(ToString::to_string).collect();
     let text =
         format!("image {} has names in several repositories: {}", id.short(), list.join(", "));
-    Err(Error::Conflict(text).hint("name the one to remove, or use -f for all"))
+    Err(Error::conflict(text).hint("name the one to remove, or use -f for all"))
 }
 
 /// Whether nothing keeps the image. The error says who does and cannot be overruled.
@@ -87,11 +87,11 @@ fn may_go(id: &Digest, users: &[ImageUser], force: bool) -> Result<bool> {
     let (id, name) = (id.short(), &user.container);
     if user.running {
         let text = format!("image {id} is used by the running container {name}");
-        return Err(Error::Conflict(text).hint("stop and remove the container first"));
+        return Err(Error::conflict(text).hint("stop and remove the container first"));
     }
     if !force {
         let text = format!("image {id} is used by the stopped container {name}");
-        return Err(Error::Conflict(text)
+        return Err(Error::conflict(text)
             .hint("remove the container first, or use -f to take only the names away"));
     }
     Ok(false)

@@ -63,7 +63,7 @@ impl Cgroup {
                 write(&dir.join("cgroup.freeze"), "1").and_then(|()| wait_event(dir, "frozen", 1))
             }
             (None, None) => {
-                return Err(Error::NotFound("this container has no cgroup to freeze".into()));
+                return Err(Error::not_found("this container has no cgroup to freeze"));
             }
         };
         if frozen.is_err() {
@@ -93,7 +93,7 @@ impl Cgroup {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(Error::Conflict(format!(
+                return Err(Error::conflict(format!(
                     "{} processes of {} do not end",
                     processes.len(),
                     self.path.display()
@@ -139,7 +139,7 @@ impl Cgroup {
             match remove_tree(dir) {
                 Err(e) if e.kind() == ErrorKind::ResourceBusy => {
                     let problem = format!("cgroup {} is in use", self.path.display());
-                    return Err(Error::Conflict(problem)
+                    return Err(Error::conflict(problem)
                         .hint("remove the container that runs there, or choose another path"));
                 }
                 other => other.on("remove", dir)?,
@@ -184,7 +184,7 @@ fn freeze_v1(dir: &Path) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(Error::Conflict("a process does not stand still".into()));
+            return Err(Error::conflict("a process does not stand still"));
         }
         // v1 has no event for it.
         std::thread::sleep(Duration::from_micros(200));
@@ -205,7 +205,7 @@ fn wait_event(dir: &Path, key: &str, value: u64) -> Result<()> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             let problem = format!("{} does not come to \"{key} {value}\"", dir.display());
-            return Err(Error::Conflict(problem));
+            return Err(Error::conflict(problem));
         }
         poll::readable(changes.as_fd(), Some(left)).on("watch", &file)?;
         changes.drain().on("watch", &file)?;

@@ -5,7 +5,7 @@ use super::host::{Cgroups, Hierarchy};
 use super::resources::Resources;
 use super::settings::{self, CONTROLLERS, Setting, Version};
 use super::{Cgroup, V1};
-use crate::error::{Context, Error, OsContext, Result};
+use crate::error::{Cause, Context, Error, OsContext, Result};
 use crate::sys::bpf::cgroup_device;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -40,7 +40,7 @@ impl Cgroups {
     /// `path` has processes. Then nothing is left behind.
     pub fn create(&self, path: &str, resources: &Resources) -> Result<Cgroup> {
         if self.version().is_none() {
-            return Err(Error::NotFound("no cgroup file system is mounted".into())
+            return Err(Error::not_found("no cgroup file system is mounted")
                 .hint("mount -t cgroup2 cgroup2 /sys/fs/cgroup"));
         }
         let path = relative(path)?;
@@ -348,7 +348,7 @@ fn restrict_devices(cgroup: &Cgroup, rules: &[devices::Rule]) -> Result<()> {
         }
         // We may not make cgroups (told by a warning), so what restricts us stays in force.
         None if !cgroup.warnings.is_empty() => Ok(()),
-        None => Err(Error::NotFound("no devices cgroup on this host".into())
+        None => Err(Error::not_found("no devices cgroup on this host")
             .hint("mount -t cgroup2 cgroup2 /sys/fs/cgroup")),
     }
 }
@@ -369,7 +369,7 @@ fn limit(cgroup: &mut Cgroup, plan: &[Planned]) -> Result<()> {
                     Some(say) => cgroup.warnings.push(say.into()),
                     None => {
                         let problem = format!("this kernel's cgroups have no {}", setting.file);
-                        return Err(Error::NotFound(problem));
+                        return Err(Error::not_found(problem));
                     }
                 },
                 (Err(e), _) => return Err(Error::os("set", setting.to_string(), e)),
@@ -382,7 +382,7 @@ fn limit(cgroup: &mut Cgroup, plan: &[Planned]) -> Result<()> {
 /// Error of a limit that was asked for.
 fn missing(controller: &str) -> Error {
     let problem = format!("this host has no {controller} cgroup controller to set the limit with");
-    Error::NotFound(problem).hint(match controller {
+    Error::not_found(problem).hint(match controller {
         "memory" => "boot with cgroup_enable=memory, or run without the limit".to_string(),
         _ => "run without the limit".to_string(),
     })
@@ -398,7 +398,7 @@ fn no_right(mount: &Path) -> String {
 /// Denied, or a read-only file system.
 fn is_forbidden(error: &Error) -> bool {
     match error.root() {
-        Error::Os { source, .. } => {
+        Cause::Os { source, .. } => {
             matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
         }
         _ => false,
