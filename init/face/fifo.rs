@@ -42,7 +42,18 @@ pub struct Supervise {
     control: File,
     /// How the last run ended.
     pub exit: Exit,
-    _lock: lock::Guard,
+    _lock: Lock,
+}
+
+/// The lock of a `supervise` directory.
+#[derive(Debug)]
+struct Lock(lock::Guard);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The next to take charge may be we ourselves, in a moment.
+        self.0.unlock();
+    }
 }
 
 impl Supervise {
@@ -80,6 +91,7 @@ impl Supervise {
         else {
             return Err(taken());
         };
+        let lock = Lock(lock);
         remove(&dir.join(death_tally::NAME))?;
         let (control, ok) = (dir.join("control"), dir.join("ok"));
         let is_fifo = |file: fs::Metadata| file.file_type().is_fifo();

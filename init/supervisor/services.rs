@@ -12,7 +12,8 @@ use crate::message::say_error;
 use crate::service::{Service, Start};
 use crate::sorted::{Map, Set};
 use crate::sources::Identity;
-use coracle::error::{Error, OsContext, Result};
+use crate::spare;
+use coracle::error::{Context, Error, OsContext, Result};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -217,7 +218,8 @@ impl Supervisor {
             (None, true) => {
                 let name = format!("{}/log", slot.service.name);
                 let started = directory::read(&dir, &name).and_then(|service| {
-                    let pipe = LogPipe::new().on("make", "a log pipe")?;
+                    let pipe =
+                        LogPipe::new().on("make", "a log pipe").hint(|| spare::CURE.into())?;
                     Ok((service, Supervise::open(&dir)?, pipe))
                 });
                 match started {

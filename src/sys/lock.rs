@@ -29,6 +29,19 @@ impl Guard {
     pub fn from_fd(fd: OwnedFd) -> Guard {
         Guard { file: File::from(fd) }
     }
+
+    /// Gives up all locks behind this descriptor, flock(2)'s too, and at once: a child that is on its
+    /// way to its exec has a copy, and would keep them for that long.
+    pub fn unlock(&self) {
+        // SAFETY: all-zero is a valid flock; with l_len 0 it is the whole file.
+        let mut range: libc::flock = unsafe { std::mem::zeroed() };
+        range.l_type = libc::F_UNLCK as _;
+        // SAFETY: integers and a live struct. Giving up cannot fail.
+        unsafe {
+            libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw mut range);
+            libc::flock(self.file.as_raw_fd(), libc::LOCK_UN);
+        }
+    }
 }
 
 impl AsFd for Guard {
@@ -106,6 +119,9 @@ mod tests {
         assert!(try_lock(&path, 7, Mode::Shared).unwrap().is_none());
         assert!(try_lock(&path, 8, Mode::Exclusive).unwrap().is_some());
         drop(held);
+        let held = try_lock(&path, 7, Mode::Exclusive).unwrap().unwrap();
+        let _copy = held.as_fd().try_clone_to_owned().unwrap();
+        held.unlock();
         assert!(try_lock(&path, 7, Mode::Shared).unwrap().is_some());
         std::fs::remove_file(path).unwrap();
     }

@@ -205,12 +205,23 @@ impl<R: Read + AsFd> Lines<R> {
     /// The next line; fails the test where none comes.
     #[track_caller]
     pub fn next(&mut self) -> String {
+        match self.next_or_end() {
+            Some(line) => line,
+            None => panic!("no more events, but {:?}", String::from_utf8_lossy(&self.buffer)),
+        }
+    }
+
+    /// The next line, or the end.
+    #[track_caller]
+    pub fn next_or_end(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
-                return String::from_utf8_lossy(&line[..end]).into_owned();
+                return Some(String::from_utf8_lossy(&line[..end]).into_owned());
             }
-            assert!(self.fill(), "no more events, but {:?}", String::from_utf8_lossy(&self.buffer));
+            if !self.fill() {
+                return None;
+            }
         }
     }
 
@@ -246,6 +257,14 @@ impl<R: Read + AsFd> Lines<R> {
 pub struct Cox {
     unshare: Child,
     pub stderr: Lines<ChildStderr>,
+}
+
+impl Cox {
+    /// Its stderr, for somebody else to read.
+    pub fn take_stderr(&mut self) -> Lines<ChildStderr> {
+        let other = self.stderr.source.as_fd().try_clone_to_owned().unwrap();
+        std::mem::replace(&mut self.stderr, Lines::new(ChildStderr::from(other)))
+    }
 }
 
 impl Cox {

@@ -1,0 +1,253 @@
+//! 100,000 random commands against 50 services of ten kinds, while they are killed, removed, made
+//! anew and changed: there is never a second copy of one, nobody is left behind, nothing leaks, and
+//! whoever is asked up comes up.
+//!
+//! Each `run` takes a lock that is its alone and that no child of it has; one that finds it taken
+//! exits with 99. `STRESS_SEED` repeats a series of commands (the kernel's order is not repeated).
+
+use crate::harness::{Lines, Tree};
+use coracle::sys::{fifo, signal};
+use coracle::types::{Pid, Signal};
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ChildStderr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
+const SERVICES: usize = 50;
+const KINDS: usize = 10;
+const COMMANDS: usize = 100_000;
+const WRITERS: usize = 4;
+/// What runs with this exit code is a second copy.
+const SECOND: &str = "99";
+
+/// xorshift64 (Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}
+
+fn executable(path: &Path, script: &str) {
+    let new = path.with_extension("new");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+impl Tree {
+    /// Makes service `n` below `services`, complete at once.
+    fn make(&self, n: usize) {
+        let name = format!("s{n}");
+        let dir = self.dir.join("made").join(&name);
+        let lock = self.dir.join("locks").join(&name);
+        let body = |program: &str| format!("exec flock -nFE {SECOND} {} {program}", lock.display());
+        let sleep = body("sleep 10000");
+        let file = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
+        let kind = n % KINDS;
+        executable(
+            &dir.join("run"),
+            &match kind {
+                1 => body("false"),
+                2 => format!("trap '' TERM; {sleep}"),
+                3 => format!("sleep 10000 & sleep 10000 & {sleep}"),
+                4 => format!("echo >&3; {sleep}"),
+                _ => sleep,
+            },
+        );
+        match kind {
+            2 => file("timeout-kill", "30"),
+            4 => file("notification-fd", "3"),
+            5 => executable(&dir.join("finish"), ""),
+            6 => {
+                executable(&dir.join("finish"), "exec sleep 10000");
+                file("timeout-finish", "20");
+            }
+            7 => {
+                let lock = lock.with_extension("log");
+                let cat = format!("exec flock -nFE {SECOND} {} cat >/dev/null", lock.display());
+                executable(&dir.join("log/run"), &cat);
+            }
+            8 => executable(&dir.join("check"), "exit $(( $$ % 2 ))"),
+            9 => file("down-signal", "INT"),
+            _ => {}
+        }
+        fs::rename(dir, self.services().join(name)).unwrap();
+    }
+
+    /// All of these services, and the loggers among them.
+    fn names(&self) -> Vec<String> {
+        let (code, text, error) = self.ctl(&["status", "--json"]);
+        assert_eq!(code, 0, "{error}");
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let name = |one: &serde_json::Value| one["name"].as_str().unwrap().to_string();
+        all.as_array().unwrap().iter().map(name).collect()
+    }
+
+    /// Waits until all services are known, and tells them all to go down, or up.
+    #[track_caller]
+    fn tell_all(&self, verb: &str) {
+        let loggers = (0..SERVICES).filter(|n| n % KINDS == 7).count();
+        let names = loop {
+            let names = self.names();
+            if names.len() == SERVICES + loggers {
+                break names;
+            }
+        };
+        // A crash loop never is up for long.
+        let crashes = |name: &String| name[1..].parse().is_ok_and(|n: usize| n % KINDS == 1);
+        let chosen = names.iter().filter(|name| verb == "stop" || !crashes(name));
+        let args = [verb].into_iter().chain(chosen.map(String::as_str)).collect::<Vec<_>>();
+        let (code, _, error) = self.ctl(&args);
+        assert_eq!((code, error.as_str()), (0, ""));
+    }
+}
+
+/// The children of a process, by their pids here.
+fn children(pid: Pid) -> Vec<Pid> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}
+
+fn descriptors(pid: Pid) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+fn resident_kilobytes(pid: Pid) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
+/// Reads what cox says to its end; every line that should not be there, and how many lines there were.
+fn read_all(mut stderr: Lines<ChildStderr>) -> (Vec<String>, usize) {
+    let (mut odd, mut count) = (Vec::new(), 0);
+    while let Some(line) = stderr.next_or_end() {
+        count += 1;
+        let second = line.contains(&format!("exited with code {SECOND}"));
+        let usual = ["exited with", "ended by", "finished; start", "s/run: no such file"];
+        let gone = line.contains("no such file or directory") || line.contains("/supervise/");
+        if second || !(gone || usual.iter().any(|text| line.contains(text))) {
+            odd.push(line);
+        }
+    }
+    (odd, count)
+}
+
+/// Writes commands to the services, a few at a time.
+fn command(tree: &Tree, mut random: Random) {
+    let mut left = COMMANDS / WRITERS;
+    while left > 0 {
+        let count = (1 + random.below(4)).min(left);
+        let bytes: Vec<u8> =
+            (0..count).map(|_| b"uuuudddoOUDQrpcchaiqtkx12?"[random.below(26)]).collect();
+        let n = random.below(SERVICES);
+        let log = if n % KINDS == 7 && random.below(2) == 0 { "log/" } else { "" };
+        let path = tree.service(&format!("s{n}/{log}supervise/control"));
+        // A full pipe waits for cox, not for us.
+        if let Ok(Some(mut control)) = fifo::open_for_writing(Path::new(&path))
+            && control.write_all(&bytes).is_ok()
+        {
+            left -= count;
+        }
+        thread::yield_now();
+    }
+}
+
+/// Kills, removes, remakes, changes, and asks for another look.
+fn disturb(tree: &Tree, cox: Pid, mut random: Random, over: &AtomicBool) -> u32 {
+    let mut kills = 0;
+    while !over.load(Ordering::Relaxed) {
+        let n = random.below(SERVICES);
+        let dir = tree.services().join(format!("s{n}"));
+        match random.below(20) {
+            0 => {
+                let old = tree.dir.join("old");
+                fs::rename(&dir, &old).unwrap();
+                tree.make(n);
+                fs::remove_dir_all(old).unwrap();
+            }
+            1 => {
+                let old = fs::read_to_string(dir.join("run")).unwrap();
+                executable(&dir.join("run"), old.trim_start_matches("#!/bin/sh\n"));
+            }
+            2 => signal::kill(cox, Signal::HUP).unwrap(),
+            _ => {
+                let children = children(cox);
+                if !children.is_empty() {
+                    let _ = signal::kill(children[random.below(children.len())], Signal::KILL);
+                    kills += 1;
+                }
+            }
+        }
+        thread::yield_now();
+    }
+    kills
+}
+
+fn wait_for_nobody(tree: &Tree, pid: Pid) {
+    while !children(pid).is_empty() {
+        tree.names();
+    }
+}
+
+#[test]
+fn a_hundred_thousand_random_commands_break_nothing() {
+    let seed = std::env::var("STRESS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or(0x2545_f491_4f6c_dd1d);
+    eprintln!("STRESS_SEED={seed}");
+    let tree = Tree::new();
+    fs::create_dir(tree.dir.join("locks")).unwrap();
+    (0..SERVICES).for_each(|n| tree.make(n));
+    let mut cox = tree.supervise(&[]);
+    let stderr = cox.take_stderr();
+    while tree.ctl(&["status"]).0 != 0 {}
+    let pid = cox.pid();
+    thread::scope(|scope| {
+        let said: ScopedJoinHandle<(Vec<String>, usize)> = scope.spawn(|| read_all(stderr));
+        tree.tell_all("start");
+        tree.tell_all("stop");
+        wait_for_nobody(&tree, pid);
+        let (descriptors_before, memory_before) = (descriptors(pid), resident_kilobytes(pid));
+        let over = AtomicBool::new(false);
+        let kills = AtomicU32::new(0);
+        thread::scope(|scope| {
+            let tree = &tree;
+            let disturber = scope.spawn(|| {
+                kills.store(disturb(tree, pid, Random(seed ^ 0xffff), &over), Ordering::Relaxed);
+            });
+            let writers: Vec<_> = (1..=WRITERS as u64)
+                .map(|n| scope.spawn(move || command(tree, Random(seed.wrapping_mul(n)))))
+                .collect();
+            let ended: Vec<_> = writers.into_iter().map(ScopedJoinHandle::join).collect();
+            over.store(true, Ordering::Relaxed);
+            disturber.join().unwrap();
+            ended.into_iter().for_each(|end| end.unwrap());
+        });
+        eprintln!("{} processes were killed", kills.into_inner());
+        // As HUP, and answered.
+        assert_eq!(tree.ctl(&["reload"]).0, 0);
+        tree.tell_all("stop");
+        tree.tell_all("start");
+        tree.tell_all("stop");
+        wait_for_nobody(&tree, pid);
+        while descriptors(pid) != descriptors_before {
+            assert!(descriptors(pid) < descriptors_before + 2, "descriptors leak");
+            tree.names();
+        }
+        let memory = resident_kilobytes(pid);
+        assert!(memory < memory_before + 1024, "{memory_before} kB became {memory} kB");
+        assert_eq!(cox.stop().0, 0);
+        let (odd, count) = said.join().unwrap();
+        eprintln!("cox said {count} lines");
+        assert!(odd.is_empty(), "{odd:#?}");
+    });
+}
