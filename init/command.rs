@@ -91,3 +91,32 @@ impl Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::corpus;
+    use crate::machine::{Machine, Moment, State};
+    use crate::service::{Exec, Service};
+    use std::time::Instant;
+
+    /// The letters that mean something: those of docs/cox.md and of svc(8), sv(8) and s6-svc.
+    const LETTERS: &[u8] = b"udoOUDQrpchaiq12tkbyx";
+
+    #[test]
+    fn whatever_bytes_arrive_the_known_letters_alone_do_something() {
+        let service = Service::new("x", Exec::new(vec![c"x".into()]));
+        corpus::mutations("fifo", 2_000, |bytes| {
+            let mut machine = Machine::new();
+            for letter in bytes {
+                let command = Command::from_letter(*letter);
+                assert_eq!(command.is_some(), LETTERS.contains(letter), "{letter}");
+                let Some(command) = command else { continue };
+                let at = Moment { now: Instant::now(), jitter: 1, clear: true };
+                machine.step(&service, machine.run, command.event(), at);
+                // Nobody answers here, so no run ever is there to end.
+                assert!(machine.pid.is_none() && machine.state != State::Stopping);
+            }
+        });
+    }
+}

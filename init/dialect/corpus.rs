@@ -1,8 +1,8 @@
-//! The fuzzers' start: the files of tests/corpus/toml, and random changes of them.
+//! The fuzzers' start: the files of a directory of tests/corpus, and random changes of them.
 
 /// Calls `check` with each file and with so many changed ones, the same each time.
-pub fn mutations(count: usize, mut check: impl FnMut(&[u8])) {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/toml");
+pub fn mutations(corpus: &str, count: usize, mut check: impl FnMut(&[u8])) {
+    let dir = format!("{}/tests/corpus/{corpus}", env!("CARGO_MANIFEST_DIR"));
     let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
     let files: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
@@ -42,7 +42,7 @@ impl Random {
             2 => WORDS[self.below(WORDS.len())].into(),
             _ => {
                 let file = &files[self.below(files.len())];
-                let from = self.below(file.len());
+                let from = self.below(file.len() + 1);
                 file[from..(from + self.below(40)).min(file.len())].to_vec()
             }
         };

@@ -365,6 +365,34 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_in_the_files_it_is_a_service_or_an_error_that_names_one() {
+        const FILES: [&str; 6] =
+            ["timeout-kill", "timeout-finish", "down-signal", "notification-fd", "finish", "env/X"];
+        let dir = Dir::new("fuzz");
+        dir.script("run", "#!/bin/sh\n");
+        dir.script("finish", "");
+        fs::create_dir(dir.0.join("env")).unwrap();
+        let (mut n, mut right) = (0, 0);
+        crate::dialect::corpus::mutations("directory", 3_000, |bytes| {
+            let file = FILES[n % FILES.len()];
+            n += 1;
+            fs::write(dir.0.join(file), bytes).unwrap();
+            match read(&dir.0, "x") {
+                Ok(_) => right += 1,
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(FILES.iter().any(|file| error.contains(file)), "{error}");
+                }
+            }
+            // One at a time, or hardly any would be right.
+            if !["finish", "env/X"].contains(&file) {
+                fs::remove_file(dir.0.join(file)).unwrap();
+            }
+        });
+        assert!(right > 1_000 && right < n, "{right} of {n}");
+    }
+
+    #[test]
     fn hidden_entries_and_files_are_no_services() {
         let dir = Dir::new("entries");
         for name in [".hidden", "b", "a"] {

@@ -1,7 +1,7 @@
 //! What people write, made into `service::Service` values.
 
 #[cfg(test)]
-mod corpus;
+pub mod corpus;
 pub mod directory;
 mod document;
 mod draft;

@@ -125,8 +125,7 @@ impl Supervisor {
             let Some(Channel::Socket(socket)) = &slot.channel else { return };
             let Ok(Some((count, sender))) = socket.receive(&mut bytes) else { return };
             let notice = bytes.get(..count).unwrap_or_default();
-            let ready = notice.split(|byte| *byte == b'\n').any(|line| line == b"READY=1");
-            if ready && slot.is_of(sender) {
+            if says_ready(notice) && slot.is_of(sender) {
                 self.dispatch(id, None, Event::Ready);
             }
         }
@@ -366,6 +365,11 @@ impl Supervisor {
     }
 }
 
+/// Whether one of the lines of a notice says so (sd_notify(3)).
+fn says_ready(notice: &[u8]) -> bool {
+    notice.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+}
+
 impl Slot {
     /// Whether a notice comes from this service: from its session; or, where the sender has ended
     /// already, from somebody who is it, us or root.
@@ -387,5 +391,23 @@ impl Slot {
             Some(Channel::Socket(socket)) => Some(socket.address().into()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::corpus;
+
+    #[test]
+    fn only_a_whole_line_of_a_notice_says_ready() {
+        let mut ready = 0;
+        corpus::mutations("notify", 5_000, |notice| {
+            let lines = String::from_utf8_lossy(notice).into_owned();
+            let expected = lines.split('\n').any(|line| line == "READY=1");
+            assert_eq!(says_ready(notice), expected, "{lines:?}");
+            ready += u32::from(expected);
+        });
+        assert!((1..5_000).contains(&ready));
     }
 }

@@ -211,7 +211,7 @@ fn what_the_crate_reads_is_read_and_what_it_refuses_is_refused() {
 #[test]
 fn random_changes_of_the_corpus_are_read_as_the_crate_reads_them() {
     let (mut read, mut missed) = (0, 0);
-    corpus::mutations(20_000, |bytes| {
+    corpus::mutations("toml", 20_000, |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return assert!(parse(bytes).is_err()) };
         let (ours, only_theirs) = compare(text);
         read += usize::from(ours);

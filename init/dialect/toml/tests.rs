@@ -524,7 +524,7 @@ fn what_init_holds_runs_first_and_in_order() {
 fn random_changes_of_the_corpus_never_panic_and_each_problem_has_a_line() {
     let users = Users { passwd: PASSWD.into(), group: GROUP.into(), uid: 0, gid: 0 };
     let (mut good, mut bad) = (0, 0);
-    corpus::mutations(20_000, |bytes| {
+    corpus::mutations("toml", 20_000, |bytes| {
         let config = parse(Path::new("x"), bytes, &|_| None, &users);
         good += config.services.len();
         for problem in &config.problems {
