@@ -3,6 +3,7 @@
 //! The words go as they are; the answer comes as lines that are printed. Only the limit of time is
 //! kept here, and cells are aligned here.
 
+use super::logs;
 use crate::applets::{Call, seconds};
 use crate::face::coxctl::NAME;
 use crate::face::request::{Request, Verb};
@@ -25,6 +26,7 @@ pause|cont SERVICE...                    STOP, CONT
 signal SIGNAL SERVICE...
 why SERVICE...                           why it is as it is
 events [--json] [SERVICE...]             each change of a state, as it happens
+logs [-f] SERVICE...                     their lines, from their log files; -f: and what comes
 tree [SERVICE...]                        who waits for whom
 healthy [SERVICE...]                     exits 1 unless they are up, ready and not unhealthy
 wait SERVICE... [--ready|--down|--done]  until that is so
@@ -67,14 +69,21 @@ pub fn coxctl(call: &Call) -> u8 {
         _ => request.waits().then(|| options.timeout.unwrap_or(LIMIT)),
     };
     let table = request.verb == Verb::Status && !request.json;
-    let answered = ask(call, &options, &words, table, limit);
-    let code = answered.unwrap_or_else(|error| call.fail(&error));
+    let mut logs = Vec::new();
+    let answered = ask(call, &options, &words, table, limit, &mut logs);
+    let mut code = answered.unwrap_or_else(|error| call.fail(&error));
+    if let Verb::Logs { follow } = request.verb
+        && !logs.is_empty()
+        && let Err(error) = logs::show(logs, follow)
+    {
+        code = call.fail(&error);
+    }
     if code == TIMED_OUT {
         let mut why = vec!["why".to_string(), "--".to_string()];
         why.extend(request.names);
         call.say("it takes too long:");
         // Whatever it says, the time was up.
-        let _ = ask(call, &options, &why, false, Some(LIMIT));
+        let _ = ask(call, &options, &why, false, Some(LIMIT), &mut Vec::new());
     }
     code
 }
@@ -115,13 +124,14 @@ fn split(args: &[OsString]) -> std::result::Result<(Options, Vec<String>), Strin
     Ok((options, words))
 }
 
-/// One request, and its answer printed; the exit code.
+/// One request, and its answer printed; the exit code. `logs` gets names and files.
 fn ask(
     call: &Call,
     options: &Options,
     words: &[String],
     table: bool,
     limit: Option<Duration>,
+    logs: &mut Vec<(String, PathBuf)>,
 ) -> Result<u8> {
     let mut stream = connect(options)?;
     stream.write_all((words.join("\t") + "\n").as_bytes()).on("write to", "cox")?;
@@ -138,6 +148,10 @@ fn ask(
                 "+" if table => rows.push(text.to_string()),
                 "+" if !print(&format!("{text}\n"))? => return Ok(0),
                 "!" => call.say(text),
+                "@" => {
+                    let (name, path) = text.split_once('\t').unwrap_or_default();
+                    logs.push((name.to_string(), PathBuf::from(path)));
+                }
                 "=" => {
                     print(&align(&rows))?;
                     return text.parse().map_err(|_| broken());

@@ -3,6 +3,7 @@
 //! or runit's form.
 
 pub mod coxctl;
+mod logs;
 mod peer;
 pub mod s6;
 pub mod sv;

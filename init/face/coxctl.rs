@@ -7,7 +7,7 @@
 //! ```text
 //! +text     for stdout; the cells of a table are separated by tabs
 //! !text     for stderr
-//! @path     the lines that are asked for are in this file
+//! @name     and behind a tab the path of the file that the service's lines are in
 //! =code     the end: the exit code
 //! ```
 //!

@@ -25,6 +25,7 @@ pub enum Verb {
     Continue,
     Signal(Signal),
     Events,
+    Logs { follow: bool },
     Tree,
     Reload,
     Why,
@@ -51,7 +52,7 @@ enum Names {
 use Names::{Any, Some as AtLeastOne};
 
 /// A verb, the names it takes, and its options.
-const VERBS: [(&str, Names, &[&str]); 14] = [
+const VERBS: [(&str, Names, &[&str]); 15] = [
     ("status", Any, &["--json"]),
     ("start", AtLeastOne, &["--no-wait"]),
     ("stop", AtLeastOne, &["--no-wait"]),
@@ -61,6 +62,7 @@ const VERBS: [(&str, Names, &[&str]); 14] = [
     ("cont", AtLeastOne, &[]),
     ("signal", AtLeastOne, &[]),
     ("events", Any, &["--json"]),
+    ("logs", AtLeastOne, &["-f", "--follow"]),
     ("tree", Any, &[]),
     ("reload", Names::None, &[]),
     ("why", AtLeastOne, &[]),
@@ -79,7 +81,7 @@ impl Request {
             return Err(format!("unknown command \"{verb}\"{}", meant.unwrap_or_default()));
         };
         let mut names = Vec::new();
-        let (mut json, mut wait, mut aim) = (false, true, Aim::Ready);
+        let (mut json, mut wait, mut aim, mut follow) = (false, true, Aim::Ready, false);
         while let Some(word) = words.next() {
             if word == "--" {
                 names.extend(words.by_ref().map(String::from));
@@ -95,6 +97,7 @@ impl Request {
             match word {
                 "--json" => json = true,
                 "--no-wait" => wait = false,
+                "-f" | "--follow" => follow = true,
                 "--down" => aim = Aim::Down,
                 "--done" => aim = Aim::Done,
                 _ => {}
@@ -123,6 +126,7 @@ impl Request {
             ("cont", _) => Verb::Continue,
             (_, Some(signal)) => Verb::Signal(signal),
             ("events", _) => Verb::Events,
+            ("logs", _) => Verb::Logs { follow },
             ("tree", _) => Verb::Tree,
             ("reload", _) => Verb::Reload,
             ("why", _) => Verb::Why,
@@ -195,6 +199,7 @@ mod tests {
         assert_eq!(parse("signal hup web").unwrap().verb, Verb::Signal(Signal::HUP));
         assert!(!parse("stop --no-wait web").unwrap().wait);
         assert_eq!(parse("wait web --down").unwrap().verb, Verb::Wait(Aim::Down));
+        assert_eq!(parse("logs -f web").unwrap().verb, Verb::Logs { follow: true });
         assert_eq!(parse("stop -- --odd").unwrap().names, ["--odd"]);
         assert!(parse("start web").unwrap().waits() && !parse("why web").unwrap().waits());
     }

@@ -29,6 +29,7 @@ mod syslog;
 
 pub use frame::rfc3339;
 pub use pipe::LogPipe;
+pub use rotation::rotated;
 pub use router::Router;
 
 /// Which of a service's two descriptors.

@@ -11,7 +11,7 @@ use crate::face::coxctl::{Address, Heard, Server};
 use crate::face::request::{Request, Verb, fits, is_pattern};
 use crate::json::Object;
 use crate::machine::{Event, State, Want};
-use crate::service::Ready;
+use crate::service::{LogTo, Ready};
 use crate::sorted::Set;
 use coracle::types::nearest;
 use std::time::{Duration, Instant, SystemTime};
@@ -107,6 +107,7 @@ impl Supervisor {
             Verb::Why => ids.iter().flat_map(|id| self.why(*id)).collect(),
             Verb::Reload => self.reload_and_tell(),
             Verb::Healthy => return self.tell_health(n, &ids, !request.names.is_empty()),
+            Verb::Logs { .. } => return self.tell_logs(n, &ids),
             Verb::Events => {
                 let patterns = request.names.clone();
                 let watcher = Watcher::Events { json: request.json, patterns };
@@ -215,6 +216,40 @@ impl Supervisor {
                 code = FAILED;
                 let line = format!("{} {ailment}", self.name(*id));
                 self.desk.server.tell(n, b'!', &line);
+            }
+        }
+        self.finish(n, code);
+    }
+
+    /// Where the lines of these services are. A file that several write to is told once.
+    fn tell_logs(&mut self, n: u32, ids: &[u32]) {
+        let mut code = 0;
+        let mut told = Vec::new();
+        for id in ids {
+            let Some(slot) = self.slots.get(id) else { continue };
+            let service = &slot.service;
+            let mut lines: Vec<(u8, String)> = Vec::new();
+            for to in [&service.out, &service.err] {
+                let LogTo::File(file) = to else { continue };
+                // The other one may be in another directory.
+                let path = std::path::absolute(&file.path).unwrap_or(file.path.clone());
+                if !told.contains(&path) {
+                    lines.push((b'@', format!("{}\t{}", service.name, path.display())));
+                    told.push(path);
+                }
+            }
+            let is_file = |to: &LogTo| matches!(to, LogTo::File(_));
+            if !is_file(&service.out) && !is_file(&service.err) {
+                code = FAILED;
+                let place = match (&service.out, slot.logger) {
+                    (LogTo::Null, _) => "its lines go nowhere",
+                    (_, Some(_)) => "its lines go to its log/run",
+                    _ => "its lines go to the container's output; see the engine's logs",
+                };
+                lines.push((b'!', format!("{}: {place}", service.name)));
+            }
+            for (mark, line) in lines {
+                self.desk.server.tell(n, mark, &line);
             }
         }
         self.finish(n, code);

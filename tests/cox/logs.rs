@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, PipeReader, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Starts it, and gives what comes out of its stdout.
@@ -404,4 +404,36 @@ fn loggers_of_directories_stay_what_they_are_beside_a_file() {
     assert_eq!(out.next(), "app | app");
     assert_eq!(cox.stop(), (0, String::new()));
     assert_eq!(out.rest(), "");
+}
+
+#[test]
+fn coxctl_shows_the_lines_of_log_files_and_follows_them_over_rotations() {
+    let mut tree = Tree::new();
+    let mut go = tree.go("go");
+    tree.toml(
+        "[service.web]\nlog = { file = 'web.log', max-size = 4096, keep = 1000 }\n\
+         command = '''seq 2000; echo up >$E; read x <$E.go; seq 2001 6000; exec sleep 10000'''\n\
+         [service.db]\nlog = { file = 'db.log' }\ncommand = 'echo hello; echo up >$E; exec sleep 10000'\n\
+         [service.api]\nlog = 'plain'\ncommand = 'echo up >$E; exec sleep 10000'\n",
+    );
+    let (cox, _out) = tree.logged();
+    tree.expect_all(["up", "up", "up"]);
+    let mut client = tree.client(&["logs", "-f", "web"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = Lines::new(client.stdout.take().unwrap());
+    for n in 1..=2000 {
+        assert_eq!(lines.next(), n.to_string());
+    }
+    go.write_all(b"\n").unwrap();
+    for n in 2001..=6000 {
+        assert_eq!(lines.next(), n.to_string());
+    }
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let (code, text, error) = tree.ctl(&["logs", "web", "db"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(text.lines().filter(|line| line.starts_with("web | ")).count(), 6000);
+    assert_eq!(text.lines().last(), Some("db | hello"));
+    let elsewhere = "coxctl: api: its lines go to the container's output; see the engine's logs\n";
+    assert_eq!(tree.ctl(&["logs", "api"]), (1, String::new(), elsewhere.into()));
+    assert_eq!(cox.stop(), (0, String::new()));
 }
