@@ -133,7 +133,7 @@ impl Tree {
     pub fn run_toml(&self, options: &[&str]) -> Cox {
         let mut command = namespace();
         command.arg(cox_binary()).args(options).arg(self.dir.join("cox.toml"));
-        Cox::start(&mut command)
+        Cox::start(command.env("COX_SOCKET", self.socket()))
     }
 
     /// cox on cox.toml, as PID 1, after a shell script that prepares its namespaces; `$D/` in
