@@ -231,6 +231,14 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_before_1970_is_1970() {
+        let before = UNIX_EPOCH - Duration::from_secs(86_400);
+        assert_eq!(tai64n(before), tai64n(UNIX_EPOCH));
+        assert_eq!(from_tai64n(&[0; 12]), Some(UNIX_EPOCH));
+        assert_eq!(from_tai64n(&[0xff; 12]), None);
+    }
+
+    #[test]
     fn a_status_comes_back_and_a_torn_one_is_none() {
         let mut status = Status {
             since: UNIX_EPOCH,

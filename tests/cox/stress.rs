@@ -139,7 +139,8 @@ fn read_all(mut stderr: Lines<ChildStderr>) -> (Vec<String>, usize) {
         let second = line.contains(&format!("exited with code {SECOND}"));
         let usual = ["exited with", "ended by", "finished; start", "s/run: no such file"];
         let gone = line.contains("no such file or directory") || line.contains("/supervise/");
-        if second || !(gone || usual.iter().any(|text| line.contains(text))) {
+        let ours = line.starts_with("cox: ");
+        if second || ours && !(gone || usual.iter().any(|text| line.contains(text))) {
             odd.push(line);
         }
     }
