@@ -8,6 +8,7 @@ mod applets;
 mod article;
 mod command;
 mod coxctl;
+mod example;
 mod explain;
 mod faults;
 mod harness;
