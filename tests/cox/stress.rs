@@ -137,7 +137,7 @@ fn read_all(mut stderr: Lines<ChildStderr>) -> (Vec<String>, usize) {
     while let Some(line) = stderr.next_or_end() {
         count += 1;
         let second = line.contains(&format!("exited with code {SECOND}"));
-        let usual = ["exited with", "ended by", "finished; start", "s/run: no such file"];
+        let usual = ["exited with", "ended by", "finished; start", "/run: no such file"];
         let gone = line.contains("no such file or directory") || line.contains("/supervise/");
         let ours = line.starts_with("cox: ");
         if second || ours && !(gone || usual.iter().any(|text| line.contains(text))) {
