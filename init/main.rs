@@ -46,8 +46,12 @@ mod spawn;
 mod supervisor;
 mod tini;
 
+use coracle::sys::heap::Heap;
 use coracle::sys::signal;
 use std::process::ExitCode;
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
 
 fn main() -> ExitCode {
     // Before anything else: what arrives from here on waits until it is read by signalfd.

@@ -60,9 +60,10 @@ pub fn after(now: Instant, duration: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::RestartPolicy;
 
     fn wait(tries: u32, jitter: u32) -> Duration {
-        backoff(&Restart::default(), tries, jitter)
+        backoff(&RestartPolicy::default(), tries, jitter)
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use coracle::types::Signal;
 use std::ffi::{CString, OsString};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// One supervised program.
@@ -22,7 +24,7 @@ pub struct Service {
     pub health: Option<Box<Health>>,
     pub stop: Stop,
     pub reach: Reach,
-    pub restart: Restart,
+    pub restart: RestartPolicy,
     pub on_end: OnEnd,
     pub out: LogTo,
     pub err: LogTo,
@@ -42,7 +44,7 @@ impl Service {
             health: None,
             stop: Stop { signal: Signal::TERM, command: None, limit: None },
             reach: Reach::Leader,
-            restart: Restart::default(),
+            restart: RestartPolicy::default(),
             on_end: OnEnd::Ignore,
             out: LogTo::Inherit,
             err: LogTo::Inherit,
@@ -74,7 +76,7 @@ pub struct Start {
 pub struct Exec {
     pub argv: Vec<CString>,
     /// Where it starts; cox's own directory if `None`.
-    pub cwd: Option<PathBuf>,
+    pub cwd: Option<Rc<Path>>,
     /// Variables that are set, or without a value removed, in what cox was given.
     pub env: Vec<(OsString, Option<OsString>)>,
     pub place: Place,
@@ -235,18 +237,41 @@ pub struct Restart {
     pub permanent: Vec<u8>,
 }
 
-impl Default for Restart {
-    fn default() -> Restart {
-        Restart {
-            when: RestartWhen::Always,
-            healthy_after: Duration::from_secs(1),
-            delay: Duration::from_millis(100),
-            longest: Duration::from_secs(10),
-            give_up: None,
-            permanent: Vec::new(),
-        }
+/// As most services have it.
+static USUAL_RESTART: Restart = Restart {
+    when: RestartWhen::Always,
+    healthy_after: Duration::from_secs(1),
+    delay: Duration::from_millis(100),
+    longest: Duration::from_secs(10),
+    give_up: None,
+    permanent: Vec::new(),
+};
+
+/// How a service is restarted; the usual way takes no room.
+#[derive(Clone, Debug, Default)]
+pub struct RestartPolicy(Option<Box<Restart>>);
+
+impl Deref for RestartPolicy {
+    type Target = Restart;
+
+    fn deref(&self) -> &Restart {
+        self.0.as_deref().unwrap_or(&USUAL_RESTART)
     }
 }
+
+impl DerefMut for RestartPolicy {
+    fn deref_mut(&mut self) -> &mut Restart {
+        self.0.get_or_insert_with(|| Box::new(USUAL_RESTART.clone()))
+    }
+}
+
+impl PartialEq for RestartPolicy {
+    fn eq(&self, other: &RestartPolicy) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for RestartPolicy {}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RestartWhen {

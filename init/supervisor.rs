@@ -336,7 +336,7 @@ impl Supervisor {
         if self.shutdown.is_some() || slot.pipe.is_some() && event == Event::Forget {
             return;
         }
-        slot.history.asked = Some(Asked { by, wish: command.wish(), at: Instant::now() });
+        slot.history.asked = Some(Box::new(Asked { by, wish: command.wish(), at: Instant::now() }));
         match event {
             Event::Want(Want::Down) | Event::Forget => self.want_down(id, event),
             Event::Want(want) => self.want_up(id, want),

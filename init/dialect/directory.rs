@@ -28,6 +28,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 const FINISH_LIMIT: Duration = Duration::from_millis(5000);
@@ -95,6 +96,11 @@ pub fn set_down(dir: &Path, wanted: bool) -> Result<()> {
 
 /// Reads the service in `dir`; `name` is how messages call it.
 pub fn read(dir: &Path, name: &str) -> Result<Service> {
+    read_shared(&dir.into(), name)
+}
+
+/// The same, for whoever holds the path too.
+pub fn read_shared(dir: &Rc<Path>, name: &str) -> Result<Service> {
     // Most directories hold little: listed once, what is not there need not be looked for.
     let entries: Vec<OsString> = match fs::read_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -106,7 +112,7 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
     }
     let env = if there("env") { environment(&dir.join("env"))? } else { Vec::new() };
     let exec = |program: &std::ffi::CStr| Exec {
-        cwd: Some(dir.to_path_buf()),
+        cwd: Some(dir.clone()),
         env: env.clone(),
         ..Exec::new(vec![CString::from(program)])
     };

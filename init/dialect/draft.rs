@@ -120,7 +120,7 @@ impl Draft {
 
         let setup = (self.setup != Setup::default()).then(|| Box::new(self.setup));
         let dressed = |argv: Vec<CString>| Exec {
-            cwd: self.directory.clone(),
+            cwd: self.directory.as_deref().map(Into::into),
             env: self.env.clone(),
             setup: setup.clone(),
             ..Exec::new(argv)

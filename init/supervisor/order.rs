@@ -66,7 +66,7 @@ impl Supervisor {
                 && slot.machine.is_active()
             {
                 let asked = Asked { by: By::Service(id), wish: "stop it", at: Instant::now() };
-                slot.history.asked = Some(asked);
+                slot.history.asked = Some(Box::new(asked));
                 self.leaving.insert(requiring, Event::Want(Want::Down));
             }
         }

@@ -148,7 +148,7 @@ impl Supervisor {
 
     /// Who wanted something of it last, what, and how long ago.
     fn who_asked(&self, slot: &Slot) -> Option<(String, &'static str, String)> {
-        let asked = slot.history.asked?;
+        let asked = slot.history.asked.as_deref()?;
         let who = match asked.by {
             By::Control => "svc, or whoever writes to its supervise/control,".into(),
             By::Coxctl => "coxctl".into(),

@@ -14,7 +14,8 @@ use crate::sorted::{Map, Set};
 use crate::sources::Identity;
 use crate::spare;
 use coracle::error::{Context, Error, OsContext, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 impl Supervisor {
@@ -124,9 +125,9 @@ impl Supervisor {
                 known.extend(slot.awaited_dir());
                 continue;
             };
-            known.insert(dir.clone());
+            known.insert(dir.to_path_buf());
             // Still there, though perhaps without `run` for the moment?
-            let now = services.get(dir).copied();
+            let now = services.get(&**dir).copied();
             if now.or_else(|| Identity::of(dir).ok()) != Some(*identity) {
                 gone.push(*id);
             }
@@ -167,7 +168,8 @@ impl Supervisor {
 
     pub(super) fn add_directory(&mut self, dir: PathBuf, identity: Identity) -> Result<u32> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let service = directory::read(&dir, &name)?;
+        let dir: Rc<Path> = dir.into();
+        let service = directory::read_shared(&dir, &name)?;
         let face = Supervise::open(&dir)?;
         let id = self.add(service, Some(Origin::Directory { dir, identity }), Some(face), None);
         self.add_logger(id);
@@ -267,7 +269,7 @@ impl Supervisor {
         if slot.read == self.turn {
             return;
         }
-        match directory::read(dir, &slot.service.name) {
+        match directory::read_shared(dir, &slot.service.name) {
             Ok(service) => {
                 slot.service = service;
                 slot.read = self.turn;

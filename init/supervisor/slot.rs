@@ -14,12 +14,13 @@ use coracle::sys::pidfd::Exit;
 use coracle::types::{Pid, Signal};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 /// Where a service comes from.
 pub enum Origin {
     Directory {
-        dir: PathBuf,
+        dir: Rc<Path>,
         identity: Identity,
     },
     /// A table in this file.
@@ -40,7 +41,7 @@ pub struct Slot {
     /// What it reads, if it is a logger.
     pub pipe: Option<LogPipe>,
     /// How its run tells that it is ready.
-    pub channel: Option<Channel>,
+    pub channel: Option<Box<Channel>>,
     pub probing: Option<Box<Probing>>,
     /// The last answer about its health that counts.
     pub healthy: Option<bool>,
@@ -57,7 +58,7 @@ pub struct History {
     /// How often `run` was started.
     pub starts: u32,
     /// The last wish of somebody.
-    pub asked: Option<Asked>,
+    pub asked: Option<Box<Asked>>,
     /// Why it is not started again.
     pub gave_up: Option<&'static str>,
 }

@@ -58,7 +58,7 @@ impl Supervisor {
     pub(super) fn open_channel(&mut self, id: u32) -> Result<Option<PipeWriter>> {
         let Some(slot) = self.slots.get_mut(&id) else { return Ok(None) };
         let kept = matches!(
-            (&slot.service.ready, &slot.channel),
+            (&slot.service.ready, slot.channel.as_deref()),
             (Ready::Notify, Some(Channel::Socket(_)))
         );
         if kept {
@@ -73,7 +73,7 @@ impl Supervisor {
                 self.event_loop
                     .watch(reader.as_fd(), Source::Ready(id))
                     .on("watch", "a notification pipe")?;
-                slot.channel = Some(Channel::Pipe(reader));
+                slot.channel = Some(Box::new(Channel::Pipe(reader)));
                 Ok(Some(writer))
             }
             Ready::Notify => {
@@ -82,7 +82,7 @@ impl Supervisor {
                 self.event_loop
                     .watch(socket.as_fd(), Source::Notify(id))
                     .on("watch", "a notification socket")?;
-                slot.channel = Some(Channel::Socket(socket));
+                slot.channel = Some(Box::new(Channel::Socket(socket)));
                 Ok(None)
             }
             Ready::Started | Ready::Probe(_) => Ok(None),
@@ -90,7 +90,7 @@ impl Supervisor {
     }
 
     pub(super) fn close_channel(&mut self, id: u32) {
-        match self.slots.get_mut(&id).and_then(|slot| slot.channel.take()) {
+        match self.slots.get_mut(&id).and_then(|slot| slot.channel.take()).as_deref() {
             Some(Channel::Pipe(reader)) => self.event_loop.unwatch(reader.as_fd()),
             Some(Channel::Socket(socket)) => self.event_loop.unwatch(socket.as_fd()),
             None => {}
@@ -100,7 +100,7 @@ impl Supervisor {
     /// A service wrote to its notification descriptor, or closed it.
     pub(super) fn take_ready(&mut self, id: u32) {
         let Some(slot) = self.slots.get(&id) else { return };
-        let Some(Channel::Pipe(reader)) = &slot.channel else { return };
+        let Some(Channel::Pipe(reader)) = slot.channel.as_deref() else { return };
         if !poll::readable(reader.as_fd(), Some(Duration::ZERO)).unwrap_or(false) {
             return;
         }
@@ -118,11 +118,13 @@ impl Supervisor {
     }
 
     /// Somebody sent to the notification socket of a service (sd_notify(3)).
+    // Its buffer would be part of every other frame of the loop.
+    #[inline(never)]
     pub(super) fn take_notices(&mut self, id: u32) {
         let mut bytes = [0; 4096];
         for _ in 0..TURN {
             let Some(slot) = self.slots.get(&id) else { return };
-            let Some(Channel::Socket(socket)) = &slot.channel else { return };
+            let Some(Channel::Socket(socket)) = slot.channel.as_deref() else { return };
             let Ok(Some((count, sender))) = socket.receive(&mut bytes) else { return };
             let notice = bytes.get(..count).unwrap_or_default();
             if says_ready(notice) && slot.is_of(sender) {
@@ -387,7 +389,7 @@ impl Slot {
 
     /// What the run is given to find its notification socket.
     pub fn notify_address(&self) -> Option<OsString> {
-        match &self.channel {
+        match self.channel.as_deref() {
             Some(Channel::Socket(socket)) => Some(socket.address().into()),
             _ => None,
         }

@@ -59,6 +59,7 @@ impl Inotify {
     }
 
     /// Reads what is pending and tells whether there was anything.
+    #[inline(never)]
     pub fn drain(&self) -> io::Result<bool> {
         let mut any = false;
         let mut buffer = [0u8; 4096];

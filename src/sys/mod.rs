@@ -10,6 +10,7 @@ pub mod exec;
 pub mod fd;
 pub mod fifo;
 pub mod fs;
+pub mod heap;
 pub mod inotify;
 pub mod limit;
 pub mod lock;

@@ -92,7 +92,7 @@ fn the_keys_of_start_order_and_restart() {
     assert_eq!(restart.when, RestartWhen::OnFailure);
     assert_eq!((restart.healthy_after, restart.delay), (seconds(5), seconds(2)));
     assert_eq!((restart.longest, restart.give_up), (seconds(60), Some((4, seconds(60)))));
-    assert_eq!((restart.permanent, web.on_end), (vec![1, 255], OnEnd::StopContainer));
+    assert_eq!((restart.permanent.clone(), web.on_end), (vec![1, 255], OnEnd::StopContainer));
     assert_eq!(service("type = 'oneshot'").restart.when, RestartWhen::Never);
     assert_eq!(service("restart = 'never'").restart.when, RestartWhen::Never);
     assert_eq!(service("restart = 'always'").restart.when, RestartWhen::Always);
