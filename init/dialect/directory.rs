@@ -63,7 +63,8 @@ pub fn entries(scan: &Path) -> Result<Vec<PathBuf>> {
         if hidden {
             continue;
         }
-        let path = entry.path();
+        let mut path = entry.path();
+        path.shrink_to_fit();
         // Most file systems tell the type along with the name.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) || path.is_dir() {
             found.push(path);

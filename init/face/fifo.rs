@@ -38,7 +38,7 @@ const TURN: usize = 256;
 /// The supervisor's side of a `supervise` directory.
 #[derive(Debug)]
 pub struct Supervise {
-    dir: PathBuf,
+    dir: Box<Path>,
     control: File,
     /// How the last run ended.
     pub exit: Exit,
@@ -110,8 +110,7 @@ impl Supervise {
         let control = fifo::open_both_ends(&path).on("open", &path)?;
         spare::of_services(control.as_fd()).on("open", &path).hint(|| spare::CURE.into())?;
         fifo::keep_small(control.as_fd());
-        let supervise =
-            Supervise { dir: dir.to_path_buf(), control, exit: Exit::Code(0), _lock: lock };
+        let supervise = Supervise { dir: dir.into(), control, exit: Exit::Code(0), _lock: lock };
         supervise.tell(b"s");
         Ok(supervise)
     }
