@@ -127,7 +127,7 @@ impl Supervisor {
             };
             known.insert(dir.to_path_buf());
             // Still there, though perhaps without `run` for the moment?
-            let now = services.get(&dir.to_path_buf()).copied();
+            let now = services.get(&**dir).copied();
             if now.or_else(|| Identity::of(dir).ok()) != Some(*identity) {
                 gone.push(*id);
             }

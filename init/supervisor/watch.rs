@@ -131,7 +131,8 @@ impl Supervisor {
                 self.dispatch(id, None, Event::Ready);
             }
         }
-        if let Some(Channel::Socket(socket)) = self.slots.get(&id).and_then(|s| s.channel.as_ref())
+        if let Some(Channel::Socket(socket)) =
+            self.slots.get(&id).and_then(|s| s.channel.as_deref())
         {
             self.event_loop.again(socket.as_fd(), Source::Notify(id));
         }
