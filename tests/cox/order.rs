@@ -121,7 +121,7 @@ s.bind((\"127.0.0.1\", 47113)); s.listen(); time.sleep(1000)'",
         cox_binary().display(),
         tree.dir.display()
     );
-    let cox = Cox::start(command.arg(script));
+    let cox = Cox::start(command.arg(script).env("COX_SOCKET", "none"));
     for name in ["notify", "tcp", "file"] {
         tree.expect(name);
         std::io::Write::write_all(&mut go, b"\n").unwrap();
