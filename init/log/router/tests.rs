@@ -304,17 +304,21 @@ fn what_is_sent_to_dev_log_comes_out_with_its_tag() {
     assert!(bench.router.is_empty() && !path.exists());
 }
 
-/// Runs the test of this name once more, where `/tmp` is a disk of a megabyte of its own. Whether
+/// Runs the test of this name once more, where $TMPDIR is a disk of a megabyte of its own. Whether
 /// this is that run.
 fn on_a_small_disk(test: &str) -> bool {
     if std::env::var_os("COX_SMALL_DISK").is_some() {
         return true;
     }
-    let mount = "mount -t tmpfs -o size=1m tmpfs /tmp && exec \"$@\"";
+    let place =
+        std::env::temp_dir().join(format!("cox-disk-{}-{}", std::process::id(), test.len()));
+    fs::create_dir(&place).unwrap();
+    let mount = "mount -t tmpfs -o size=1m tmpfs \"$TMPDIR\" && exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--", "sh", "-c", mount, "sh"]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).env("COX_SMALL_DISK", "1").env("TMPDIR", "/tmp");
+    command.args(["--exact", test, "--nocapture"]).env("COX_SMALL_DISK", "1").env("TMPDIR", &place);
     let output = command.output().unwrap();
+    fs::remove_dir(&place).unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() && coracle::sys::process::effective_uid() != 0 {
         assert!(std::env::var_os("MUST_WORK").is_none_or(|v| v != "1"), "not root");
