@@ -4,6 +4,7 @@
 
 use crate::check;
 use crate::control::{coxctl, s6, sv, svc};
+use crate::dialect::units::seconds;
 use crate::face::coxctl::Address;
 use crate::message::with_hints;
 use crate::service::{Exec, OnEnd, Place, Reach, RestartWhen, Service};
@@ -333,18 +334,6 @@ fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
     Ok(told)
 }
 
-/// Seconds with up to three decimals.
-pub fn seconds(text: &str) -> Option<Duration> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > 3 {
-        return None;
-    }
-    let milliseconds: u64 = format!("{fraction:0<3}").parse().ok()?;
-    let whole: u64 = whole.parse().ok()?;
-    Some(Duration::from_millis(whole.checked_mul(1000)?.checked_add(milliseconds)?))
-}
-
 fn cox(call: &Call) -> u8 {
     let mut told = match parse(&call.args) {
         Ok(told) => told,
@@ -449,17 +438,6 @@ fn main_service(command: Vec<OsString>, reach: Reach) -> Result<Service> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seconds_have_up_to_three_decimals() {
-        let ms = |text| seconds(text).map(|time| time.as_millis());
-        assert_eq!(ms("8"), Some(8000));
-        assert_eq!(ms("0.5"), Some(500));
-        assert_eq!(ms("1.025"), Some(1025));
-        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1.2345", "99999999999999999999"] {
-            assert_eq!(ms(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn options_stop_at_the_command() {

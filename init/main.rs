@@ -44,6 +44,7 @@ mod sources;
 mod spare;
 mod spawn;
 mod supervisor;
+mod tai;
 mod tini;
 
 use coracle::sys::heap::Heap;

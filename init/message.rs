@@ -5,12 +5,11 @@
 //! takes PIPE_BUF bytes, so longer lines are cut there.
 
 use coracle::error::Error;
+use coracle::sys::fd::PIPE_BUF;
 use coracle::sys::process;
 use std::io::{Write, stderr};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-const PIPE_BUF: usize = 4096;
 
 static DROPPED: AtomicU32 = AtomicU32::new(0);
 

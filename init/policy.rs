@@ -39,6 +39,14 @@ impl Jitter {
     }
 }
 
+#[cfg(test)]
+impl Jitter {
+    /// A number for tests, the same each time.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.next() as usize % limit.max(1)
+    }
+}
+
 /// The exit code of a process, as a shell tells it.
 pub fn exit_code(exit: Exit) -> u8 {
     u8::try_from(exit.code()).unwrap_or(u8::MAX)

@@ -22,7 +22,7 @@ use self::watch::Helper;
 use crate::command::Command;
 use crate::dialect::directory;
 use crate::dialect::options::{self, OnSignal};
-use crate::dialect::toml::{self, Config};
+use crate::dialect::toml;
 use crate::event_loop::{EventLoop, Source, Timer, Wake};
 use crate::face::coxctl::Address;
 use crate::graph::{Graph, Problem};
@@ -133,8 +133,6 @@ pub struct Supervisor {
     /// Services that are to be stopped so, once those that need them have gone.
     leaving: Map<u32, Event>,
     sources: Sources,
-    /// What the files said, until it is taken over.
-    configs: Vec<(PathBuf, Config)>,
     /// What the services of directories wait for: the last of those that prepare the container.
     init: Option<Start>,
     router: Router,
@@ -183,7 +181,7 @@ impl Supervisor {
         }
         let desk = Desk::open(options.socket.clone(), &event_loop);
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Ok(Supervisor {
+        let mut supervisor = Supervisor {
             options,
             signals,
             spawner,
@@ -201,7 +199,6 @@ impl Supervisor {
             sources,
             router: Router::default(),
             desk,
-            configs,
             init: None,
             stdout: stdout(),
             look_at: None,
@@ -211,7 +208,11 @@ impl Supervisor {
             shutdown: None,
             code: None,
             end: End::default(),
-        })
+        };
+        for (path, config) in configs {
+            supervisor.take_over(path, config);
+        }
+        Ok(supervisor)
     }
 
     /// Adds the one service in `dir`; its end is the end of all.
@@ -399,13 +400,9 @@ impl Supervisor {
                 if self.main == Some(id) && self.shutdown.is_some() {
                     self.code.get_or_insert(policy::exit_code(exit));
                 }
-            }
-            if let Event::Exited(exit) = event
-                && before != State::Finishing
-                && !(slot.machine.was_asked() || slot.machine.want == Want::Down)
-                && !(slot.service.kind == Kind::Oneshot && exit == Exit::Code(0))
-            {
-                ended = Some(exit);
+                let wanted = slot.machine.was_asked() || slot.machine.want == Want::Down;
+                let done = slot.service.kind == Kind::Oneshot && exit == Exit::Code(0);
+                ended = (!wanted && !done).then_some(exit).or(ended);
             }
             let actions = slot.machine.step(&slot.service, run, event, at);
             let kill = |action: &Action| matches!(action, Action::SignalGroup(_, Signal::KILL));
@@ -514,8 +511,8 @@ impl Supervisor {
             What::Finish(..) => None,
         };
         let slot = self.slots.get(&id).ok_or_else(lost)?;
-        let notification = match (slot.service.ready.clone(), &channel) {
-            (Ready::Descriptor(number), Some(writer)) => Some((writer.as_fd(), number)),
+        let notification = match (&slot.service.ready, &channel) {
+            (Ready::Descriptor(number), Some(writer)) => Some((writer.as_fd(), *number)),
             _ => None,
         };
         let streams = Streams { notification, ..self.streams(id) };

@@ -4,7 +4,8 @@
 //! kept here, and cells are aligned here.
 
 use super::logs;
-use crate::applets::{Call, seconds};
+use crate::applets::Call;
+use crate::dialect::units::seconds;
 use crate::face::coxctl::NAME;
 use crate::face::request::{Request, Verb};
 use crate::face::runtime_dir;

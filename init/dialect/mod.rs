@@ -11,4 +11,4 @@ pub mod options;
 pub mod schema;
 pub mod toml;
 mod typed;
-mod units;
+pub mod units;

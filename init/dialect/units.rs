@@ -11,8 +11,8 @@ const UNITS: [(&str, u64); 5] =
 
 /// `500ms`, `8s`, `1.5s`, `1h30m`, or a number of seconds with up to three decimals.
 pub fn duration(text: &str) -> Option<Duration> {
-    if let Some(milliseconds) = scaled(text, 1000) {
-        return Some(Duration::from_millis(milliseconds));
+    if let Some(time) = seconds(text) {
+        return Some(time);
     }
     let mut rest = text;
     let mut total = 0_u64;
@@ -24,6 +24,11 @@ pub fn duration(text: &str) -> Option<Duration> {
         rest = after.strip_prefix(unit)?;
     }
     (!text.is_empty()).then_some(Duration::from_millis(total))
+}
+
+/// A number of seconds with up to three decimals.
+pub fn seconds(text: &str) -> Option<Duration> {
+    scaled(text, 1000).map(Duration::from_millis)
 }
 
 /// A number with up to three decimals, times `factor`.
@@ -42,6 +47,17 @@ fn scaled(text: &str, factor: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_have_up_to_three_decimals() {
+        let ms = |text| seconds(text).map(|time| time.as_millis());
+        assert_eq!(ms("8"), Some(8000));
+        assert_eq!(ms("0.5"), Some(500));
+        assert_eq!(ms("1.025"), Some(1025));
+        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1.2345", "99999999999999999999"] {
+            assert_eq!(ms(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn durations_have_units_or_are_seconds() {

@@ -21,12 +21,10 @@
 //! count: in bytes that are read by all, ours has none. As in s6, a service is ready too once it is
 //! completely down.
 
+use crate::tai;
 use coracle::sys::pidfd::Exit;
 use coracle::types::Pid;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// TAI64's label of 1970-01-01, with the leap seconds as daemontools counts them.
-const TAI_EPOCH: u64 = (1 << 62) + 10;
 
 /// What s6's labels have more.
 const LEAP_SECONDS: u64 = 27;
@@ -161,7 +159,7 @@ impl Status {
 
 fn tai64n(time: SystemTime) -> [u8; 12] {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = TAI_EPOCH.saturating_add(since.as_secs()).to_be_bytes();
+    let seconds = tai::EPOCH.saturating_add(since.as_secs()).to_be_bytes();
     let mut bytes = [0; 12];
     let fields = seconds.into_iter().chain(since.subsec_nanos().to_be_bytes());
     for (byte, field) in bytes.iter_mut().zip(fields) {
@@ -182,7 +180,7 @@ fn leapless(time: SystemTime) -> Option<SystemTime> {
 fn from_tai64n(bytes: &[u8; 12]) -> Option<SystemTime> {
     let (seconds, rest) = bytes.split_first_chunk()?;
     let nanoseconds = u32::from_be_bytes(*rest.first_chunk()?);
-    let seconds = u64::from_be_bytes(*seconds).saturating_sub(TAI_EPOCH);
+    let seconds = u64::from_be_bytes(*seconds).saturating_sub(tai::EPOCH);
     let since = Duration::from_secs(seconds);
     UNIX_EPOCH.checked_add(since.saturating_add(Duration::from_nanos(nanoseconds.into())))
 }

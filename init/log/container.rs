@@ -6,15 +6,13 @@
 //! Pipes get whole lines of at most PIPE_BUF bytes at a time, which nobody else's come between
 //! (pipe(7)).
 
-use super::outlet::{Then, Written};
+use super::outlet::{Then, Written, is_full};
 use crate::message::say;
-use coracle::sys::fd;
+use coracle::sys::fd::{self, PIPE_BUF};
 use coracle::sys::fs::{self, FileType};
 use coracle::sys::process::is_writable;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-const PIPE_BUF: usize = 4096;
 
 #[derive(Debug)]
 pub struct Container {
@@ -61,7 +59,7 @@ impl Container {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     return Written::part(data, rest, Then::Writable);
                 }
-                Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                Err(e) if is_full(&e) => {
                     if !self.told_failed {
                         say(&format!("{}: {e}; the services' lines wait", self.name));
                         self.told_failed = true;

@@ -9,7 +9,7 @@
 //! or where something else fails, what was not written is tried again after a while; until then the
 //! service waits in write(2).
 
-use super::outlet::{Then, Written};
+use super::outlet::{Then, Written, is_full};
 use super::rotation::{fit, rotated};
 use crate::message::{say, say_error};
 use crate::service::LogFile;
@@ -204,10 +204,6 @@ fn open(path: &Path) -> io::Result<Open> {
     };
     let meta = file.metadata()?;
     Ok(Open { file, regular: meta.is_file(), taken: meta.len(), inside: false })
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 fn unless_missing(result: io::Result<()>) -> io::Result<()> {

@@ -7,12 +7,10 @@ use super::lines::Piece;
 use super::syslog::Record;
 use crate::json::escape;
 use crate::service::Stamp;
+use crate::tai;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// TAI64's label of 1970-01-01, with the leap seconds as daemontools counts them
-/// (cr.yp.to/libtai/tai64.html).
-const TAI_EPOCH: u64 = (1 << 62) + 10;
 /// Names are aligned up to this length.
 const WIDEST: usize = 32;
 
@@ -134,7 +132,7 @@ fn stamp_text(stamp: Stamp, now: Duration) -> String {
         Stamp::None => String::new(),
         Stamp::Iso => rfc3339(now, 3) + " ",
         Stamp::Tai64n => {
-            let seconds = TAI_EPOCH.saturating_add(now.as_secs());
+            let seconds = tai::EPOCH.saturating_add(now.as_secs());
             format!("@{seconds:016x}{:08x} ", now.subsec_nanos())
         }
     }

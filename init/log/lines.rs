@@ -109,26 +109,15 @@ fn next_newline(data: &[u8], start: usize) -> Option<(usize, Option<&[u8; SHORT]
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-
-    /// Numbers that are as good as random, the same each time.
-    pub struct Random(pub u64);
-
-    impl Random {
-        pub fn below(&mut self, limit: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 % limit as u64) as usize
-        }
-    }
+    use crate::policy::Jitter;
 
     type Owned = (Vec<u8>, bool, bool);
 
     /// Splits `data` as it arrives in chunks of at most `most` bytes, with a reader that now and
     /// then wants no more.
-    fn pieces(data: &[u8], most: usize, random: &mut Random) -> Vec<Owned> {
+    fn pieces(data: &[u8], most: usize, random: &mut Jitter) -> Vec<Owned> {
         let mut found: Vec<Owned> = Vec::new();
         let mut splitter = Splitter::default();
         let mut rest: Vec<u8> = Vec::new();
@@ -163,7 +152,7 @@ pub mod tests {
 
     #[test]
     fn the_pieces_are_the_same_whatever_the_chunks() {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut random = Jitter::new(0x9e37_79b9);
         for round in 0..9 {
             let mut data = Vec::new();
             for _ in 0..random.below(30) {

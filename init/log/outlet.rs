@@ -5,6 +5,7 @@ use super::container::Container;
 use super::file::FileLog;
 use super::router::Key;
 use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// How much of what it was given was written, and when to try the rest.
@@ -22,6 +23,11 @@ pub enum Then {
     Writable,
     /// After a while.
     Later,
+}
+
+/// Whether there is no room on the disk.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 impl Written {

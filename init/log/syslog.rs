@@ -158,8 +158,8 @@ fn without_elements(data: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::tests::Random;
     use super::*;
+    use crate::policy::Jitter;
 
     #[track_caller]
     fn is(datagram: &str, priority: u8, tag: &str, pid: Option<u32>, text: &str) {
@@ -216,7 +216,7 @@ mod tests {
             seeds.push(std::fs::read(entry.unwrap().path()).unwrap());
         }
         assert!(seeds.len() >= 10, "the corpus is there");
-        let mut random = Random(0x1234_5678_9abc_def1);
+        let mut random = Jitter::new(0x1234_5678);
         for _ in 0..20_000 {
             let mut data = seeds[random.below(seeds.len())].clone();
             for _ in 0..random.below(4) {

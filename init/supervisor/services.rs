@@ -19,12 +19,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 impl Supervisor {
-    /// Adds the services of all sources, and starts them in order; the main one after the others.
+    /// Adds the services of the directories, and starts all in order; the main one after the others.
     pub(super) fn begin(&mut self) {
-        for (path, config) in std::mem::take(&mut self.configs) {
-            self.take_over(path, config);
-        }
-        self.scan();
+        let mut waiting = self.ids(false);
+        // Those that it has started already are not among them.
+        waiting.extend(self.scan());
         if let Some(main) = self.main {
             let others = self.slots.iter().filter(|(id, slot)| **id != main && slot.pipe.is_none());
             let others = others.map(|(_, slot)| slot.service.name.clone()).collect();
@@ -32,7 +31,7 @@ impl Supervisor {
                 slot.service.start.after = others;
             }
         }
-        self.start_all(self.ids(false));
+        self.start_all(waiting);
     }
 
     /// Compares the scan directories with what is supervised.
@@ -60,7 +59,7 @@ impl Supervisor {
     }
 
     /// Takes over the services of a file; the new ones.
-    fn take_over(&mut self, path: PathBuf, config: Config) -> Vec<u32> {
+    pub(super) fn take_over(&mut self, path: PathBuf, config: Config) -> Vec<u32> {
         config.problems.iter().for_each(say_error);
         if let Some(last) = config.options.last_of_init {
             let (after, requires) = match config.options.init_may_fail {

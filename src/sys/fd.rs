@@ -4,6 +4,9 @@ use super::{check, raw};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// What a pipe takes in one piece, or not at all (pipe(7)).
+pub const PIPE_BUF: usize = libc::PIPE_BUF;
+
 fn pair(make: impl FnOnce(*mut i32) -> i32) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     check(make(fds.as_mut_ptr()))?;

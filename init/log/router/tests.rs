@@ -1,6 +1,6 @@
-use super::super::lines::tests::Random;
 use super::*;
 use crate::event_loop::Wake;
+use crate::policy::Jitter;
 use crate::service::LogFile;
 use std::fs;
 use std::io::{PipeReader, Write};
@@ -121,7 +121,7 @@ fn lines(numbers: std::ops::Range<usize>, width: usize) -> String {
 
 #[test]
 fn rotated_files_hold_every_line_whole() {
-    let mut random = Random(0xdead_beef_1234);
+    let mut random = Jitter::new(0xdead_beef);
     for round in 0..6 {
         let mut bench = Bench::new();
         let to = bench.file(1000, 400);

@@ -6,12 +6,10 @@
 
 use super::{Output, Standard};
 use crate::error::{Error, Result};
-use crate::sys::fd;
+use crate::sys::fd::{self, PIPE_BUF};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
-
-const PIPE_BUF: usize = 4096;
 
 /// Bounded by whoever fills it: nothing is asked of the other side while something waits here.
 #[derive(Default)]
