@@ -1,7 +1,7 @@
 //! supervise, sv, s6-svstat and s6-svwait: ours beside those of runit and s6 in the same state; and
 //! what Debian's s6 finds in our trees besides status and control.
 
-use crate::harness::{Cox, Tree, applet, cox_binary, finish, have, namespace};
+use crate::harness::{Cox, Tree, applet, cox_binary, finish, have, namespace, until};
 use coracle::sys::fifo;
 use std::process::Command;
 
@@ -171,7 +171,9 @@ fn same_answers(peer: &str, files: &dyn Fn(&Tree), story: &[&str]) {
         let supervisor =
             if cox { tree.supervise(&[]) } else { Cox::start(namespace().args([peer, &dir])) };
         tree.after("start");
-        while !answer(true, "svstat", &dir).contains(": up (pid N)") && peer == "runsv" {}
+        if peer == "runsv" {
+            until(|| answer(true, "svstat", &dir).contains(": up (pid N)"));
+        }
         let answers: Vec<String> =
             story.iter().map(|words| format!("{words}: {}", answer(ours, words, &dir))).collect();
         told.push(((ours, cox), answers));
@@ -357,7 +359,7 @@ fn s6_svstat_answers_as_s6s_does() {
         done("s6-svwait -U -t 30000");
         look("up");
         done("s6-svc -p");
-        while !answer(ours, "s6-svstat", &dir).contains("paused") {}
+        until(|| answer(ours, "s6-svstat", &dir).contains("paused"));
         look("paused");
         done("s6-svc -wD -T 30000 -d");
         look("down");
@@ -368,7 +370,7 @@ fn s6_svstat_answers_as_s6s_does() {
         done("s6-svc -wD -T 30000 -k -O");
         look("killed");
         done("s6-svc -o");
-        while !answer(ours, "s6-svstat", &dir).contains("exitcode 3") {}
+        until(|| answer(ours, "s6-svstat", &dir).contains("exitcode 3"));
         look("crashed");
         if !cox {
             // The same bytes, the same labels and pid.

@@ -3,12 +3,11 @@
 //! In a root of its own, made of this machine's by an overlay, with pids, mounts and network of its
 //! own: what is installed is there, nothing that is changed outlives the test. Its svscan is ours.
 
-use crate::harness::{Cox, Tree, cox_binary, finish, have};
+use crate::harness::{Cox, Tree, cox_binary, finish, have, look_for};
 use coracle::sys::fifo;
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 const RUN: &str = "#!/bin/bash\nexec /usr/sbin/sshd\n";
 
@@ -99,17 +98,12 @@ impl Terminal {
 
 /// Asks the sshd in the container for its keys, until it answers.
 fn keys_of_sshd(container: &Cox) -> String {
-    let begun = Instant::now();
     let pid = container.pid().to_string();
-    loop {
+    look_for(|| {
         let mut command = Command::new("nsenter");
         command.args(["--target", &pid, "--mount", "--net", "--", "ssh-keyscan", "127.0.0.1"]);
-        let (_, keys, error) = finish(&mut command);
-        if keys.contains("ssh-") {
-            return keys;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "no sshd: {error}");
-    }
+        Some(finish(&mut command).1).filter(|keys| keys.contains("ssh-"))
+    })
 }
 
 #[test]

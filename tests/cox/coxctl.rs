@@ -1,6 +1,6 @@
 //! coxctl: what it tells, what it does, and what clients of every kind cannot do to cox.
 
-use crate::harness::{Lines, Tree, finish, namespace};
+use crate::harness::{Lines, Tree, finish, look_for, namespace, until};
 use coracle::types::Signal;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -56,12 +56,8 @@ fn a_crash_loop_is_told_with_its_code_and_the_next_start() {
     let mut cox = tree.supervise(&[]);
     (0..3).for_each(|_| drop(cox.stderr.next()));
     // Now and then it runs, for a moment.
-    let note = loop {
-        let (_, text, _) = tree.ctl(&["why", "crash"]);
-        if text.contains("is waiting") {
-            break text;
-        }
-    };
+    let note =
+        look_for(|| Some(tree.ctl(&["why", "crash"]).1).filter(|text| text.contains("is waiting")));
     assert!(note.contains("exited with code 3; start "), "{note}");
     let (code, _, error) = tree.ctl(&["healthy"]);
     assert_eq!(code, 1, "{error}");
@@ -111,7 +107,7 @@ fn a_program_that_cannot_be_executed_is_no_success() {
     std::fs::write(tree.services().join("bad/run"), "#!/no/such/interpreter\n").unwrap();
     tree.file("bad/down", "");
     let _cox = tree.supervise(&[]);
-    while tree.ctl(&["status", "bad"]).0 != 0 {}
+    until(|| tree.ctl(&["status", "bad"]).0 == 0);
     let (code, out, error) = tree.ctl(&["start", "bad"]);
     assert_eq!((code, out.as_str()), (1, ""), "{error}");
     assert!(error.starts_with("coxctl: bad: exited with code 127; start "), "{error}");
@@ -165,7 +161,7 @@ fn healthy_is_for_a_health_check() {
     tree.expect("start");
     let fine = (0, String::new(), String::new());
     // Whoever speaks may do so before cox has seen that it lives.
-    while tree.ctl(&["healthy"]) != fine {}
+    until(|| tree.ctl(&["healthy"]) == fine);
     assert_eq!(tree.ctl(&["healthy", "web"]), fine);
     let (code, _, error) = tree.ctl(&["healthy", "idle"]);
     let words = "coxctl: idle is down: starts only when asked to\n";
@@ -254,7 +250,7 @@ fn a_tree_of_those_who_need_nobody_is_flat() {
     tree.script("web/run", "echo start >$E; exec sleep 10000");
     let _cox = tree.supervise(&[]);
     tree.expect("start");
-    while tree.ctl(&["tree"]).1 != "web (up)\n" {}
+    until(|| tree.ctl(&["tree"]).1 == "web (up)\n");
 }
 
 #[test]
@@ -431,6 +427,6 @@ fn two_hundred_clients_at_once_are_all_answered() {
     }
     // Nothing of them is left: only what cox had before.
     let pid = cox.pid();
-    while std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() > 16 {}
+    until(|| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() <= 16);
     assert_eq!(cox.stop(), (0, String::new()));
 }

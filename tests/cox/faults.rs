@@ -1,15 +1,18 @@
 //! What goes wrong around cox: processes killed in every state, a full disk, too few descriptors or
 //! processes, odd files in service directories, writers without end, directories that vanish.
 
-use crate::harness::{Cox, Tree, applet, cox_binary, namespace};
+use crate::harness::{
+    Cox, Tree, applet, children, cox_binary, finish, look_for, namespace, skip, until,
+};
 use coracle::sys::fifo;
-use coracle::types::Signal;
+use coracle::types::{Pid, Signal};
 use std::fs;
 use std::io::Write;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const RUN: &str = "echo start $$ >$E; exec sleep 10000";
@@ -24,17 +27,12 @@ impl Tree {
     }
 
     fn wait_for_state(&self, name: &str, state: &str) {
-        while self.state(name) != state {}
+        until(|| self.state(name) == state);
     }
 
     /// As `ctl`, once cox has made its socket; it is made before the first service is started.
     fn ctl_once_up(&self, args: &[&str]) -> (i32, String, String) {
-        loop {
-            let answer = self.ctl(args);
-            if answer.0 != 111 {
-                return answer;
-            }
-        }
+        look_for(|| Some(self.ctl(args)).filter(|(code, ..)| *code != 111))
     }
 
     /// That cox still does what it is asked to.
@@ -129,8 +127,8 @@ fn a_logger_that_is_killed_is_replaced_and_a_group_that_is_killed_too() {
     tree.after("log");
     cox.inside(&format!("kill -s KILL -- -{run}"));
     tree.after("start");
-    // Nothing of the old group is left: the new one, its children, the logger, PID 1, and `ps`.
-    while cox.inside("ls -d /proc/[0-9]*/exe | wc -l").trim().parse::<u32>().unwrap() > 8 {}
+    // Nothing of the old group is left, which would be orphans now: the new run, and the logger.
+    until(|| children(cox.pid()).len() == 2);
     assert_eq!(cox.stop().0, 0);
     tree.expect("end");
 }
@@ -151,6 +149,56 @@ fn a_check_that_is_killed_is_asked_again() {
     // Unless it has seen that.
     cox.inside(&format!("kill -9 {last} || true"));
     tree.wait_for_state("web", "up");
+    assert_eq!(cox.stop().0, 0);
+}
+
+#[test]
+fn a_health_command_that_is_killed_says_no_and_the_next_is_asked() {
+    let mut tree = Tree::new();
+    tree.toml(
+        "[service.web]\ncommand = 'echo start $$ >$E; exec sleep 10000'\n\
+         health = { command = 'sleep 10000 & echo asked $$ >$E; read yes <$E.yes', \
+         interval = '10ms', timeout = '60s', retries = 3 }\n",
+    );
+    let yes = tree.dir.join("events.yes");
+    fifo::make(&yes, 0o600).unwrap();
+    let mut yes = fifo::open_both_ends(&yes).unwrap();
+    let mut cox = tree.run_toml(&[]);
+    // Nothing else happens than that.
+    let next = |tree: &mut Tree, what: &str| {
+        let event = tree.events.next();
+        event.strip_prefix(what).unwrap_or_else(|| panic!("{event}, not {what}")).to_string()
+    };
+    // One run, and one that is asked; a child that outlives its parent would be cox's.
+    let one_of_each = |cox: &Cox| until(|| children(cox.pid()).len() == 2);
+    next(&mut tree, "start ");
+    for healthy in ["-", "healthy"] {
+        for _ in 0..2 {
+            kill(&cox, &next(&mut tree, "asked "));
+        }
+        let asked = next(&mut tree, "asked ");
+        one_of_each(&cox);
+        let (_, status, _) = tree.ctl(&["status", "web"]);
+        let words: Vec<&str> = status.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!((words[1], words[5]), ("up", healthy), "{status}");
+        if healthy == "-" {
+            yes.write_all(b"\n").unwrap();
+        } else {
+            // The third in a row.
+            kill(&cox, &asked);
+        }
+    }
+    assert_eq!(cox.stderr.next(), "cox: web: is unhealthy");
+    assert!(cox.stderr.next().starts_with("cox: web: was unhealthy and ended by SIGTERM; start 2"));
+    // Killed before, after and with the run it is asked about.
+    let mut run = next(&mut tree, "start ");
+    for order in ["RUN ASKED", "ASKED RUN", "RUN"] {
+        let asked = next(&mut tree, "asked ");
+        kill(&cox, &order.replace("RUN", &run).replace("ASKED", &asked));
+        run = next(&mut tree, "start ");
+    }
+    next(&mut tree, "asked ");
+    one_of_each(&cox);
     assert_eq!(cox.stop().0, 0);
 }
 
@@ -193,19 +241,14 @@ fn whoever_is_stopped_by_a_signal_can_be_told_down() {
     let mut tree = Tree::new();
     tree.script("web/run", "trap 'echo told >$E; exit' TERM; nap; echo start >$E; wait");
     tree.script("own/run", "trap 'echo told >$E; exit' TERM; nap; kill -STOP $$; wait");
-    let _cox = tree.supervise(&[]);
+    let cox = tree.supervise(&[]);
     tree.expect("start");
     applet(&["svc", "-p", &tree.service("web")]);
     applet(&["svc", "-d", &tree.service("web")]);
     tree.expect("told");
     tree.wait_for_state("web", "down");
-    let stat = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let children = format!("/proc/{0}/task/{0}/children", _cox.pid());
-    let is_stopped = || {
-        let children = fs::read_to_string(&children).unwrap();
-        children.split_whitespace().any(|pid| stat(pid).contains(") T "))
-    };
-    while !is_stopped() {}
+    let stat = |pid: Pid| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    until(|| children(cox.pid()).into_iter().any(|pid| stat(pid).contains(") T ")));
     applet(&["svc", "-d", &tree.service("own")]);
     tree.expect("told");
     tree.wait_for_state("own", "down");
@@ -263,17 +306,17 @@ fn on_a_full_disk_services_run_and_their_status_is_right() {
         let old: serde_json::Value = serde_json::from_str(&old).unwrap();
         kill(&cox_runs, &old[0]["pid"].to_string());
         let new = tree.after("start");
-        while !status().contains(&format!("up (pid {new})")) {}
+        until(|| status().contains(&format!("up (pid {new})")));
         cox_runs.inside(&format!("{cox} svc -d {full}/web"));
-        while !status().contains(": down ") {}
+        until(|| status().contains(": down "));
         cox_runs.inside(&format!("{cox} svc -u {full}/web"));
         let new = tree.after("start");
-        while !status().contains(&format!("up (pid {new})")) {}
+        until(|| status().contains(&format!("up (pid {new})")));
     }
     cox_runs.inside(&format!("rm {full}/fill"));
     cox_runs.inside(&format!("{cox} svc -t {full}/web"));
     let new = tree.after("start");
-    while !status().contains(&format!("up (pid {new})")) {}
+    until(|| status().contains(&format!("up (pid {new})")));
     let (code, said) = cox_runs.stop();
     assert_eq!(code, 0);
     // The first end was written down, or it was said that it could not be.
@@ -327,7 +370,7 @@ fn with_few_descriptors_some_services_run_and_the_others_are_named() {
         fs::remove_dir_all(tree.services().join(format!("s{n}"))).unwrap();
     }
     cox.signal(Signal::HUP);
-    while tree.ctl(&["status"]).1.contains("s10") {}
+    until(|| !tree.ctl(&["status"]).1.contains("s10"));
     cox.signal(Signal::HUP);
     tree.after("start");
     assert_eq!(cox.stop().0, 0);
@@ -489,7 +532,7 @@ fn a_scan_directory_that_was_removed_is_noticed_when_it_comes_back() {
     for _ in 0..3 {
         tree.after("start");
         fs::remove_dir_all(tree.services()).unwrap();
-        while tree.ctl(&["status"]).1.contains("web") {}
+        until(|| !tree.ctl(&["status"]).1.contains("web"));
         tree.script("web/run", RUN);
     }
     tree.after("start");
@@ -512,7 +555,7 @@ fn a_scan_directory_on_a_file_system_that_is_unmounted_may_be_mounted_again() {
         tree.after("start");
         cox.inside(&format!("umount -l {services}"));
         cox.signal(Signal::HUP);
-        while tree.ctl(&["status"]).1.contains("web") {}
+        until(|| !tree.ctl(&["status"]).1.contains("web"));
         cox.inside(&mount);
         cox.signal(Signal::HUP);
     }
@@ -548,10 +591,12 @@ fn a_service_that_is_forgotten_comes_back_with_its_logger() {
 #[test]
 fn a_monotonic_clock_that_is_far_ahead_changes_nothing() {
     let mut tree = Tree::new();
-    tree.script("web/run", RUN);
+    tree.script("web/run", "echo $(cut -d. -f1 /proc/uptime) $$ >$E; exec sleep 10000");
     tree.script("crash/run", "echo crash >$E; exit 1");
     let mut command = namespace();
-    let ahead = (400u64 * 86_400 * 365).to_string();
+    // Beyond half of what 63 bits of nanoseconds hold the kernel takes no more (time_namespaces(7)).
+    let seconds = 140u64 * 86_400 * 365;
+    let ahead = seconds.to_string();
     let args = [
         "unshare",
         "--time",
@@ -562,10 +607,9 @@ fn a_monotonic_clock_that_is_far_ahead_changes_nothing() {
         "--fork",
         "--kill-child",
     ];
-    let supported = std::process::Command::new("unshare").args(&args[1..]).arg("true").output();
-    if !supported.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no time namespaces here");
-        return;
+    let tried = finish(Command::new(args[0]).args(&args[1..]).arg("true"));
+    if tried.0 != 0 {
+        return skip(&format!("no time namespaces: {}", tried.2));
     }
     command.args(args).arg(cox_binary()).arg(tree.services());
     let cox = Cox::start(command.env("COX_SOCKET", tree.socket()));
@@ -573,7 +617,11 @@ fn a_monotonic_clock_that_is_far_ahead_changes_nothing() {
     let mut pid = String::new();
     while crashes < 3 || pid.is_empty() {
         match tree.events.next().split_once(' ') {
-            Some((_, new)) => pid = new.to_string(),
+            Some((uptime, new)) => {
+                // It is that clock.
+                assert!(uptime.parse::<u64>().unwrap() >= seconds, "{uptime}");
+                pid = new.to_string();
+            }
             None => crashes += 1,
         }
     }

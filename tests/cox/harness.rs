@@ -9,10 +9,43 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// No event takes that long, on however loaded a machine.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Looks again and again until there is something; fails the test where that takes too long. For
+/// what nobody tells: what can be waited for in a read, is.
+#[track_caller]
+pub fn look_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < LIMIT, "looked for it in vain");
+        std::thread::yield_now();
+    }
+}
+
+/// Looks again and again until it is so.
+#[track_caller]
+pub fn until(mut is_so: impl FnMut() -> bool) {
+    look_for(|| is_so().then_some(()));
+}
+
+/// The children of a process, by their pids here.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}
+
+/// What cannot be tested here is skipped, or fails where everything must work.
+#[track_caller]
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("MUST_WORK").is_none_or(|v| v != "1"), "{why}");
+    eprintln!("skipped: {why}");
+}
 
 pub fn cox_binary() -> PathBuf {
     std::env::var_os("COX_BIN").map_or(env!("CARGO_BIN_EXE_cox").into(), PathBuf::from)
@@ -27,8 +60,7 @@ pub fn have(tool: &str) -> bool {
         .chain([PathBuf::from("/usr/sbin")])
         .any(|dir| dir.join(tool).exists());
     if !found {
-        assert!(std::env::var_os("MUST_WORK").is_none_or(|v| v != "1"), "{tool} is not installed");
-        eprintln!("skipped: {tool} is not installed");
+        skip(&format!("{tool} is not installed"));
     }
     found
 }
@@ -245,11 +277,7 @@ impl<R: Read + AsFd> Lines<R> {
 
     #[track_caller]
     pub fn after(&mut self, start: &str) -> String {
-        loop {
-            if let Some(rest) = self.next().strip_prefix(start) {
-                return rest.trim().to_string();
-            }
-        }
+        look_for(|| self.next().strip_prefix(start).map(|rest| rest.trim().to_string()))
     }
 }
 
@@ -281,7 +309,7 @@ impl Cox {
         self.try_pid().unwrap()
     }
 
-    fn try_pid(&self) -> Option<Pid> {
+    pub fn try_pid(&self) -> Option<Pid> {
         let id = self.unshare.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
         children.trim().parse().ok().and_then(Pid::from_raw)
@@ -291,11 +319,12 @@ impl Cox {
         signal::kill(self.pid(), signal).unwrap();
     }
 
-    /// A shell command in its namespaces.
+    /// A shell command in its namespaces, which may loop until something is so.
     pub fn inside(&self, script: &str) -> String {
-        let pid = self.pid().to_string();
+        let (pid, limit) = (self.pid().to_string(), LIMIT.as_secs().to_string());
         let mut command = Command::new("nsenter");
-        command.args(["--target", &pid, "--pid", "--mount", "--", "sh", "-c", script]);
+        command.args(["--target", &pid, "--pid", "--mount", "--"]);
+        command.args(["timeout", &limit, "sh", "-c", script]);
         let (code, out, err) = finish(&mut command);
         assert_eq!(code, 0, "{script}: {err}");
         out

@@ -1,7 +1,7 @@
 //! Who a service of cox.toml is and what it has: user, groups, variables, limits, capabilities. The
 //! services say it themselves, from /proc, in a mount namespace with a user database of its own.
 
-use crate::harness::{Cox, Tree, finish, namespace};
+use crate::harness::{Cox, Tree, finish, look_for, namespace};
 use std::fs;
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nweb:x:3301:3302:Web:/srv/web:/bin/false\n";
@@ -151,12 +151,8 @@ fn an_env_file_is_read_at_each_start() {
     let pid = tree.after("2 1 ");
     fs::write(&file, "A\n\n=2\n").unwrap();
     cox.inside(&format!("kill {pid}"));
-    let line = loop {
-        let line = cox.stderr.next();
-        if !line.contains("ended by SIGTERM") {
-            break line;
-        }
-    };
+    let line =
+        look_for(|| Some(cox.stderr.next()).filter(|line| !line.contains("ended by SIGTERM")));
     assert!(line.starts_with(&format!("cox: web: {}:3: ", file.display())), "{line}");
     fs::write(&file, "A=3\n").unwrap();
     tree.after("3 1 ");

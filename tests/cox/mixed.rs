@@ -46,7 +46,7 @@ fn the_command_waits_until_the_services_are_ready() {
             tree.expect("asked");
         }
         std::fs::write(tree.dir.join("events.ready"), "").unwrap();
-        while tree.events.next() != "main" {}
+        tree.after("main");
         drop(cox);
     }
 }

@@ -1,6 +1,6 @@
 //! Service directories: starting, restarting, finishing, coming and going.
 
-use crate::harness::{Cox, Tree, applet, cox_binary, namespace, pid_of};
+use crate::harness::{Cox, Tree, applet, cox_binary, namespace, pid_of, until};
 use coracle::types::Signal;
 use std::fs;
 
@@ -70,7 +70,7 @@ fn a_crash_loop_waits_longer_each_time() {
     }
     // Between its short runs, this is what is seen.
     let seen = || applet(&["svstat", &tree.service("web")]).1;
-    while !seen().ends_with(" seconds, normally up, want up\n") {}
+    until(|| seen().ends_with(" seconds, normally up, want up\n"));
     assert_eq!(cox.stop().0, 0);
 }
 
@@ -304,9 +304,9 @@ fn a_service_that_its_finish_gives_up_on_stays_down() {
     let mut cox = tree.supervise(&[]);
     tree.expect("run");
     tree.expect("finish");
-    while cox.stderr.next() != "cox: web: stays down: its finish gave up on it" {}
+    cox.stderr.after("cox: web: stays down: its finish gave up on it");
     // It is said before it is written down.
-    while !applet(&["svstat", &tree.service("web")]).1.contains(": down ") {}
+    until(|| applet(&["svstat", &tree.service("web")]).1.contains(": down "));
     // Until it is asked for.
     applet(&["svc", "-u", &tree.service("web")]);
     tree.expect("run");

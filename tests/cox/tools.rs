@@ -1,6 +1,6 @@
 //! svc, svstat and svok: ours, and those of Debian's daemontools and runit, on our trees.
 
-use crate::harness::{Tree, applet, cox_binary, finish, have};
+use crate::harness::{Tree, applet, cox_binary, finish, have, look_for, until};
 use std::process::Command;
 
 /// A service that tells each signal it can catch.
@@ -51,18 +51,13 @@ fn story(tool: &dyn Fn(&str) -> Command) {
     // Down is TERM and CONT, and stays so.
     run("svc", &["-d"]);
     tree.after("TERM");
-    let text = loop {
-        let (_, text, _) = run("svstat", &[]);
-        if text.contains(": down") {
-            break text;
-        }
-    };
+    let text = look_for(|| Some(run("svstat", &[]).1).filter(|text| text.contains(": down")));
     assert!(text.ends_with(" seconds, normally up\n"), "{text}");
     // Once: not again after its end.
     run("svc", &["-o"]);
     tree.after("start");
     run("svc", &["-k"]);
-    while !run("svstat", &[]).1.contains(": down") {}
+    until(|| run("svstat", &[]).1.contains(": down"));
     run("svc", &["-u"]);
     tree.expect("start");
     assert_eq!(cox.stop().0, 0);
@@ -129,10 +124,7 @@ fn the_tools_answer_to_their_own_names() {
     tree.expect("start");
     assert_eq!(finish(Command::new(svok).arg(&web)).0, 0);
     // The service may speak before cox has written down that it runs.
-    let begun = std::time::Instant::now();
-    while !finish(Command::new(&svstat).arg(&web)).1.contains(": up (pid ") {
-        assert!(begun.elapsed().as_secs() < 30, "it never shows as up");
-    }
+    until(|| finish(Command::new(&svstat).arg(&web)).1.contains(": up (pid "));
     assert_eq!(cox.stop().0, 0);
 }
 
@@ -190,14 +182,14 @@ fn s6_svc_drives_a_service() {
     // -D and -U are remembered for the next supervisor.
     assert_eq!(svc("-D"), 0);
     tree.after("TERM");
-    while !down.exists() {}
+    until(|| down.exists());
     assert_eq!(svc("-U"), 0);
     tree.after("start");
     assert!(!down.exists());
     // -O: it is not started again.
     assert_eq!(svc("-O"), 0);
     assert_eq!(svc("-k"), 0);
-    while !applet(&["svstat", &dir]).1.contains(": down") {}
+    until(|| applet(&["svstat", &dir]).1.contains(": down"));
     assert_eq!(cox.stop().0, 0);
     // Nobody supervises it any more.
     assert_eq!(svc("-u"), 100);
