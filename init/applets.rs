@@ -27,6 +27,13 @@ pub const FAILED: u8 = 111;
 /// Where cox looks for services if it is told nothing: all that are there.
 pub const SOURCES: [&str; 4] = ["/etc/cox.toml", "/etc/services", "/service", "/etc/service"];
 
+/// Those of them that are there. On most systems, /etc/services is a file with the names of ports.
+pub fn usual_sources() -> Vec<PathBuf> {
+    let mut all = Vec::from(SOURCES.map(PathBuf::from));
+    all.retain(|path| if path.ends_with("cox.toml") { path.exists() } else { path.is_dir() });
+    all
+}
+
 struct Applet {
     name: &'static str,
     usage: &'static str,
@@ -344,7 +351,7 @@ fn cox(call: &Call) -> u8 {
         return call.usage("no command after --");
     }
     if told.command.is_none() && told.sources.is_empty() {
-        told.sources.extend(SOURCES.map(PathBuf::from).into_iter().filter(|path| path.exists()));
+        told.sources = usual_sources();
         if told.sources.is_empty() {
             let none = format!("no services: none of {} exists", SOURCES.join(", "));
             let error = Error::not_found(none).hint("make one of them, or use: cox -- COMMAND");

@@ -1,7 +1,7 @@
 //! `cox check`: everything that is wrong with cox.toml files and service directories, a line each,
 //! before anything is started; and `cox sample` and `cox schema`, which tell what is right.
 
-use crate::applets::{Call, SOURCES};
+use crate::applets::{Call, SOURCES, usual_sources};
 use crate::dialect::{directory, schema, toml};
 use crate::environment;
 use crate::graph::{Graph, Problem};
@@ -39,7 +39,7 @@ pub fn check(call: &Call) -> u8 {
     }
     let mut sources: Vec<PathBuf> = call.args.iter().map(PathBuf::from).collect();
     if sources.is_empty() {
-        sources.extend(SOURCES.map(PathBuf::from).into_iter().filter(|path| path.exists()));
+        sources = usual_sources();
     }
     if sources.is_empty() {
         return call.usage(&format!("no source, and none of {} exists", SOURCES.join(", ")));

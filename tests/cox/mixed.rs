@@ -112,6 +112,21 @@ fn with_no_source_given_all_of_the_usual_places_count() {
 }
 
 #[test]
+fn the_list_of_ports_at_etc_services_is_no_source() {
+    let mut tree = Tree::new();
+    tree.script("web/run", "echo start >$E; exec sleep 10000");
+    let script = format!(
+        "mount -t tmpfs none /etc && mkdir /etc/service && mount --bind {} /etc/service &&
+         echo 'tcpmux 1/tcp' >/etc/services && {cox} check && exec {cox}",
+        tree.services().display(),
+        cox = cox_binary().display(),
+    );
+    let cox = Cox::start(namespace().args(["sh", "-c", &script]));
+    tree.expect("start");
+    assert_eq!(cox.stop(), (0, String::new()));
+}
+
+#[test]
 fn one_place_under_two_names_counts_once() {
     let mut tree = Tree::new();
     tree.script("web/run", "echo start >$E; exec sleep 10000");
