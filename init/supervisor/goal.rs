@@ -26,7 +26,7 @@ pub struct Standing {
     pub oneshot: bool,
     /// It is ready as soon as it is started.
     pub at_once: bool,
-    /// Blocked by what does not exist, or by a cycle.
+    /// Blocked by what nobody is about to change.
     pub hopeless: bool,
 }
 

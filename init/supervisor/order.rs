@@ -136,7 +136,7 @@ impl Supervisor {
         })
     }
 
-    fn is_blocked(&self, id: u32) -> bool {
+    pub(super) fn is_blocked(&self, id: u32) -> bool {
         self.slots.get(&id).is_some_and(|slot| slot.is_blocked())
     }
 
@@ -146,7 +146,7 @@ impl Supervisor {
     }
 
     /// Blocked, and nobody is about to change that: whoever only comes after it need not wait.
-    fn is_blocked_in_vain(&self, id: u32) -> bool {
+    pub(super) fn is_blocked_in_vain(&self, id: u32) -> bool {
         // Those on the way were blocked by each other; a cycle ends it as hopeless.
         let mut open = vec![id];
         let mut seen = Vec::new();

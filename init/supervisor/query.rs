@@ -326,7 +326,9 @@ impl Supervisor {
         let watcher = at.map(|at| self.desk.watchers.swap_remove(at));
         let Some((_, Watcher::Goals { mut sought, mut code })) = watcher else { return };
         sought.retain_mut(|one| {
-            if one.until.is_none() && changed.is_some_and(|ids| !ids.contains(&one.id)) {
+            // What it is blocked by changes with others.
+            let unchanged = changed.is_some_and(|ids| !ids.contains(&one.id));
+            if one.until.is_none() && unchanged && !self.is_blocked(one.id) {
                 return true;
             }
             one.until = None;
@@ -376,7 +378,7 @@ impl Supervisor {
             starts: slot.history.starts,
             oneshot: slot.is_oneshot(),
             at_once: slot.service.ready == Ready::Started,
-            hopeless: self.hopeless(id),
+            hopeless: self.is_blocked_in_vain(id),
         }
     }
 

@@ -209,11 +209,6 @@ impl Supervisor {
         }
         lines
     }
-
-    /// Whether it can never start as things are.
-    pub(super) fn hopeless(&self, id: u32) -> bool {
-        self.graph.is_cyclic(id) || !self.graph.missing(id).is_empty()
-    }
 }
 
 impl Slot {

@@ -1,6 +1,6 @@
 //! coxctl: what it tells, what it does, and what clients of every kind cannot do to cox.
 
-use crate::harness::{Lines, Tree, finish, look_for, namespace, until};
+use crate::harness::{LIMIT, Lines, Tree, finish, look_for, namespace, until};
 use coracle::types::Signal;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +13,7 @@ const WEB: &str = "trap 'echo TERM >$E; exit 0' TERM; trap 'echo HUP >$E' HUP
 /// A connection of our own, with a request sent.
 fn connect(tree: &Tree, request: &str) -> UnixStream {
     let mut stream = UnixStream::connect(tree.socket()).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     stream
 }
@@ -200,6 +201,37 @@ fn wait_ends_when_it_is_so_or_never_can_be_or_the_time_is_up() {
 }
 
 #[test]
+fn whoever_waits_for_the_blocked_is_told_when_nothing_will_unblock_it() {
+    let mut tree = Tree::new();
+    tree.toml(
+        "[service.db]\ntype = 'oneshot'\ncommand = 'echo db >$E; read end <$E.go; exit 3'\n\
+         [service.app]\ncommand = 'exec sleep 1000'\nrequires = ['db']\n\
+         [service.web]\ncommand = 'exec sleep 1000'\nrequires = ['app']\n\
+         [service.up]\ncommand = 'exec sleep 1000'\n",
+    );
+    let go = tree.dir.join("events.go");
+    coracle::sys::fifo::make(&go, 0o600).unwrap();
+    let cox = tree.run_toml(&[]);
+    tree.expect("db");
+    // Asked while it can still come; answered once it cannot.
+    let mut waits = connect(&tree, "wait\tapp\tweb\n");
+    assert_eq!(tree.ctl(&["status"]).0, 0);
+    std::fs::write(&go, "\n").unwrap();
+    let mut text = String::new();
+    waits.read_to_string(&mut text).unwrap();
+    let app = "!app: requires db, which is failed\n";
+    assert_eq!(text, format!("{app}!web: requires app, which is blocked\n=1\n"));
+    // One that leaves will not come to an end any more.
+    let mut waits = connect(&tree, "wait\tup\t--done\n");
+    tree.toml("");
+    assert_eq!(tree.ctl(&["reload"]).0, 0);
+    text.clear();
+    waits.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "!up: is gone\n=1\n");
+    assert_eq!(cox.stop().0, 0);
+}
+
+#[test]
 fn events_are_told_as_they_happen() {
     let mut tree = Tree::new();
     tree.script("web/run", "echo start >$E; exec sleep 10000");
@@ -272,6 +304,12 @@ fn dependencies_are_a_tree_and_an_obstacle_has_a_name() {
     assert_eq!(tree.ctl(&["wait", "web", "migrate"]).0, 0);
     let (code, _, error) = tree.ctl(&["wait", "broken", "--done"]);
     assert_eq!((code, error.as_str()), (1, "coxctl: broken: exited with code 3\n"));
+    // Nor will those ever be ready that require it, whichever way they are asked for.
+    for verb in ["wait", "start"] {
+        let (code, out, error) = tree.ctl(&[verb, "never"]);
+        let words = "coxctl: never: requires broken, which is failed\n";
+        assert_eq!((code, out.as_str(), error.as_str()), (1, "", words), "{verb}");
+    }
     let expected = "never (blocked)\n  after web (up)\n    requires migrate (done)\n  \
                     requires broken (failed)\n";
     assert_eq!(tree.ctl(&["tree"]).1, expected);

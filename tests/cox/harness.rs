@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// No event takes that long, on however loaded a machine.
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Looks again and again until there is something; fails the test where that takes too long. For
 /// what nobody tells: what can be waited for in a read, is.
