@@ -317,9 +317,15 @@ impl Supervisor {
     }
 
     fn help(&mut self, id: u32, exec: &Exec, task: Task) -> Result<Pid> {
-        let quiet = task == Task::Probe;
-        let out = if quiet { Output::Null } else { Output::Own };
-        let streams = Streams { stdin: None, stdout: out, stderr: out, notification: None };
+        let (stdout, stderr) = match task {
+            Task::Probe => (Output::Null, Output::Null),
+            // Where the service writes to.
+            Task::Stop => {
+                let streams = self.streams(id);
+                (streams.stdout, streams.stderr)
+            }
+        };
+        let streams = Streams { stdin: None, stdout, stderr, notification: None };
         // Its failure to be executed is its own, not that of `run`: no service has the number 0.
         let pid = self.spawner.spawn(exec, streams, 0, 0)?;
         let run = self.slots.get(&id).map_or(0, |slot| slot.machine.run);

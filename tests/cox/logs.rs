@@ -392,6 +392,21 @@ fn a_service_that_starts_again_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_a_stop_command_says_goes_where_its_service_writes() {
+    let tree = Tree::new();
+    tree.toml(
+        "[service.web]\nlog = 'prefix'\ncommand = 'echo up; exec sleep 10000'\n\
+         stop-command = 'echo out; echo err >&2; kill $MAINPID'\n",
+    );
+    let (mut cox, mut out) = tree.logged();
+    assert_eq!(out.next(), "web | up");
+    cox.signal(Signal::TERM);
+    assert_eq!(out.next(), "web | out");
+    assert_eq!(cox.stderr.next(), "web | err");
+    assert_eq!(cox.wait(), (0, String::new()));
+}
+
+#[test]
 fn loggers_of_directories_stay_what_they_are_beside_a_file() {
     let mut tree = Tree::new();
     tree.script("web/run", "echo hello; echo error >&2; exec sleep 10000");
