@@ -50,7 +50,7 @@ pub fn check(call: &Call) -> u8 {
     }
     checker.order();
     let lines = checker.problems.iter().map(|error| with_hints(error).replace('\n', " ") + "\n");
-    match (checker.problems.is_empty(), call.answer(&lines.collect::<String>())) {
+    match (checker.problems.len() <= checker.warnings, call.answer(&lines.collect::<String>())) {
         (true, code) => code,
         (false, 0) => FOUND,
         (false, code) => code,
@@ -60,6 +60,8 @@ pub fn check(call: &Call) -> u8 {
 #[derive(Default)]
 struct Checker {
     problems: Vec<Error>,
+    /// How many of them need not be faults.
+    warnings: usize,
     /// All services, and where each is.
     services: Vec<(Service, String)>,
     /// The names of those that have a fault: they exist nevertheless.
@@ -163,8 +165,9 @@ impl Checker {
             found.extend(executable(exec).err());
         }
         if let Some(cwd) = service.run.cwd.as_deref().filter(|cwd| !cwd.is_dir()) {
-            let error = Error::not_found(format!("{} is not a directory", cwd.display()));
-            found.push(error.hint("make it"));
+            let text = format!("warning: {} is not a directory", cwd.display());
+            found.push(Error::not_found(text).hint("make it before the service starts"));
+            self.warnings = self.warnings.saturating_add(1);
         }
         let setup = service.run.setup.as_deref();
         for path in setup.iter().flat_map(|setup| &setup.env_files) {

@@ -51,6 +51,37 @@ fn check_looks_into_service_directories_too() {
 }
 
 #[test]
+fn a_directory_that_is_missing_may_come_before_the_service_needs_it() {
+    let mut tree = Tree::new();
+    let web =
+        "[service.web]\ndirectory = 'made/here'\ncommand = 'echo $PWD >$E; exec sleep 10000'\n";
+    tree.toml(web);
+    let (file, made) = (tree.dir.join("cox.toml"), tree.dir.join("made/here"));
+    let (file, made) = (file.to_str().unwrap(), made.to_str().unwrap());
+    let (code, out, _) = applet(&["check", file]);
+    let line = format!(
+        "{file}:1: service web: warning: {made} is not a directory; make it before the service starts\n"
+    );
+    assert_eq!((code, out), (0, line));
+    // Without it the service is tried again and again.
+    let mut cox = tree.run_toml(&[]);
+    let said = format!("cox: web: cannot change directory to {made}: no such file or directory");
+    cox.stderr.after(&said);
+    cox.stderr.after(&said);
+    fs::create_dir_all(made).unwrap();
+    tree.expect(made);
+    assert_eq!(cox.stop().0, 0);
+    // One that comes first may make it.
+    fs::remove_dir_all(made).unwrap();
+    tree.script("../init/make", &format!("mkdir -p {made}"));
+    tree.toml(&format!("init = 'init'\n{web}"));
+    assert_eq!(applet(&["check", file]).0, 0);
+    let cox = tree.run_toml(&[]);
+    tree.expect(made);
+    assert_eq!(cox.stop(), (0, String::new()));
+}
+
+#[test]
 fn the_sample_passes_the_check_and_the_schema_is_json() {
     let tree = Tree::new();
     let (code, sample, _) = applet(&["sample"]);
