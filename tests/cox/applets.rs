@@ -370,7 +370,11 @@ fn s6_svstat_answers_as_s6s_does() {
         done("s6-svc -wD -T 30000 -k -O");
         look("killed");
         done("s6-svc -o");
-        until(|| answer(ours, "s6-svstat", &dir).contains("exitcode 3"));
+        // Its finish has ended too.
+        until(|| {
+            let text = answer(ours, "s6-svstat", &dir);
+            text.contains("exitcode 3") && text.contains("ready")
+        });
         look("crashed");
         if !cox {
             // The same bytes, the same labels and pid.
