@@ -306,7 +306,7 @@ fn dependencies_are_a_tree_and_an_obstacle_has_a_name() {
     assert_eq!((code, error.as_str()), (1, "coxctl: broken: exited with code 3\n"));
     // Nor will those ever be ready that require it, whichever way they are asked for.
     for verb in ["wait", "start"] {
-        let (code, out, error) = tree.ctl(&[verb, "never"]);
+        let (code, out, error) = tree.ctl(&["--timeout", "60", verb, "never"]);
         let words = "coxctl: never: requires broken, which is failed\n";
         assert_eq!((code, out.as_str(), error.as_str()), (1, "", words), "{verb}");
     }
