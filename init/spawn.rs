@@ -210,6 +210,11 @@ impl Spawner {
             set_up(&mut plan, setup);
         }
         if exec.place == Place::Session {
+            // Who kills PID 1 kills everybody; elsewhere too, none is to outlive cox and meet its
+            // successor's copy. After the change of identity, which forgets it.
+            if std::process::id() != 1 {
+                plan.push(Step::ParentDeathSignal(Signal::KILL));
+            }
             let fds = [
                 (streams.stdin, 0),
                 (self.output(streams.stdout)?, 1),

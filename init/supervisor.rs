@@ -291,7 +291,9 @@ impl Supervisor {
             return self.reap();
         }
         let other = self.options.signals.iter().find(|(other, _)| *other == signal);
-        let unsaid = || if self.is_alone { OnSignal::Main } else { usual(signal) };
+        // A limit that was asked for holds for a command alone too; without, it is waited for.
+        let limited = signal == Signal::TERM && self.options.stop_timeout.is_some();
+        let unsaid = || if self.is_alone && !limited { OnSignal::Main } else { usual(signal) };
         match (other.map_or_else(unsaid, |(_, action)| *action), self.main) {
             (OnSignal::Main, Some(main)) if self.shutdown.is_none() => {
                 if self.options.mention.signals {

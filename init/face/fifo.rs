@@ -20,6 +20,7 @@ use super::runtime_dir;
 use super::status::Status;
 use super::{death_tally, fifodir};
 use crate::command::Command;
+use crate::message::say_error;
 use crate::spare;
 use coracle::error::{Cause, Context, Error, OsContext, Result};
 use coracle::sys::fs::open_for_appending;
@@ -57,22 +58,25 @@ impl Drop for Lock {
 }
 
 impl Supervise {
-    /// Takes charge of the service in `service_dir`.
-    pub fn open(service_dir: &Path) -> Result<Supervise> {
+    /// Takes charge of the service in `service_dir`. `None` where there is no place for that: a
+    /// service runs nevertheless.
+    pub fn open(service_dir: &Path) -> Result<Option<Supervise>> {
         let dir = service_dir.join("supervise");
         match Supervise::open_at(&dir) {
             Err(error) if is_unwritable(&error) => {}
-            other => return other,
+            other => return other.map(Some),
         }
         let usable = |(base, _): &(PathBuf, PathBuf)| runtime_dir::is_usable(base);
         let Some((_, dir)) = elsewhere(service_dir).find(usable) else {
-            return Err(Error::conflict(format!(
-                "{}: no place for its supervise directory",
+            let text = format!(
+                "{}: no place for its supervise directory, so svc and svstat will not reach it",
                 service_dir.display()
-            ))
-            .hint("make the directory writable, or /run, or /dev/shm"));
+            );
+            let cure = "make the directory writable, or /run, or /dev/shm";
+            say_error(&Error::conflict(text).hint(cure));
+            return Ok(None);
         };
-        Supervise::open_at(&dir)
+        Supervise::open_at(&dir).map(Some)
     }
 
     fn open_at(dir: &Path) -> Result<Supervise> {
@@ -262,7 +266,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("cox-fifo-{}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         assert!(open_control(&locate(&dir)).unwrap().is_none());
-        let first = Supervise::open(&dir).unwrap();
+        let first = Supervise::open(&dir).unwrap().unwrap();
         let error = Supervise::open(&dir).unwrap_err().to_string();
         assert!(error.ends_with("already supervised by another process"), "{error}");
         let control = open_control(&locate(&dir)).unwrap().unwrap();

@@ -170,7 +170,7 @@ impl Supervisor {
         let dir: Rc<Path> = dir.into();
         let service = directory::read_shared(&dir, &name)?;
         let face = Supervise::open(&dir)?;
-        let id = self.add(service, Some(Origin::Directory { dir, identity }), Some(face), None);
+        let id = self.add(service, Some(Origin::Directory { dir, identity }), face, None);
         self.add_logger(id);
         Ok(id)
     }
@@ -226,7 +226,7 @@ impl Supervisor {
                 match started {
                     Ok((service, face, pipe)) => {
                         let auto = service.start.auto;
-                        let logger = self.add(service, None, Some(face), Some(pipe));
+                        let logger = self.add(service, None, face, Some(pipe));
                         if let Some(slot) = self.slots.get_mut(&id) {
                             slot.logger = Some(logger);
                         }

@@ -166,6 +166,15 @@ fn what_does_not_hear_is_killed_after_the_limit() {
 }
 
 #[test]
+fn a_command_that_does_not_hear_is_killed_where_a_limit_was_given() {
+    let mut tree = Tree::new();
+    let script = "trap '' TERM; echo ready >$E; sleep 10000; sleep 10000";
+    let cox = start(&tree, &["--stop-timeout", "0.1"], script);
+    tree.expect("ready");
+    assert_eq!(cox.stop(), (137, String::new()));
+}
+
+#[test]
 fn wrong_usage_exits_100_with_one_line() {
     for args in [
         &["--frobnicate"][..],

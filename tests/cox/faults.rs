@@ -89,6 +89,31 @@ fn a_run_killed_while_it_is_told_to_stop_stays_down() {
 }
 
 #[test]
+fn elsewhere_than_pid_1_services_die_with_a_cox_that_is_killed() {
+    let mut tree = Tree::new();
+    let run = "command = \"exec 9>$D/alive; echo start >$E; exec sleep 10000\"";
+    tree.toml(&format!("[service.web]\n{run}\n[service.other]\n{run}\nuser = \"65534\""));
+    for name in ["alive", "input"] {
+        fifo::make(&tree.dir.join(name), 0o600).unwrap();
+        fs::set_permissions(tree.dir.join(name), fs::Permissions::from_mode(0o666)).unwrap();
+    }
+    // Once both are gone the FIFO has no writer, and no second copy can meet them.
+    let script = format!(
+        "cd {} && exec <>input 3<>alive && {{ {} cox.toml 3<&- & }} && read line &&
+         exec 4<alive 3<&- && kill -9 $! && cat <&4 && echo gone >events",
+        tree.dir.display(),
+        cox_binary().display(),
+    );
+    let mut command = namespace();
+    command.args(["sh", "-c", &script]).env("COX_SOCKET", tree.socket());
+    let outer = Cox::start(&mut command);
+    tree.expect_all(["start", "start"]);
+    fs::write(tree.dir.join("input"), "go\n").unwrap();
+    tree.expect("gone");
+    outer.wait();
+}
+
+#[test]
 fn a_finish_that_is_killed_has_finished() {
     let mut tree = Tree::new();
     tree.script("web/run", RUN);

@@ -270,6 +270,32 @@ fn a_read_only_tree_has_its_state_elsewhere() {
 }
 
 #[test]
+fn where_nothing_is_writable_services_run_nevertheless() {
+    let mut tree = Tree::new();
+    tree.script("web/run", "echo start $$ >$E; exec sleep 10000");
+    tree.script("web/log/run", "echo log >$E; exec cat");
+    let (services, cox) = (tree.services(), cox_binary());
+    let script = format!(
+        "for dir in /run /dev/shm; do mount -t tmpfs -o ro none $dir; done &&
+        mount --bind {0} {0} && mount -o remount,bind,ro {0} && exec {1} {0}",
+        services.display(),
+        cox.display()
+    );
+    let mut outer =
+        Cox::start(namespace().args(["sh", "-c", &script]).env_remove("XDG_RUNTIME_DIR"));
+    for name in ["web", "web/log"] {
+        let line = outer.stderr.next();
+        let start = format!("cox: {}: no place for", services.join(name).display());
+        assert!(line.starts_with(&start), "{line}");
+    }
+    let (first, second) = (tree.events.next(), tree.events.next());
+    let start = if first == "log" { second } else { first };
+    outer.inside(&format!("kill -9 {}", start.strip_prefix("start ").unwrap()));
+    tree.after("start");
+    outer.stop();
+}
+
+#[test]
 fn it_needs_no_root() {
     let mut tree = Tree::new();
     tree.script("web/run", "echo uid $(id -u) >$E; exec sleep 10000");
