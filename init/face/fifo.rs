@@ -220,7 +220,8 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 fn is_unwritable(error: &Error) -> bool {
-    [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied].iter().any(|kind| is(error, *kind))
+    use ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    [ReadOnlyFilesystem, PermissionDenied, StorageFull].iter().any(|kind| is(error, *kind))
 }
 
 fn is(error: &Error, kind: ErrorKind) -> bool {

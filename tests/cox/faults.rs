@@ -354,6 +354,26 @@ fn on_a_full_disk_services_run_and_their_status_is_right() {
 }
 
 #[test]
+fn on_a_disk_without_inodes_services_have_their_state_elsewhere() {
+    let mut tree = Tree::new();
+    tree.script("web/run", RUN);
+    let (services, cox) = (tree.services(), cox_binary());
+    // The inode of the mount's root, of `web` and of `run` are all that there are.
+    let script = format!(
+        "mount -t tmpfs none /run && cp -r {0}/web /run && mount -t tmpfs -o nr_inodes=3 none {0} &&
+         cp -r /run/web {0} && exec {1} {0}",
+        services.display(),
+        cox.display(),
+    );
+    let outer = Cox::start(namespace().args(["sh", "-c", &script]));
+    tree.after("start");
+    let ask = format!("{} svstat {}/web", cox.display(), services.display());
+    let told = outer.inside(&ask);
+    assert!(told.contains(": up (pid "), "{told}");
+    assert_eq!(outer.stop(), (0, String::new()));
+}
+
+#[test]
 fn with_few_descriptors_some_services_run_and_the_others_are_named() {
     const MANY: usize = 60;
     let mut tree = Tree::new();
