@@ -131,9 +131,10 @@ impl EventLoop {
             // Interrupted by a stop and a continuation: look at the clock and wait again.
             Err(_) => return wakes,
         }
-        let now = Instant::now();
+        // Nobody asks for the time while nothing is due.
+        let now = next.map(|_| Instant::now());
         while let Some((at, timer)) = self.deadlines.pop_first() {
-            if at > now {
+            if now.is_none_or(|now| at > now) {
                 self.deadlines.insert((at, timer));
                 break;
             }

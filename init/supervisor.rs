@@ -38,7 +38,8 @@ use crate::sources::{Identity, Sources};
 use crate::spawn::{Spawner, Streams};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::pidfd::Exit;
-use coracle::sys::signal::{self, SignalFd};
+use coracle::sys::signal::{self, Received, SignalFd};
+use coracle::sys::wait;
 use coracle::types::{Pid, Signal};
 use std::collections::VecDeque;
 use std::io::{Stdout, stdout};
@@ -253,10 +254,13 @@ impl Supervisor {
         match wake {
             Wake::Io(Source::Reports) => self.take_failures(),
             Wake::Io(Source::Signals) => {
-                while let Ok(Some(received)) = self.signals.read() {
-                    let own =
-                        received.signal == Signal::PIPE && received.sender == std::process::id();
-                    self.take_signal(received.signal, own);
+                // Mostly there is one: then nothing is asked for a second time.
+                let mut batch = [None; 4];
+                while let Ok(more) = self.signals.read_some(&mut batch) {
+                    batch.into_iter().flatten().for_each(|received| self.take_signal(received));
+                    if !more {
+                        break;
+                    }
                 }
             }
             Wake::Io(Source::Directories) => {
@@ -282,13 +286,13 @@ impl Supervisor {
         }
     }
 
-    fn take_signal(&mut self, signal: Signal, own: bool) {
-        // SIGPIPE comes from our own writing to a stderr that nobody reads.
-        if signal == Signal::PIPE && own {
-            return;
-        }
+    fn take_signal(&mut self, Received { signal, sender }: Received) {
         if signal == Signal::CHLD {
-            return self.reap();
+            return self.reap(sender);
+        }
+        // SIGPIPE comes from our own writing to a stderr that nobody reads.
+        if signal == Signal::PIPE && sender == std::process::id() {
+            return;
         }
         let other = self.options.signals.iter().find(|(other, _)| *other == signal);
         // A limit that was asked for holds for a command alone too; without, it is waited for.
@@ -365,8 +369,18 @@ impl Supervisor {
         }
     }
 
-    fn reap(&mut self) {
+    /// Reaps all that have ended. `told` is the one that the signal was of: if it is an orphan, it
+    /// need not be looked at before.
+    fn reap(&mut self, told: u32) {
         let mention = self.options.mention;
+        if let Some(pid) = i32::try_from(told).ok().and_then(Pid::from_raw)
+            && !mention.orphans
+            && !self.pids.contains_key(&pid)
+            && !self.helpers.contains_key(&pid)
+        {
+            // Refused where it was reaped with another, or was no child of ours.
+            let _ = wait::reap(pid);
+        }
         reap::drain(|pid, exit| {
             if let Some(id) = self.pids.remove(&pid) {
                 // Why it ended, if it could not be executed, was written before it did.

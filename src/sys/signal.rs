@@ -2,6 +2,7 @@
 //!
 //! libc's own functions hide two real-time signals from their callers; an init must see all.
 
+use super::raw::Errno;
 use super::{check, raw};
 use crate::types::{Pid, Signal};
 use std::io;
@@ -38,7 +39,8 @@ pub fn set_default(signal: Signal) -> io::Result<()> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Received {
     pub signal: Signal,
-    /// Who sent it: 0 where the kernel or a process outside our pid namespace did.
+    /// Who sent it: 0 where the kernel or a process outside our pid namespace did. With SIGCHLD,
+    /// the child that has ended.
     pub sender: u32,
 }
 
@@ -59,24 +61,37 @@ impl SignalFd {
 
     /// The next pending signal, if there is one.
     pub fn read(&self) -> io::Result<Option<Received>> {
-        loop {
-            // SAFETY: all-zero is a valid signalfd_siginfo.
-            let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
-            let size = size_of_val(&info);
-            // SAFETY: reads into a live struct of the size passed.
-            let got = check(unsafe {
-                libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size) as libc::c_long
-            });
-            return match got {
-                Ok(_) => match Signal::from_number(info.ssi_signo as i32) {
-                    Some(signal) => Ok(Some(Received { signal, sender: info.ssi_pid })),
-                    None => continue,
-                },
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => Err(e),
-            };
+        let mut one = [None];
+        while self.read_some(&mut one)? {
+            if let [Some(received)] = one {
+                return Ok(Some(received));
+            }
         }
+        Ok(None)
+    }
+
+    /// Pending signals, as many as there is room for; whether there may be more.
+    pub fn read_some(&self, received: &mut [Option<Received>]) -> io::Result<bool> {
+        const MOST: usize = 4;
+        let room = received.len().min(MOST);
+        let one = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: all-zero is a valid signalfd_siginfo.
+        let mut infos: [libc::signalfd_siginfo; MOST] = unsafe { std::mem::zeroed() };
+        let got = raw::retry(|| {
+            let fd = self.0.as_raw_fd();
+            // SAFETY: reads into a live array, at most as much as it holds.
+            raw::check(unsafe { libc::read(fd, infos.as_mut_ptr().cast(), room * one) } as i64)
+        });
+        let count = match got {
+            Ok(bytes) => bytes as usize / one,
+            Err(Errno(libc::EAGAIN)) => 0,
+            Err(e) => return Err(e.into()),
+        };
+        for (received, info) in received.iter_mut().zip(&infos) {
+            let signal = Signal::from_number(info.ssi_signo as i32);
+            *received = signal.map(|signal| Received { signal, sender: info.ssi_pid });
+        }
+        Ok(count == room)
     }
 }
 
@@ -114,19 +129,28 @@ mod tests {
     #[test]
     fn a_blocked_signal_arrives_by_descriptor_with_its_sender() {
         let old = set_mask(ALL).unwrap();
-        let fd = SignalFd::new(bit(Signal::USR1)).unwrap();
+        let fd = SignalFd::new(bit(Signal::USR1) | bit(Signal::USR2)).unwrap();
         assert_eq!(fd.read().unwrap(), None);
         let me = Pid::from_raw(std::process::id() as i32).unwrap();
         // To the thread, not the process: other threads of the test have other masks.
-        // SAFETY: integers only.
-        unsafe {
-            let thread = libc::syscall(libc::SYS_gettid);
-            libc::syscall(libc::SYS_tgkill, me.raw(), thread, libc::SIGUSR1);
-        }
+        let send = |signal: libc::c_int| {
+            // SAFETY: integers only.
+            unsafe {
+                let thread = libc::syscall(libc::SYS_gettid);
+                libc::syscall(libc::SYS_tgkill, me.raw(), thread, signal);
+            }
+        };
+        send(libc::SIGUSR1);
         let received = fd.read().unwrap().unwrap();
         assert_eq!(received.signal, Signal::USR1);
         assert_eq!(received.sender, std::process::id());
         assert_eq!(fd.read().unwrap(), None);
+        send(libc::SIGUSR2);
+        send(libc::SIGUSR1);
+        let mut some = [None; 3];
+        assert!(!fd.read_some(&mut some).unwrap(), "no more than these");
+        let some = some.map(|received| received.map(|received| received.signal));
+        assert_eq!(some, [Some(Signal::USR1), Some(Signal::USR2), None]);
         set_mask(old).unwrap();
     }
 

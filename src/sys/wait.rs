@@ -30,9 +30,10 @@ pub fn peek() -> io::Result<Children> {
     }
 }
 
-/// Reaps this child; waits until it has ended.
+/// Reaps this child, if it has ended; does not wait.
 pub fn reap(pid: Pid) -> io::Result<Exit> {
-    match waitid(libc::P_PID, pid.raw() as libc::id_t, libc::WEXITED)? {
+    let flags = libc::WEXITED | libc::WNOHANG;
+    match waitid(libc::P_PID, pid.raw() as libc::id_t, flags)? {
         Some((_, exit)) => Ok(exit),
         None => Err(io::ErrorKind::WouldBlock.into()),
     }
@@ -60,12 +61,16 @@ fn waitid(kind: libc::idtype_t, id: libc::id_t, flags: i32) -> io::Result<Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::pidfd;
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_child_is_reaped_with_its_exit() {
         let run = |script: &str| {
             let child = std::process::Command::new("sh").args(["-c", script]).spawn();
-            reap(Pid::from_raw(child.unwrap().id() as i32).unwrap()).unwrap()
+            let pid = Pid::from_raw(child.unwrap().id() as i32).unwrap();
+            pidfd::wait_ended(pidfd::open(pid).unwrap().as_fd(), None).unwrap();
+            reap(pid).unwrap()
         };
         assert_eq!(run("exit 200"), Exit::Code(200));
         assert_eq!(run("kill -9 $$"), Exit::Signal(9));
