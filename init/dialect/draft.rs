@@ -1,7 +1,7 @@
-//! A service while its keys are read: what is only decided once all of them are known.
+//! What keys are read into: a service, of which some is only decided once all its keys are known.
 
+use super::options::Options;
 use super::typed::Given;
-
 use crate::service::{
     Exec, Finish, FinishArguments, Kind, LineFormat, LogFile, LogTo, OnEnd, Probe, Ready,
     RestartWhen, Service, Setup, Stamp, User,
@@ -28,6 +28,8 @@ pub type Problem = (Option<&'static str>, Error);
 
 #[derive(Clone, Debug)]
 pub struct Draft {
+    /// By the keys in front of all tables.
+    pub options: Options,
     pub service: Service,
     pub command: Option<String>,
     pub argv: Option<Vec<String>>,
@@ -47,6 +49,7 @@ pub struct Draft {
 impl Draft {
     pub fn new() -> Draft {
         Draft {
+            options: Options::default(),
             service: Service::new("", Exec::new(Vec::new())),
             command: None,
             argv: None,

@@ -2,7 +2,7 @@
 //! documentation (docs/cox.md, which a test holds equal to it).
 
 use super::draft::{Draft, ProbeDraft, log_to};
-use super::options::{OnSignal, Options};
+use super::options::OnSignal;
 use super::typed::{Field, Given, Name, Type};
 use crate::service::{
     Health, Kind, LineFormat, LogTo, OnEnd, OnUnhealthy, Reach, Ready, ResourceLimit, RestartWhen,
@@ -11,49 +11,49 @@ use coracle::error::{Error, Result};
 use coracle::sys::limit;
 use std::time::Duration;
 
-/// A key of `T`, and what it does there.
-pub struct Key<T: 'static> {
+/// A key, and what it does.
+pub struct Key {
     pub field: Field,
-    pub set: Set<T>,
+    set: Set,
 }
 
-pub enum Set<T> {
-    Plain(fn(&mut T, Given)),
+enum Set {
+    Plain(fn(&mut Draft, Given)),
     /// With rules that the type does not tell.
-    Checked(fn(&mut T, Given) -> Result<()>),
+    Checked(fn(&mut Draft, Given) -> Result<()>),
 }
 
-impl<T> Key<T> {
-    pub fn set(&self, target: &mut T, given: Given) -> Result<()> {
+impl Key {
+    pub fn set(&self, draft: &mut Draft, given: Given) -> Result<()> {
         match self.set {
             Set::Plain(set) => {
-                set(target, given);
+                set(draft, given);
                 Ok(())
             }
-            Set::Checked(set) => set(target, given),
+            Set::Checked(set) => set(draft, given),
         }
     }
 }
 
-const fn key<T>(
+const fn key(
     name: &'static str,
     of: Type,
     default: &'static str,
     example: &'static str,
     help: &'static str,
-    set: fn(&mut T, Given),
-) -> Key<T> {
+    set: fn(&mut Draft, Given),
+) -> Key {
     Key { field: Field { name, of, default, example, help }, set: Set::Plain(set) }
 }
 
-const fn checked<T>(
+const fn checked(
     name: &'static str,
     of: Type,
     default: &'static str,
     example: &'static str,
     help: &'static str,
-    set: fn(&mut T, Given) -> Result<()>,
-) -> Key<T> {
+    set: fn(&mut Draft, Given) -> Result<()>,
+) -> Key {
     Key { field: Field { name, of, default, example, help }, set: Set::Checked(set) }
 }
 
@@ -90,14 +90,14 @@ pub fn on_signal(word: &str) -> OnSignal {
 }
 
 /// In front of all tables.
-pub const TOP: &[Key<(Options, Draft)>] = &[
+pub const TOP: &[Key] = &[
     key(
         "stop-timeout",
         Type::Duration,
         "\"8s\"",
         "\"8s\"",
         "The most that a stop of everything may take; then what is left is killed.",
-        |(options, _), given| options.stop_timeout = Some(given.time()),
+        |draft, given| draft.options.stop_timeout = Some(given.time()),
     ),
     key(
         "scan",
@@ -105,7 +105,7 @@ pub const TOP: &[Key<(Options, Draft)>] = &[
         "",
         "[\"/etc/services\"]",
         "Directories of service directories.",
-        |(options, _), given| options.scan = given.paths(),
+        |draft, given| draft.options.scan = given.paths(),
     ),
     key(
         "init",
@@ -113,7 +113,7 @@ pub const TOP: &[Key<(Options, Draft)>] = &[
         "",
         "[\"/etc/cont-init.d\"]",
         "Directories of programs that run before all services: one after the other, in order of their names.",
-        |(options, _), given| options.init = given.paths(),
+        |draft, given| draft.options.init = given.paths(),
     ),
     key(
         "on-init-failure",
@@ -121,7 +121,7 @@ pub const TOP: &[Key<(Options, Draft)>] = &[
         "\"stop\"",
         "\"stop\"",
         "What happens when one of them fails.",
-        |(options, _), given| options.init_may_fail = given.text() == "continue",
+        |draft, given| draft.options.init_may_fail = given.text() == "continue",
     ),
     key(
         "explain-exit",
@@ -129,7 +129,7 @@ pub const TOP: &[Key<(Options, Draft)>] = &[
         "false",
         "true",
         "Says in the last line on stderr which service ended the container, and why.",
-        |(options, _), given| options.explain_exit = Some(given.flag()),
+        |draft, given| draft.options.explain_exit = Some(given.flag()),
     ),
     checked(
         "dev-log",
@@ -137,8 +137,8 @@ pub const TOP: &[Key<(Options, Draft)>] = &[
         "false",
         "true",
         "Serves /dev/log, for programs that write to syslog; where that goes. true is \"prefix\".",
-        |(options, _), given| {
-            options.dev_log = match given {
+        |draft, given| {
+            draft.options.dev_log = match given {
                 Given::Flag(on) => on.then_some(LogTo::Container(LineFormat::Prefix)),
                 given => Some(log_to(given)?).filter(|to| *to != LogTo::Null),
             };
@@ -151,7 +151,7 @@ pub const TOP: &[Key<(Options, Draft)>] = &[
         "\"/run/cox/control\"",
         "\"/run/cox/control\"",
         "The socket of coxctl.",
-        |(options, _), given| options.control = Some(given.path()),
+        |draft, given| draft.options.control = Some(given.path()),
     ),
     key(
         "env",
@@ -159,7 +159,7 @@ pub const TOP: &[Key<(Options, Draft)>] = &[
         "",
         "{ TZ = \"UTC\" }",
         "Variables for all services of this file.",
-        |(_, defaults), given| defaults.set_env(given),
+        |draft, given| draft.set_env(given),
     ),
 ];
 
@@ -214,7 +214,7 @@ const LOG_FILE: &[Field] = &[
 ];
 
 /// In `[service.NAME]` and `[defaults]`.
-pub const SERVICE: &[Key<Draft>] = &[
+pub const SERVICE: &[Key] = &[
     key(
         "command",
         Type::Shell,

@@ -7,7 +7,7 @@ use super::document::{self, Entry, Fault, Node, Table, Value};
 use super::draft::{Draft, Users};
 use super::keys::{self, Key};
 use super::options::Options;
-use super::typed::{Field, Scope, unknown};
+use super::typed::{Scope, unknown};
 use crate::service::{Kind, OnEnd, Service};
 use coracle::error::{Error, OsContext, Result};
 use coracle::sys::fs::read_small;
@@ -90,25 +90,20 @@ impl Reader<'_> {
     }
 
     fn file(&mut self, root: &Table) {
-        let mut target = (std::mem::take(&mut self.config.options), Draft::new());
-        let is_section = |key: &str| keys::SECTIONS.iter().any(|(name, _)| *name == key);
-        let own = root.entries.iter().filter(|entry| !is_section(&entry.key));
-        let sections = keys::SECTIONS.iter().map(|(name, _)| *name).collect();
-        let mut bad = self.keys(own, keys::TOP, &mut target, sections, "");
-        let (options, mut draft) = target;
-        self.config.options = options;
+        let mut draft = Draft::new();
+        let mut bad = self.keys(root, keys::TOP, &mut draft, "");
+        self.config.options = std::mem::take(&mut draft.options);
         if let Some(entry) = root.get("signals") {
             self.signals(&entry.node);
         }
         let table = root.get("defaults").and_then(|entry| self.table(entry));
         if let Some(table) = table {
-            let is_command = |entry: &&Entry| matches!(entry.key.as_str(), "command" | "argv");
-            for entry in table.entries.iter().filter(is_command) {
+            for entry in ["command", "argv"].iter().filter_map(|key| table.get(key)) {
                 let error = Error::invalid(format!("defaults: {} cannot be one", entry.key));
                 self.problem(entry.line, error.hint("move it into [service.NAME]"));
             }
-            let entries = table.entries.iter().filter(|entry| !is_command(entry));
-            bad.extend(self.keys(entries, keys::SERVICE, &mut draft, Vec::new(), "defaults: "));
+            bad.extend(self.keys(table, keys::SERVICE, &mut draft, "defaults: "));
+            (draft.command, draft.argv) = (None, None);
         }
         let defaults = Defaults { draft, table, bad };
         if let Some(entry) = root.get("init") {
@@ -131,26 +126,30 @@ impl Reader<'_> {
         None
     }
 
-    /// Reads these entries into `target`; gives the keys that have a fault.
-    fn keys<'t, T>(
+    /// Reads the entries of a table into `draft`; gives the keys that have a fault.
+    fn keys(
         &mut self,
-        entries: impl Iterator<Item = &'t Entry>,
-        keys: &'static [Key<T>],
-        target: &mut T,
-        more: Vec<&str>,
+        table: &Table,
+        keys: &'static [Key],
+        draft: &mut Draft,
         place: &str,
     ) -> Vec<&'static str> {
         let mut bad = Vec::new();
-        for entry in entries {
+        for entry in &table.entries {
             let Some(key) = keys.iter().find(|key| key.field.name == entry.key) else {
-                let names = keys.iter().map(|key| key.field.name).chain(more.iter().copied());
+                let sections = if place.is_empty() { &keys::SECTIONS[..] } else { &[] };
+                let sections = sections.iter().map(|(name, _)| *name);
+                if sections.clone().any(|name| name == entry.key) {
+                    continue;
+                }
+                let names = keys.iter().map(|key| key.field.name).chain(sections);
                 let error = unknown("key", &entry.key, names);
                 let place = place.trim_end_matches(": ");
                 let error = if place.is_empty() { error } else { error.doing(place) };
                 self.problem(entry.line, error);
                 continue;
             };
-            if let Err(fault) = self.key(entry, key, target) {
+            if let Err(fault) = self.key(entry, key, draft) {
                 let error = fault.error.doing(format!("{place}{}", key.field.name));
                 self.problem(fault.line, error);
                 bad.push(key.field.name);
@@ -159,15 +158,9 @@ impl Reader<'_> {
         bad
     }
 
-    fn key<T>(
-        &self,
-        entry: &Entry,
-        key: &Key<T>,
-        target: &mut T,
-    ) -> std::result::Result<(), Fault> {
-        let Field { of, .. } = &key.field;
-        let given = self.scope.convert(&entry.node, of)?;
-        key.set(target, given).map_err(|error| Fault { line: entry.line, error })
+    fn key(&self, entry: &Entry, key: &Key, draft: &mut Draft) -> std::result::Result<(), Fault> {
+        let given = self.scope.convert(&entry.node, &key.field.of)?;
+        key.set(draft, given).map_err(|error| Fault { line: entry.line, error })
     }
 
     fn signals(&mut self, node: &Node) {
@@ -195,13 +188,7 @@ impl Reader<'_> {
         }
         let table = self.table(entry)?;
         let mut draft = defaults.draft.clone();
-        self.keys(
-            table.entries.iter(),
-            keys::SERVICE,
-            &mut draft,
-            Vec::new(),
-            &format!("{place}: "),
-        );
+        self.keys(table, keys::SERVICE, &mut draft, &format!("{place}: "));
         for key in &defaults.bad {
             // Variables are added to the defaults, other values replace them.
             if *key == "env" || table.get(key).is_none() {
