@@ -12,9 +12,9 @@ use crate::spawn::{Inherited, Spawner};
 use crate::supervisor::{Mention, Options, Supervisor};
 use crate::tini;
 use coracle::error::{Error, Result};
+use coracle::sys::fd::{self, STDERR, STDOUT};
 use coracle::sys::{process, signal};
 use std::ffi::{CString, OsStr, OsString};
-use std::io::{Write, stderr, stdout};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -190,7 +190,7 @@ impl Call {
 
     /// Prints what was asked for; the exit code.
     pub fn answer(&self, text: &str) -> u8 {
-        match stdout().write_all(text.as_bytes()) {
+        match fd::write_all(STDOUT, text.as_bytes()) {
             Ok(()) => 0,
             Err(e) => self.fail(&Error::os("write", "the answer", e)),
         }
@@ -210,7 +210,7 @@ impl Call {
 
     pub fn say(&self, text: &str) {
         let line = format!("{}: {text}\n", self.applet.name);
-        let _ = stderr().write_all(line.as_bytes());
+        let _ = fd::write_all(STDERR, line.as_bytes());
     }
 }
 

@@ -2,16 +2,16 @@
 //! before anything is started; and `cox sample` and `cox schema`, which tell what is right.
 
 use crate::applets::{Call, SOURCES, usual_sources};
-use crate::dialect::{directory, schema, toml};
+use crate::dialect::directory::{self, first_line};
+use crate::dialect::{schema, toml};
 use crate::environment;
 use crate::graph::{Graph, Problem};
 use crate::message::with_hints;
 use crate::service::{Exec, Probe, Ready, Service, Start};
-use coracle::error::{Error, OsContext, Result};
+use coracle::error::{Error, OsContext, Result, reason};
 use coracle::types::nearest;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ struct Checker {
 impl Checker {
     fn source(&mut self, source: &Path) {
         match fs::metadata(source) {
-            Err(e) => self.problems.push(at(source, "", e)),
+            Err(e) => self.problems.push(at(source, &e)),
             Ok(meta) if !meta.is_dir() => self.file(source),
             Ok(_) if source.join("run").exists() => self.service(source, name_of(source)),
             Ok(_) => self.scan(source),
@@ -114,7 +114,7 @@ impl Checker {
     /// The service in a directory, and its logger.
     fn service(&mut self, dir: &Path, name: String) {
         let log = dir.join("log");
-        if log.is_dir() && !name.contains('/') {
+        if log.is_dir() && !name.as_bytes().contains(&b'/') {
             self.service(&log, format!("{name}/log"));
         }
         let place = dir.display().to_string();
@@ -228,10 +228,8 @@ fn name_of(dir: &Path) -> String {
     dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn at(path: &Path, what: &str, source: std::io::Error) -> Error {
-    let reason = Error::os("", "", source).to_string();
-    let reason = reason.trim_start_matches(": ");
-    Error::invalid(format!("{}: {what}{reason}", path.display()))
+fn at(path: &Path, source: &std::io::Error) -> Error {
+    Error::invalid(format!("{}: {}", path.display(), reason(source)))
 }
 
 /// Whether the first word of `exec` can be executed.
@@ -261,7 +259,7 @@ fn program(path: &Path) -> Result<()> {
     let problem = |what: &str| Error::invalid(format!("{}: {what}", path.display()));
     let file = match fs::metadata(path) {
         Ok(file) => file,
-        Err(e) => return Err(at(path, "", e)),
+        Err(e) => return Err(at(path, &e)),
     };
     if !file.is_file() {
         return Err(problem("not a file"));
@@ -270,10 +268,9 @@ fn program(path: &Path) -> Result<()> {
         let hint = format!("chmod +x {}", path.display());
         return Err(problem("not executable").hint(hint));
     }
-    let mut first = Vec::new();
     // What only root may read can be executed all the same.
     let Ok(file) = File::open(path) else { return Ok(()) };
-    BufReader::new(file.take(256)).read_until(b'\n', &mut first).on("read", path)?;
+    let first = first_line(file).on("read", path)?;
     if first.starts_with(b"\x7fELF") {
         return Ok(());
     }

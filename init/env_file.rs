@@ -75,7 +75,8 @@ fn unquoted(value: &str) -> &str {
     if value.starts_with('#') {
         return "";
     }
-    let comment = value.find(" #").into_iter().chain(value.find("\t#")).min();
+    let is_comment = |pair: &[u8]| matches!(pair, [b' ' | b'\t', b'#']);
+    let comment = value.as_bytes().windows(2).position(is_comment);
     comment.and_then(|at| value.get(..at)).unwrap_or(value).trim_end()
 }
 

@@ -8,6 +8,7 @@
 //!
 //! A panic in PID 1 ends the container, so whatever could panic is denied here.
 
+#![cfg_attr(not(test), no_main)]
 #![cfg_attr(
     not(test),
     deny(
@@ -49,13 +50,15 @@ mod tini;
 
 use coracle::sys::heap::Heap;
 use coracle::sys::signal;
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 #[global_allocator]
 static HEAP: Heap = Heap::new();
 
-fn main() -> ExitCode {
+coracle::entry!(start);
+
+fn start(words: Vec<OsString>) -> u8 {
     // Before anything else: what arrives from here on waits until it is read by signalfd.
     let mask = signal::set_mask(signal::ALL).unwrap_or(0);
-    ExitCode::from(applets::run(std::env::args_os().collect(), mask))
+    applets::run(words, mask)
 }

@@ -5,17 +5,15 @@
 //! takes PIPE_BUF bytes, so longer lines are cut there.
 
 use coracle::error::Error;
-use coracle::sys::fd::PIPE_BUF;
+use coracle::sys::fd::{self, PIPE_BUF, STDERR};
 use coracle::sys::process;
-use std::io::{Write, stderr};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 static DROPPED: AtomicU32 = AtomicU32::new(0);
 
 /// Says `text` in a line that begins with "cox: ".
 pub fn say(text: &str) {
-    if !process::is_writable(stderr().as_fd()) {
+    if !process::is_writable(STDERR) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
         return;
     }
@@ -35,7 +33,7 @@ fn write(text: &str) {
         }
     }
     // Nobody is left to be told that stderr is closed.
-    let _ = stderr().write_all(&line);
+    let _ = fd::write_all(STDERR, &line);
 }
 
 /// Says an error and its hints on one line.

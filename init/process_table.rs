@@ -1,6 +1,7 @@
 //! All processes, as /proc shows them: who descends from whom.
 
 use crate::sorted::{Map, Set};
+use coracle::sys::fs::read_small;
 use coracle::types::Pid;
 use std::fs;
 
@@ -22,7 +23,7 @@ impl ProcessTable {
             let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
             let Some(pid) = pid else { continue };
             // One that ended since is not there.
-            let Ok(stat) = fs::read(entry.path().join("stat")) else { continue };
+            let Ok(stat) = read_small(&entry.path().join("stat"), 4096) else { continue };
             if let Some((b'Z' | b'X', _)) | None = state_and_parent(&stat) {
                 continue;
             }

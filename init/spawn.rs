@@ -6,6 +6,7 @@ use crate::environment;
 use crate::service::{Exec, Place, ResourceLimit, Setup};
 use coracle::error::{Cause, Context, Error, OsContext, Result};
 use coracle::sys::child::{self, Frame, FrameKind, Plan};
+use coracle::sys::fd::STDIN;
 use coracle::sys::poll;
 use coracle::sys::process::{self, Limit, OPEN_FILES};
 use coracle::sys::signal;
@@ -13,7 +14,7 @@ use coracle::sys::step::{self, FdSource, Step, Variables};
 use coracle::types::{Pid, Signal};
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read, Stdin};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -92,7 +93,6 @@ pub struct Spawner {
     inherited: Inherited,
     reports: PipeReader,
     reporter: PipeWriter,
-    stdin: Stdin,
     /// /dev/null, where there is one.
     null: Option<File>,
     /// Our own environment, ready made: most services have just that.
@@ -104,7 +104,7 @@ impl Spawner {
         let (reports, reporter) = io::pipe().on("make", "the report pipe")?;
         let null = File::options().read(true).write(true).open("/dev/null").ok();
         let environment = Variables::new(environment::given());
-        Ok(Spawner { inherited, reports, reporter, stdin: io::stdin(), null, environment })
+        Ok(Spawner { inherited, reports, reporter, null, environment })
     }
 
     /// Becomes readable when there are failures.
@@ -155,7 +155,7 @@ impl Spawner {
                 let missing = source.kind() == io::ErrorKind::NotFound;
                 let program = program.unwrap_or_default();
                 let path = exec.cwd.as_deref().unwrap_or("".as_ref()).join(&program);
-                let there = program.contains('/') && path.exists();
+                let there = program.as_bytes().contains(&b'/') && path.exists();
                 let error = Error::from(Cause::Exec { program, source });
                 match failure.errno {
                     _ if missing && there => {
@@ -192,8 +192,8 @@ impl Spawner {
             }
             Place::Foreground => {
                 plan.push(Step::NewProcessGroup);
-                if process::is_controlling_terminal(self.stdin.as_fd()) {
-                    plan.push(Step::ForegroundGroup(self.stdin.as_fd()));
+                if process::is_controlling_terminal(STDIN) {
+                    plan.push(Step::ForegroundGroup(STDIN));
                 }
             }
         }

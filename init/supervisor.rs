@@ -42,7 +42,6 @@ use coracle::sys::signal::{self, Received, SignalFd};
 use coracle::sys::wait;
 use coracle::types::{Pid, Signal};
 use std::collections::VecDeque;
-use std::io::{Stdout, stdout};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -137,7 +136,6 @@ pub struct Supervisor {
     /// What the services of directories wait for: the last of those that prepare the container.
     init: Option<Start>,
     router: Router,
-    stdout: Stdout,
     desk: Desk,
     /// When the sources are to be looked at.
     look_at: Option<Instant>,
@@ -201,7 +199,6 @@ impl Supervisor {
             router: Router::default(),
             desk,
             init: None,
-            stdout: stdout(),
             look_at: None,
             main: None,
             is_alone,
@@ -577,7 +574,8 @@ impl Supervisor {
             .filter(|_| slot.origin.is_some() || slot.pipe.is_some())
             .map(|exit| format!("{fault}{}", describe(exit)));
         if let (State::Backoff, Some(deadline)) = (machine.state, machine.deadline) {
-            let wait = deadline.saturating_duration_since(Instant::now()).as_millis();
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             if text.is_some() || had_process {
                 let ended = text.unwrap_or_else(|| "finished".into());
                 text = Some(format!(

@@ -194,7 +194,8 @@ impl std::error::Error for Error {}
 /// " (os error N)".
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    let text = text.strip_suffix(number.as_deref().unwrap_or("")).unwrap_or(&text);
     let mut chars = text.chars();
     match chars.next() {
         Some(first) => std::iter::once(first.to_ascii_lowercase()).chain(chars).collect(),

@@ -10,9 +10,10 @@ use crate::face::coxctl::NAME;
 use crate::face::request::{Request, Verb};
 use crate::face::runtime_dir;
 use coracle::error::{Error, OsContext, Result};
+use coracle::sys::fd::{self, STDOUT};
 use coracle::sys::poll;
 use std::ffi::OsString;
-use std::io::{ErrorKind, Read, Write, stdout};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -201,8 +202,7 @@ fn connect(options: &Options) -> Result<UnixStream> {
 
 /// Prints; whether anybody still reads.
 fn print(text: &str) -> Result<bool> {
-    let mut out = stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match fd::write_all(STDOUT, text.as_bytes()) {
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
         other => other.on("write", "the answer").map(|()| true),
     }

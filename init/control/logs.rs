@@ -2,11 +2,12 @@
 //! renamed ones come first, the oldest of them before the others.
 
 use coracle::error::{OsContext, Result};
+use coracle::sys::fd::{self, STDOUT};
 use coracle::sys::inotify::{ENTRIES, Inotify, Watch};
 use coracle::sys::poll;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write, stdout};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ impl Tail {
         if inotify.is_none() {
             self.finish_line()?;
         }
-        stdout().flush()
+        Ok(())
     }
 
     /// The files that were begun after the present one, oldest first.
@@ -101,7 +102,6 @@ impl Tail {
     fn copy(&mut self) -> io::Result<()> {
         let Some(mut file) = self.file.as_ref() else { return Ok(()) };
         let mut buffer = vec![0; 64 * 1024];
-        let mut out = stdout().lock();
         loop {
             let count = file.read(&mut buffer)?;
             if count == 0 {
@@ -112,7 +112,7 @@ impl Tail {
             let begun = self.rest.split_off(end.saturating_add(1));
             let whole = std::mem::replace(&mut self.rest, begun);
             if self.label.is_empty() {
-                out.write_all(&whole)?;
+                fd::write_all(STDOUT, &whole)?;
                 continue;
             }
             let lines = whole.split_inclusive(|byte| *byte == b'\n');
@@ -121,7 +121,7 @@ impl Tail {
                 text.extend_from_slice(line);
                 text
             });
-            out.write_all(&lines)?;
+            fd::write_all(STDOUT, &lines)?;
         }
     }
 
@@ -132,7 +132,7 @@ impl Tail {
             return Ok(());
         }
         rest.push(b'\n');
-        stdout().write_all(&[self.label.as_bytes(), &rest].concat())
+        fd::write_all(STDOUT, &[self.label.as_bytes(), &rest].concat())
     }
 }
 

@@ -7,9 +7,10 @@
 use crate::face::fifo;
 use crate::face::status::Status;
 use coracle::error::{Error, OsContext, Result};
+use coracle::sys::fs::read_small;
 use coracle::sys::inotify::{ENTRIES, Inotify};
 use coracle::sys::poll::{self, Interest};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ pub struct Peer {
     supervise: PathBuf,
     control: File,
 }
+
+/// A status is no larger.
+const LARGEST: usize = 256;
 
 impl Peer {
     /// The service in `dir`; `None` where nobody supervises it.
@@ -30,7 +34,7 @@ impl Peer {
 
     pub fn status(&self) -> Result<Status> {
         let path = self.supervise.join("status");
-        let bytes = fs::read(&path).on("read", &path)?;
+        let bytes = read_small(&path, LARGEST).on("read", &path)?;
         let damaged = || Error::damaged(format!("{}: not a status", path.display()));
         Status::decode(&bytes).ok_or_else(damaged)
     }

@@ -13,12 +13,13 @@ use crate::face::fifo;
 use crate::face::status::{Phase, Status};
 use coracle::error::{Cause, Error, Result, reason};
 use coracle::sys::child::{self, Frame, FrameKind, Plan};
+use coracle::sys::fd::{self, STDERR, STDOUT};
 use coracle::sys::pidfd::{self, Exit};
 use coracle::sys::step::{Exec, FdSource, Step, Variables};
 use coracle::types::{Pid, Signal};
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write, stderr, stdout};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -301,7 +302,7 @@ fn complaint(name: &str, trouble: &Trouble, letters: &[u8]) -> (String, bool) {
 }
 
 fn print(line: &str) -> Result<()> {
-    let written = stdout().write_all(format!("{line}\n").as_bytes());
+    let written = fd::write_all(STDOUT, format!("{line}\n").as_bytes());
     written.map_err(|e| Error::os("write", "the answer", e))
 }
 
@@ -432,7 +433,7 @@ impl Told<'_> {
         }
         self.ask_check(limit).unwrap_or_else(|e| {
             let line = format!("warning: unable to run {}/check: {}\n", self.name, words(&e));
-            let _ = stderr().write_all(line.as_bytes());
+            let _ = fd::write_all(STDERR, line.as_bytes());
             true
         })
     }

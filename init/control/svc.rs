@@ -6,8 +6,8 @@ use crate::command::Command;
 use crate::face::status::{Phase, Status};
 use crate::message::with_hints;
 use coracle::error::{Error, OsContext, Result};
+use coracle::sys::fd::{self, STDOUT};
 use std::fs;
-use std::io::{Write, stdout};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -72,7 +72,7 @@ pub fn svstat(call: &Call) -> u8 {
         let line = line(dir).unwrap_or_else(|error| with_hints(&error));
         text.push_str(&format!("{}: {line}\n", dir.display()));
     }
-    match stdout().write_all(text.as_bytes()) {
+    match fd::write_all(STDOUT, text.as_bytes()) {
         Ok(()) => 0,
         Err(e) => call.fail(&Error::os("write", "the result", e)),
     }

@@ -24,7 +24,7 @@ use coracle::sys::fs::{open_file, read_small};
 use coracle::types::Signal;
 use std::ffi::{CString, OsString};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ pub fn set_down(dir: &Path, wanted: bool) -> Result<()> {
         return fs::File::create_new(&down).map(drop).on("create", &down);
     }
     match fs::remove_file(&down) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.on("remove", &down),
     }
 }
@@ -104,7 +104,7 @@ pub fn read(dir: &Path, name: &str) -> Result<Service> {
 pub fn read_shared(dir: &Rc<Path>, name: &str) -> Result<Service> {
     // Most directories hold little: listed once, what is not there need not be looked for.
     let entries: Vec<OsString> = match fs::read_dir(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         entries => entries.on("read", dir)?.flatten().map(|entry| entry.file_name()).collect(),
     };
     let there = |name: &str| entries.iter().any(|entry| entry == name);
@@ -176,18 +176,23 @@ fn is_executable(path: &Path) -> bool {
 /// The family that `finish` was written for: s6's if the directory holds a file that only s6
 /// knows, or the first line of `finish` names one of its interpreters; else runit's.
 fn arguments(dir: &Path) -> FinishArguments {
-    let mut first = Vec::new();
-    if let Ok(file) = open_file(&dir.join("finish")) {
-        let _ = BufReader::new(file.take(256)).read_until(b'\n', &mut first);
-    }
-    let first = String::from_utf8_lossy(&first);
-    let by_line =
-        ["execlineb", "with-contenv", "/command/"].iter().any(|word| first.contains(word));
+    let first = open_file(&dir.join("finish")).and_then(first_line).unwrap_or_default();
+    let by_line = ["execlineb", "with-contenv", "/command/"]
+        .iter()
+        .any(|word| first.windows(word.len()).any(|part| part == word.as_bytes()));
     if by_line || S6_FILES.iter().any(|name| dir.join(name).exists()) {
         FinishArguments::S6
     } else {
         FinishArguments::Runit
     }
+}
+
+/// The first line of a program, which names its interpreter; as much of it as the kernel looks at.
+pub fn first_line(program: fs::File) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    program.take(256).read_to_end(&mut line)?;
+    line.truncate(line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len()));
+    Ok(line)
 }
 
 /// The number in a file: `None` without the file, `Some(None)` for 0, which is "never".
@@ -215,7 +220,7 @@ fn signal(path: &Path) -> Result<Signal> {
 /// standing for a newline (envdir(8)). Files with a name that begins with a dot are none.
 fn environment(dir: &Path) -> Result<Vec<(OsString, Option<OsString>)>> {
     let entries = match fs::read_dir(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.on("read", dir)?,
     };
     let mut env = Vec::new();
@@ -245,7 +250,7 @@ fn environment(dir: &Path) -> Result<Vec<(OsString, Option<OsString>)>> {
 fn line(path: &Path) -> Result<Option<String>> {
     match read_small(path, LONGEST_WORD) {
         Ok(text) => Ok(Some(String::from_utf8_lossy(&text).trim().to_string())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::os("read", path.display().to_string(), e)),
     }
 }

@@ -266,7 +266,10 @@ impl Cursor<'_> {
             None => words.push_str("the end of the file"),
             Some('\n' | '\r') => words.push_str("the end of the line"),
             Some(next) => {
-                let _ = write!(words, "\"{}\"", next.escape_debug());
+                let _ = match next.is_control() {
+                    true => write!(words, "U+{:04X}", u32::from(next)),
+                    false => write!(words, "\"{next}\""),
+                };
             }
         }
         words
@@ -389,7 +392,9 @@ impl Cursor<'_> {
     /// A number or a truth value.
     fn scalar(&mut self) -> Result<Value> {
         let line = self.line;
-        let is_part = |c: char| c.is_alphanumeric() || "+-._:".contains(c);
+        let is_part = |c: char| {
+            c.is_ascii_alphanumeric() || !c.is_ascii() || matches!(c, '+' | '-' | '.' | '_' | ':')
+        };
         let word = self.word(is_part).to_string();
         let value = match word.as_str() {
             "" => return fault(line, format!("{} where a value should be", self.seen())),

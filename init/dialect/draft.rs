@@ -26,7 +26,6 @@ const AS_ROOT: &str = "run cox as root, or remove the key";
 /// A problem with one key, or with the service as such.
 pub type Problem = (Option<&'static str>, Error);
 
-#[derive(Clone, Debug)]
 pub struct Draft {
     /// By the keys in front of all tables.
     pub options: Options,

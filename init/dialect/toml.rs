@@ -73,9 +73,15 @@ struct Reader<'a> {
 
 /// What services begin with.
 struct Defaults<'a> {
-    draft: Draft,
     table: Option<&'a Table>,
-    /// The keys that could not be read.
+    keys: Keys<'a>,
+}
+
+/// The keys of a table.
+#[derive(Default)]
+struct Keys<'a> {
+    good: Vec<(&'static Key, &'a Entry)>,
+    /// Those that could not be read.
     bad: Vec<&'static str>,
 }
 
@@ -91,21 +97,25 @@ impl Reader<'_> {
 
     fn file(&mut self, root: &Table) {
         let mut draft = Draft::new();
-        let mut bad = self.keys(root, keys::TOP, &mut draft, "");
-        self.config.options = std::mem::take(&mut draft.options);
+        let mut keys = self.keys(root, keys::TOP, &mut draft, "");
+        self.config.options = draft.options;
         if let Some(entry) = root.get("signals") {
             self.signals(&entry.node);
         }
         let table = root.get("defaults").and_then(|entry| self.table(entry));
         if let Some(table) = table {
-            for entry in ["command", "argv"].iter().filter_map(|key| table.get(key)) {
-                let error = Error::invalid(format!("defaults: {} cannot be one", entry.key));
-                self.problem(entry.line, error.hint("move it into [service.NAME]"));
+            let read = self.keys(table, keys::SERVICE, &mut Draft::new(), "defaults: ");
+            for (key, entry) in read.good {
+                if matches!(key.field.name, "command" | "argv") {
+                    let error = Error::invalid(format!("defaults: {} cannot be one", entry.key));
+                    self.problem(entry.line, error.hint("move it into [service.NAME]"));
+                } else {
+                    keys.good.push((key, entry));
+                }
             }
-            bad.extend(self.keys(table, keys::SERVICE, &mut draft, "defaults: "));
-            (draft.command, draft.argv) = (None, None);
+            keys.bad.extend(read.bad);
         }
-        let defaults = Defaults { draft, table, bad };
+        let defaults = Defaults { table, keys };
         if let Some(entry) = root.get("init") {
             self.init(entry.line, &defaults);
         }
@@ -126,15 +136,15 @@ impl Reader<'_> {
         None
     }
 
-    /// Reads the entries of a table into `draft`; gives the keys that have a fault.
-    fn keys(
+    /// Reads the entries of a table into `draft`.
+    fn keys<'t>(
         &mut self,
-        table: &Table,
+        table: &'t Table,
         keys: &'static [Key],
         draft: &mut Draft,
         place: &str,
-    ) -> Vec<&'static str> {
-        let mut bad = Vec::new();
+    ) -> Keys<'t> {
+        let mut read = Keys::default();
         for entry in &table.entries {
             let Some(key) = keys.iter().find(|key| key.field.name == entry.key) else {
                 let sections = if place.is_empty() { &keys::SECTIONS[..] } else { &[] };
@@ -144,18 +154,31 @@ impl Reader<'_> {
                 }
                 let names = keys.iter().map(|key| key.field.name).chain(sections);
                 let error = unknown("key", &entry.key, names);
-                let place = place.trim_end_matches(": ");
+                let place = place.strip_suffix(": ").unwrap_or(place);
                 let error = if place.is_empty() { error } else { error.doing(place) };
                 self.problem(entry.line, error);
                 continue;
             };
-            if let Err(fault) = self.key(entry, key, draft) {
-                let error = fault.error.doing(format!("{place}{}", key.field.name));
-                self.problem(fault.line, error);
-                bad.push(key.field.name);
+            match self.key(entry, key, draft) {
+                Ok(()) => read.good.push((key, entry)),
+                Err(fault) => {
+                    let error = fault.error.doing(format!("{place}{}", key.field.name));
+                    self.problem(fault.line, error);
+                    read.bad.push(key.field.name);
+                }
             }
         }
-        bad
+        read
+    }
+
+    /// What a service begins with.
+    fn draft(&self, defaults: &Defaults) -> Draft {
+        let mut draft = Draft::new();
+        for (key, entry) in &defaults.keys.good {
+            // It was right the first time.
+            let _ = self.key(entry, key, &mut draft);
+        }
+        draft
     }
 
     fn key(&self, entry: &Entry, key: &Key, draft: &mut Draft) -> std::result::Result<(), Fault> {
@@ -187,9 +210,9 @@ impl Reader<'_> {
             self.problem(entry.line, error.hint(hint));
         }
         let table = self.table(entry)?;
-        let mut draft = defaults.draft.clone();
+        let mut draft = self.draft(defaults);
         self.keys(table, keys::SERVICE, &mut draft, &format!("{place}: "));
-        for key in &defaults.bad {
+        for key in &defaults.keys.bad {
             // Variables are added to the defaults, other values replace them.
             if *key == "env" || table.get(key).is_none() {
                 let error = Error::invalid(format!("left out: its default for {key} is wrong"));
@@ -236,7 +259,7 @@ impl Reader<'_> {
                 }
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let name = self.free_name(format!("init/{name}"));
-                let Draft { env, log, stderr, .. } = defaults.draft.clone();
+                let Draft { env, log, stderr, .. } = self.draft(defaults);
                 let mut draft = Draft { env, log, stderr, argv: Some(vec![text]), ..Draft::new() };
                 draft.service.kind = Kind::Oneshot;
                 if !self.config.options.init_may_fail {
@@ -286,8 +309,8 @@ fn programs(dir: &Path) -> Result<Vec<(PathBuf, bool)>> {
 
 /// A slash would stand for a logger, or one of `init`'s.
 fn is_name(name: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || "_.@-:+".contains(c);
-    !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(good)
+    let good = |c: u8| c.is_ascii_alphanumeric() || b"_.@-:+".contains(&c);
+    !name.is_empty() && !name.starts_with(['.', '-']) && name.bytes().all(good)
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Scope<'_> {
         let line = node.line;
         let wrong = || Err(fault(line, wrong(node, of)));
         match (of, &node.value) {
-            (Type::Shell, Value::Text(text)) if !text.is_empty() && !text.contains('\0') => {
+            (Type::Shell, Value::Text(text)) if !text.is_empty() && !has_nul(text) => {
                 Ok(Given::Text(text.clone()))
             }
             (Type::List(of), Value::Array(nodes)) | (Type::Some(of), Value::Array(nodes)) => {
@@ -205,10 +205,8 @@ impl Scope<'_> {
             text.parse().ok().filter(|number| range.contains(number))
         };
         Ok(match of {
-            Type::Text | Type::Setting if !text.contains('\0') => Given::Text(text.to_string()),
-            Type::Path if !text.is_empty() && !text.contains('\0') => {
-                Given::Path(self.base.join(text))
-            }
+            Type::Text | Type::Setting if !has_nul(text) => Given::Text(text.to_string()),
+            Type::Path if !text.is_empty() && !has_nul(text) => Given::Path(self.base.join(text)),
             Type::Number(least, most) => Given::Number(number(&(*least..=*most)).ok_or_else(bad)?),
             Type::Flag => Given::Flag(match text {
                 "true" => true,
@@ -252,6 +250,11 @@ impl Scope<'_> {
             _ => return Err(bad()),
         })
     }
+}
+
+/// What the kernel takes no text with.
+fn has_nul(text: &str) -> bool {
+    text.as_bytes().contains(&0)
 }
 
 /// Says within which key.

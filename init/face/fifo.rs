@@ -26,9 +26,11 @@ use coracle::error::{Cause, Context, Error, OsContext, Result};
 use coracle::sys::fs::open_for_appending;
 use coracle::sys::pidfd::Exit;
 use coracle::sys::{atomic, fifo, lock};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -232,8 +234,8 @@ fn is(error: &Error, kind: ErrorKind) -> bool {
 fn elsewhere(service_dir: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
     let absolute = fs::canonicalize(service_dir).unwrap_or_default();
     runtime_dir::candidates().filter_map(move |base| {
-        let below = absolute.strip_prefix("/").ok()?;
-        let dir = base.join(below).join("supervise");
+        let below = absolute.as_os_str().as_bytes().strip_prefix(b"/")?;
+        let dir = base.join(OsStr::from_bytes(below)).join("supervise");
         Some((base, dir))
     })
 }

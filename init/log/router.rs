@@ -21,7 +21,7 @@ use crate::service::{LineFormat, LogTo, Stamp};
 use crate::sorted::Map;
 use crate::spare;
 use coracle::error::{OsContext, Result};
-use coracle::sys::fd;
+use coracle::sys::fd::{self, STDERR, STDOUT};
 use std::io::{self, ErrorKind, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -122,11 +122,11 @@ impl Router {
                 Sink::File(Box::new(FileLog::new(settings.as_ref().clone())))
             }
             (Target::Container(Channel::Err), _) => {
-                let fd = io::stderr().as_fd().try_clone_to_owned().on("copy", "stderr")?;
+                let fd = STDERR.try_clone_to_owned().on("copy", "stderr")?;
                 Sink::Container(Channel::Err, Container::new(fd, Channel::Err.name()))
             }
             _ => {
-                let fd = io::stdout().as_fd().try_clone_to_owned().on("copy", "stdout")?;
+                let fd = STDOUT.try_clone_to_owned().on("copy", "stdout")?;
                 Sink::Container(Channel::Out, Container::new(fd, Channel::Out.name()))
             }
         };

@@ -7,7 +7,7 @@ use crate::message::{say, say_error};
 use crate::service::LogTo;
 use crate::spawn::{Output, Streams};
 use coracle::error::Result;
-use std::os::fd::AsFd;
+use coracle::sys::fd::STDOUT;
 use std::path::Path;
 
 const DEV_LOG: &str = "/dev/log";
@@ -44,7 +44,7 @@ impl Supervisor {
         };
         let stderr = match (&slot.service.err, stdout) {
             (LogTo::Null, _) => Output::Null,
-            (LogTo::Stdout, Output::Own) => Output::Fd(self.stdout.as_fd()),
+            (LogTo::Stdout, Output::Own) => Output::Fd(STDOUT),
             (LogTo::Stdout, stdout) => stdout,
             _ => self.router.writer(id, Channel::Err).map_or(Output::Own, Output::Fd),
         };

@@ -100,11 +100,16 @@ impl Supervisor {
         let lines = match request.verb {
             Verb::Status if request.json => self.objects(&ids),
             Verb::Status => {
-                let rows = ids.iter().filter_map(|id| self.row(*id));
-                std::iter::once(Supervisor::HEAD.to_string()).chain(rows).collect()
+                let mut lines = vec![Supervisor::HEAD.to_string()];
+                lines.extend(ids.iter().filter_map(|id| self.row(*id)));
+                lines
             }
             Verb::Tree => self.tree(&self.roots(&request.names, ids)),
-            Verb::Why => ids.iter().flat_map(|id| self.why(*id)).collect(),
+            Verb::Why => {
+                let mut lines = Vec::new();
+                ids.iter().for_each(|id| lines.extend(self.why(*id)));
+                lines
+            }
             Verb::Reload => self.reload_and_tell(),
             Verb::Healthy => return self.tell_health(n, &ids, !request.names.is_empty()),
             Verb::Logs { .. } => return self.tell_logs(n, &ids),

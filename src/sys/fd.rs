@@ -4,6 +4,14 @@ use super::{check, raw};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+// Each is open from the first line of the program on: `entry` or Rust's runtime sees to it.
+// SAFETY: and nobody closes them.
+pub const STDIN: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(0) };
+// SAFETY: the same.
+pub const STDOUT: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(1) };
+// SAFETY: the same.
+pub const STDERR: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(2) };
+
 /// What a pipe takes in one piece, or not at all (pipe(7)).
 pub const PIPE_BUF: usize = libc::PIPE_BUF;
 
@@ -84,6 +92,15 @@ pub fn read(fd: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// Writes some of `data`.
 pub fn write(fd: BorrowedFd, data: &[u8]) -> io::Result<usize> {
     Ok(raw::write(fd, data)?)
+}
+
+/// Writes all of `data`.
+pub fn write_all(fd: BorrowedFd, mut data: &[u8]) -> io::Result<()> {
+    while !data.is_empty() {
+        let count = raw::retry(|| raw::write(fd, data))?;
+        data = data.get(count..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// As `write`, to a socket: a peer that is gone is EPIPE, never SIGPIPE.

@@ -120,6 +120,17 @@ pub fn open_for_appending(path: &Path) -> io::Result<File> {
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
+#[derive(Debug)]
+struct NotAFile;
+
+impl std::fmt::Display for NotAFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("not a file")
+    }
+}
+
+impl std::error::Error for NotAFile {}
+
 /// Opens a file for reading that somebody else may have put there. Waits for nobody: what is neither
 /// a file nor a character device (/dev/null) is refused.
 pub fn open_file(path: &Path) -> io::Result<File> {
@@ -132,7 +143,7 @@ pub fn open_file(path: &Path) -> io::Result<File> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !kind.is_file() && !kind.is_char_device() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NotAFile));
     }
     Ok(file)
 }
