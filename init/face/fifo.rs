@@ -64,7 +64,7 @@ impl Supervise {
     /// service runs nevertheless.
     pub fn open(service_dir: &Path) -> Result<Option<Supervise>> {
         let dir = service_dir.join("supervise");
-        match Supervise::open_at(&dir) {
+        match Supervise::open_at(&dir, false) {
             Err(error) if is_unwritable(&error) => {}
             other => return other.map(Some),
         }
@@ -78,11 +78,12 @@ impl Supervise {
             say_error(&Error::conflict(text).hint(cure));
             return Ok(None);
         };
-        Supervise::open_at(&dir).map(Some)
+        Supervise::open_at(&dir, true).map(Some)
     }
 
-    fn open_at(dir: &Path) -> Result<Supervise> {
-        make_dir(dir)?;
+    /// `whole`: with what it lies in.
+    fn open_at(dir: &Path, whole: bool) -> Result<Supervise> {
+        make_dir(dir, whole)?;
         let taken =
             || Error::conflict(format!("{}: already supervised by another process", dir.display()));
         let path = dir.join("lock");
@@ -183,15 +184,15 @@ fn in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Makes the directory; or, where it is a link to a directory not yet there, that one.
-fn make_dir(dir: &Path) -> Result<()> {
+/// Makes the directory; or, where it is a link to a directory not yet there, that one. Not what it
+/// lies in, unless it is to be made as a whole: a service's directory that was just removed stays away.
+fn make_dir(dir: &Path, whole: bool) -> Result<()> {
     let mut builder = DirBuilder::new();
-    builder.mode(0o700).recursive(true);
-    match builder.create(dir) {
+    match builder.mode(0o700).recursive(whole).create(dir) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            let target = fs::read_link(dir).on("read", dir)?;
+            let Ok(target) = fs::read_link(dir) else { return Ok(()) };
             let target = dir.parent().unwrap_or(dir).join(target);
-            builder.create(&target).on("make", &target)
+            builder.recursive(true).create(&target).on("make", &target)
         }
         other => other.on("make", dir),
     }
