@@ -21,8 +21,8 @@ const SERVICES: usize = 50;
 const KINDS: usize = 10;
 const COMMANDS: usize = 100_000;
 const WRITERS: usize = 4;
-/// What flock(1) says where a lock is taken.
-const TAKEN: &str = "flock: failed to get lock";
+/// So often cox is asked to start one and answer, once in so many times.
+const ASK: usize = 400;
 
 /// xorshift64 (Marsaglia 2003).
 struct Random(u64);
@@ -52,7 +52,10 @@ impl Tree {
         let body = |name: &str, program: &str| {
             let lock = self.dir.join("locks").join(name);
             let lock = lock.display();
-            format!("export LC_ALL=C; exec flock -nF --verbose {lock} {program} 2>>{lock}.said")
+            format!(
+                "exec 2>>{lock}.said; echo begins >&2
+                 LC_ALL=C; export LC_ALL; exec flock -nF --verbose {lock} {program}"
+            )
         };
         let sleep = body(&name, "sleep 10000");
         let file = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
@@ -86,20 +89,24 @@ impl Tree {
         fs::rename(dir, self.services().join(name)).unwrap();
     }
 
-    /// The locks that somebody found taken: of these there was a second copy.
-    fn second_copies(&self) -> Vec<String> {
-        let mut found = Vec::new();
+    /// The locks in whose file there is this word, and how often there is.
+    fn locks(&self, word: &str) -> (Vec<String>, usize) {
+        let (mut found, mut count) = (Vec::new(), 0);
         for file in fs::read_dir(self.dir.join("locks")).unwrap() {
             let path = file.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            if let Some(name) = name.strip_suffix(".said")
-                && fs::read_to_string(&path).unwrap().contains(TAKEN)
-            {
-                found.push(name.to_string());
-            }
+            let Some(name) = name.strip_suffix(".said") else { continue };
+            let times = fs::read_to_string(&path).unwrap().matches(word).count();
+            found.extend((times > 0).then(|| name.to_string()));
+            count += times;
         }
         found.sort();
-        found
+        (found, count)
+    }
+
+    /// Those of which there was a second copy.
+    fn second_copies(&self) -> Vec<String> {
+        self.locks("failed to get lock").0
     }
 
     /// All of these services, and the loggers among them.
@@ -155,7 +162,9 @@ fn read_all(mut stderr: Lines<ChildStderr>) -> (Vec<String>, usize) {
     (odd, count)
 }
 
-/// Writes commands to the services, a few at a time.
+/// Writes commands to the services, a few at a time. Whoever only writes is soon far ahead of cox,
+/// which takes all at once and kills each run before it has its lock: so now and then cox is asked,
+/// and a service is seen to live.
 fn command(tree: &Tree, mut random: Random) {
     let mut left = COMMANDS / WRITERS;
     while left > 0 {
@@ -163,6 +172,11 @@ fn command(tree: &Tree, mut random: Random) {
         let bytes: Vec<u8> =
             (0..count).map(|_| b"uuuudddoOUDQrpcchaiqtkx12?"[random.below(26)]).collect();
         let n = random.below(SERVICES);
+        match random.below(ASK) {
+            0 => drop(tree.ctl(&["--timeout", "1", "start", &format!("s{n}")])),
+            1..5 => drop(tree.ctl(&["status", &format!("s{n}")])),
+            _ => {}
+        }
         let log = if n % KINDS == 7 && random.below(2) == 0 { "log/" } else { "" };
         let path = tree.service(&format!("s{n}/{log}supervise/control"));
         // A full pipe waits for cox, not for us.
@@ -294,6 +308,9 @@ fn a_hundred_thousand_random_commands_break_nothing() {
         assert!(memory < memory_before + 1024, "{memory_before} kB became {memory} kB");
         assert_eq!(cox.stop().0, 0);
         assert!(tree.second_copies().is_empty(), "{:?}", tree.second_copies());
+        let (_, runs) = tree.locks("begins\n");
+        eprintln!("{runs} runs asked for their lock");
+        assert!(runs > 10 * SERVICES, "{runs} runs are too few to tell");
         let (odd, count) = said.join().unwrap();
         eprintln!("cox said {count} lines");
         assert!(odd.is_empty(), "{odd:#?}");
