@@ -38,7 +38,7 @@ impl Inherited {
     /// may hold as many descriptors as the hard limit allows, and its children are not reaped
     /// behind its back.
     pub fn take(mask: u64) -> Result<Inherited> {
-        // Rust's own runtime ignores SIGPIPE before main; nobody else is known to.
+        // It is `entry` that ignores SIGPIPE; nobody else is known to.
         let ignored = signal::ignored() & !signal::bit(Signal::PIPE);
         signal::set_default(Signal::CHLD).on("reset", "SIGCHLD")?;
         let open_files = process::limit(OPEN_FILES, None).on("get limit of", "open files")?;
@@ -116,8 +116,7 @@ impl Spawner {
     pub fn spawn(&self, exec: &Exec, streams: Streams, id: u32, run: u32) -> Result<Pid> {
         let plan = self.plan(exec, streams)?;
         let tag = u64::from(id).wrapping_shl(32) | u64::from(run);
-        let child = child::spawn(&plan, 0, self.reporter.as_fd(), tag).on("start", "a process")?;
-        Ok(child.pid)
+        child::spawn_plain(&plan, self.reporter.as_fd(), tag).on("start", "a process")
     }
 
     /// The failures that have arrived.
@@ -224,7 +223,10 @@ impl Spawner {
             let notification = streams.notification.map(|(fd, to)| (FdSource::Fd(fd), to));
             plan.push(Step::Descriptors(fds.chain(notification).collect()));
         }
-        plan.push(Step::DefaultSignals { mask: self.inherited.mask });
+        plan.push(Step::DefaultSignals {
+            set: signal::bit(Signal::PIPE),
+            mask: self.inherited.mask,
+        });
         if self.inherited.ignored != 0 {
             plan.push(Step::IgnoreSignals(self.inherited.ignored));
         }

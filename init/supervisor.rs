@@ -216,7 +216,9 @@ impl Supervisor {
     /// Adds the one service in `dir`; its end is the end of all.
     pub fn add_only(&mut self, dir: PathBuf) -> Result<()> {
         let identity = Identity::of(&dir)?;
-        self.add_directory(dir, identity).map(drop)
+        let id = self.add_directory(dir, identity)?;
+        self.show(id);
+        Ok(())
     }
 
     /// Adds the service that signals are for, and whose end is the end of all. It is started after
@@ -316,11 +318,10 @@ impl Supervisor {
 
     fn take_commands(&mut self, id: u32) {
         let face = self.slots.get(&id).and_then(|slot| slot.face.as_ref());
-        let Some((face, (commands, more))) = face.map(|face| (face, face.commands())) else {
-            return;
-        };
-        if more {
-            self.event_loop.again(face.control(), Source::Control(id));
+        let Some(face) = face else { return };
+        let (commands, more) = face.commands();
+        if let Some(control) = face.control().filter(|_| more) {
+            self.event_loop.again(control, Source::Control(id));
         }
         for command in commands {
             self.command(id, command, By::Control);

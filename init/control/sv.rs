@@ -15,6 +15,7 @@ use coracle::error::{Cause, Error, Result, reason};
 use coracle::sys::child::{self, Frame, FrameKind, Plan};
 use coracle::sys::fd::{self, STDERR, STDOUT};
 use coracle::sys::pidfd::{self, Exit};
+use coracle::sys::signal;
 use coracle::sys::step::{Exec, FdSource, Step, Variables};
 use coracle::types::{Pid, Signal};
 use std::ffi::{CString, OsStr};
@@ -448,7 +449,7 @@ impl Told<'_> {
         let mut plan = Plan::new();
         plan.push(Step::Chdir(CString::new(self.dir.as_os_str().as_encoded_bytes())?));
         plan.push(Step::Descriptors(vec![(FdSource::Fd(null.as_fd()), 1)]));
-        plan.push(Step::DefaultSignals { mask: 0 });
+        plan.push(Step::DefaultSignals { set: signal::ALL, mask: 0 });
         plan.push(Step::Exec(Exec::new(vec![c"./check".into()], vec![c"./check".into()], env)));
         let child = child::spawn(&plan, 0, reporter.as_fd(), 0)?;
         drop(reporter);

@@ -42,7 +42,8 @@ const TURN: usize = 256;
 #[derive(Debug)]
 pub struct Supervise {
     dir: Box<Path>,
-    control: File,
+    /// `None` until it is shown.
+    control: Option<File>,
     /// How the last run ended.
     pub exit: Exit,
     _lock: Lock,
@@ -61,13 +62,15 @@ impl Drop for Lock {
 
 impl Supervise {
     /// Takes charge of the service in `service_dir`. `None` where there is no place for that: a
-    /// service runs nevertheless.
+    /// service runs nevertheless. Nobody sees it until it is shown.
     pub fn open(service_dir: &Path) -> Result<Option<Supervise>> {
-        let dir = service_dir.join("supervise");
-        match Supervise::open_at(&dir, false) {
-            Err(error) if is_unwritable(&error) => {}
-            other => return other.map(Some),
+        match Supervise::open_at(&service_dir.join("supervise"), false) {
+            Err(error) if is_unwritable(&error) => Supervise::open_elsewhere(service_dir),
+            other => other.map(Some),
         }
+    }
+
+    fn open_elsewhere(service_dir: &Path) -> Result<Option<Supervise>> {
         let usable = |(base, _): &(PathBuf, PathBuf)| runtime_dir::is_usable(base);
         let Some((_, dir)) = elsewhere(service_dir).find(usable) else {
             let text = format!(
@@ -83,7 +86,7 @@ impl Supervise {
 
     /// `whole`: with what it lies in.
     fn open_at(dir: &Path, whole: bool) -> Result<Supervise> {
-        make_dir(dir, whole)?;
+        let is_new = make_dir(dir, whole)?;
         let taken =
             || Error::conflict(format!("{}: already supervised by another process", dir.display()));
         let path = dir.join("lock");
@@ -99,8 +102,28 @@ impl Supervise {
             return Err(taken());
         };
         let lock = Lock(lock);
-        remove(&dir.join(death_tally::NAME))?;
-        let (control, ok) = (dir.join("control"), dir.join("ok"));
+        if !is_new {
+            remove(&dir.join(death_tally::NAME))?;
+        }
+        Ok(Supervise { dir: dir.into(), control: None, exit: Exit::Code(0), _lock: lock })
+    }
+
+    /// Lets others see the service in `service_dir`, and tell it what to do.
+    pub fn show(&mut self, service_dir: &Path) -> Result<()> {
+        match self.make_control() {
+            Err(error) if is_unwritable(&error) => {}
+            other => return other,
+        }
+        if let Some(mut other) = Supervise::open_elsewhere(service_dir)? {
+            other.make_control()?;
+            other.exit = self.exit;
+            *self = other;
+        }
+        Ok(())
+    }
+
+    fn make_control(&mut self) -> Result<()> {
+        let (control, ok) = (self.dir.join("control"), self.dir.join("ok"));
         let is_fifo = |file: fs::Metadata| file.file_type().is_fifo();
         unless_there(
             &control,
@@ -117,28 +140,30 @@ impl Supervise {
         let control = fifo::open_both_ends(&path).on("open", &path)?;
         spare::of_services(control.as_fd()).on("open", &path).hint(|| spare::CURE.into())?;
         fifo::keep_small(control.as_fd());
-        let supervise = Supervise { dir: dir.into(), control, exit: Exit::Code(0), _lock: lock };
-        supervise.tell(b"s");
-        Ok(supervise)
+        self.control = Some(control);
+        self.tell(b"s");
+        Ok(())
     }
 
     /// Whether it is still there, or its directory was removed or replaced.
     pub fn is_in_place(&self) -> bool {
-        let here = self.control.metadata().map(|file| (file.dev(), file.ino()));
+        let Some(control) = &self.control else { return false };
+        let here = control.metadata().map(|file| (file.dev(), file.ino()));
         let there = fs::symlink_metadata(self.dir.join("control"));
         here.ok() == there.map(|file| (file.dev(), file.ino())).ok()
     }
 
-    /// Becomes readable when there are commands.
-    pub fn control(&self) -> BorrowedFd<'_> {
-        self.control.as_fd()
+    /// Becomes readable when there are commands. `None` until it is shown.
+    pub fn control(&self) -> Option<BorrowedFd<'_>> {
+        self.control.as_ref().map(File::as_fd)
     }
 
     /// Commands that have arrived (letters that mean nothing are skipped), and whether there may be
     /// more: whoever writes without end does not hold up the others.
     pub fn commands(&self) -> (Vec<Command>, bool) {
         let mut letters = [0; TURN];
-        let count = (&self.control).read(&mut letters).unwrap_or(0);
+        let control = self.control.as_ref();
+        let count = control.map_or(0, |mut file| file.read(&mut letters).unwrap_or(0));
         let commands =
             letters.iter().take(count).filter_map(|letter| Command::from_letter(*letter));
         (commands.collect(), count == TURN)
@@ -173,7 +198,9 @@ impl Supervise {
 
 impl Drop for Supervise {
     fn drop(&mut self) {
-        self.tell(b"x");
+        if self.control.is_some() {
+            self.tell(b"x");
+        }
     }
 }
 
@@ -186,15 +213,16 @@ fn in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Makes the directory; or, where it is a link to a directory not yet there, that one. Not what it
 /// lies in, unless it is to be made as a whole: a service's directory that was just removed stays away.
-fn make_dir(dir: &Path, whole: bool) -> Result<()> {
+/// Whether it is new.
+fn make_dir(dir: &Path, whole: bool) -> Result<bool> {
     let mut builder = DirBuilder::new();
     match builder.mode(0o700).recursive(whole).create(dir) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            let Ok(target) = fs::read_link(dir) else { return Ok(()) };
+            let Ok(target) = fs::read_link(dir) else { return Ok(false) };
             let target = dir.parent().unwrap_or(dir).join(target);
-            builder.recursive(true).create(&target).on("make", &target)
+            builder.recursive(true).create(&target).on("make", &target).map(|()| false)
         }
-        other => other.on("make", dir),
+        other => other.on("make", dir).map(|()| true),
     }
 }
 
@@ -270,7 +298,9 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("cox-fifo-{}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         assert!(open_control(&locate(&dir)).unwrap().is_none());
-        let first = Supervise::open(&dir).unwrap().unwrap();
+        let mut first = Supervise::open(&dir).unwrap().unwrap();
+        assert!(open_control(&locate(&dir)).unwrap().is_none());
+        first.show(&dir).unwrap();
         let error = Supervise::open(&dir).unwrap_err().to_string();
         assert!(error.ends_with("already supervised by another process"), "{error}");
         let control = open_control(&locate(&dir)).unwrap().unwrap();

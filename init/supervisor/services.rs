@@ -13,7 +13,7 @@ use crate::service::{Service, Start};
 use crate::sorted::{Map, Set};
 use crate::sources::Identity;
 use crate::spare;
-use coracle::error::{Context, Error, OsContext, Result};
+use coracle::error::{Context, OsContext, Result};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
@@ -134,21 +134,46 @@ impl Supervisor {
         for id in gone {
             self.want_down(id, Event::Forget);
         }
-        let mut new = Vec::new();
+        let (mut new, mut all) = (Vec::new(), Vec::new());
         for (dir, identity) in services {
             // One that is on its way out comes back once it is gone.
-            if !known.contains(&dir) {
-                match self.add_directory(dir, identity) {
+            if known.contains(&dir) {
+                continue;
+            }
+            match self.add_directory(dir, identity) {
+                Ok(id) => {
+                    all.push(id);
                     // While the next directories are read, it starts on another processor.
-                    Ok(id) if self.starts_at_once(id) => {
-                        self.dispatch(id, None, Event::Want(Want::Up));
+                    match self.starts_at_once(id) {
+                        true => self.dispatch(id, None, Event::Want(Want::Up)),
+                        false => new.push(id),
                     }
-                    Ok(id) => new.push(id),
-                    Err(error) => say_error(&error),
                 }
+                Err(error) => say_error(&error),
             }
         }
+        // What shows them takes as long as starting them, so that comes later.
+        for id in all {
+            self.show(id);
+        }
         new
+    }
+
+    /// Lets others see service `id` of a directory, and tell it what to do.
+    pub(super) fn show(&mut self, id: u32) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let (Some(face), Some(dir)) = (&mut slot.face, &slot.service.run.cwd) else { return };
+        let shown = face.show(dir).and_then(|()| match face.control() {
+            Some(control) => self
+                .event_loop
+                .watch(control, Source::Control(id))
+                .on("watch control of", &slot.service.name),
+            None => Ok(()),
+        });
+        slot.publish();
+        if let Err(error) = shown {
+            say_error(&error);
+        }
     }
 
     /// Whether it is to start by itself, and names nobody that comes before it.
@@ -184,11 +209,6 @@ impl Supervisor {
     ) -> u32 {
         self.next_id = self.next_id.wrapping_add(1);
         let id = self.next_id;
-        if let Some(face) = &face
-            && let Err(e) = self.event_loop.watch(face.control(), Source::Control(id))
-        {
-            say_error(&Error::os("watch control of", service.name.clone(), e));
-        }
         let slot = Slot {
             service,
             machine: Machine::new(),
@@ -230,6 +250,7 @@ impl Supervisor {
                         if let Some(slot) = self.slots.get_mut(&id) {
                             slot.logger = Some(logger);
                         }
+                        self.show(logger);
                         if auto {
                             self.dispatch(logger, None, Event::Want(Want::Up));
                         } else {
@@ -287,8 +308,8 @@ impl Supervisor {
         let Some(slot) = self.slots.remove(&id) else { return };
         self.leaving.remove(&id);
         self.reorder = true;
-        if let Some(face) = &slot.face {
-            self.event_loop.unwatch(face.control());
+        if let Some(control) = slot.face.as_ref().and_then(Supervise::control) {
+            self.event_loop.unwatch(control);
         }
         if let Some(logger) = slot.logger {
             self.drain(logger);

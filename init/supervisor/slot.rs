@@ -117,7 +117,9 @@ impl Slot {
 
     /// Writes the status file, if it would say something new.
     pub fn publish(&mut self) {
-        let Some(face) = &self.face else { return };
+        let Some(face) = self.face.as_ref().filter(|face| face.control().is_some()) else {
+            return;
+        };
         let machine = &self.machine;
         let mut status = Status {
             since: SystemTime::now(),

@@ -81,7 +81,7 @@ impl Engine {
         plan.push(Step::NewSession);
         plan.push(Step::Umask(0o022));
         // It lives through every signal but SIGKILL; its container gets a mask of its own.
-        plan.push(Step::DefaultSignals { mask: signal::ALL });
+        plan.push(Step::DefaultSignals { set: signal::ALL, mask: signal::ALL });
         plan.push(Step::Chdir(c"/".to_owned()));
         plan.push(Step::Program(sealed.as_fd()));
         let mut fds: Vec<_> = (0..3).map(|n| (FdSource::Fd(null.as_fd()), n)).collect();

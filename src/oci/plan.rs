@@ -12,6 +12,7 @@ use crate::sys::child::Plan;
 use crate::sys::fs::FileType;
 use crate::sys::mount::attr;
 use crate::sys::namespace;
+use crate::sys::signal;
 use crate::sys::step::{self, Entry, Exec, FdSource, Missing, Step, Target, Variables};
 use crate::types::Signal;
 use std::ffi::CString;
@@ -56,7 +57,7 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
     plan.push(Step::Close(inputs.parent_gate));
     plan.push(Step::NewSession);
     plan.push(Step::Umask(0));
-    plan.push(Step::DefaultSignals { mask: 0 });
+    plan.push(Step::DefaultSignals { set: signal::ALL, mask: 0 });
     join_cgroup(&mut plan, inputs.cgroup);
     if spec.linux.namespaces.iter().any(|n| n.kind == NamespaceKind::Cgroup && n.path.is_none()) {
         plan.push(Step::Unshare(namespace::CGROUP));

@@ -100,10 +100,21 @@ impl Frame {
 ///
 /// Errors: those of clone3(2), or of clone(2) where that is hidden; a failing step arrives as a frame instead.
 pub fn spawn(plan: &Plan, namespaces: i32, report: BorrowedFd, tag: u64) -> io::Result<Child> {
+    let (pid, pidfd) = clone(plan, namespaces | libc::CLONE_PIDFD, report, tag)?;
+    // SAFETY: with CLONE_PIDFD the kernel stored a new close-on-exec descriptor that is ours.
+    Ok(Child { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+}
+
+/// As `spawn`, for who hears of its end by SIGCHLD alone.
+pub fn spawn_plain(plan: &Plan, report: BorrowedFd, tag: u64) -> io::Result<Pid> {
+    clone(plan, 0, report, tag).map(|(pid, _)| pid)
+}
+
+fn clone(plan: &Plan, flags: i32, report: BorrowedFd, tag: u64) -> io::Result<(Pid, i32)> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all-zero is a valid clone_args.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = (libc::CLONE_PIDFD | plan.sharing() | namespaces) as u64;
+    args.flags = (plan.sharing() | flags) as u64;
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     // SAFETY: args is initialised and of the size passed. Without CLONE_VM the child has a copy
@@ -127,10 +138,8 @@ pub fn spawn(plan: &Plan, namespaces: i32, report: BorrowedFd, tag: u64) -> io::
     if pid == 0 {
         run(plan, report.as_raw_fd(), tag);
     }
-    // SAFETY: with CLONE_PIDFD the kernel stored a new close-on-exec descriptor that is ours.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let pid = Pid::from_raw(pid as i32).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Child { pid, pidfd })
+    Ok((pid, pidfd))
 }
 
 /// The child's side.

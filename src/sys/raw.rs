@@ -326,7 +326,7 @@ pub fn set_window_size(terminal: BorrowedFd, rows: u16, columns: u16) -> Result<
 pub const SIGNAL_SET: usize = size_of::<u64>();
 
 /// The kernel's struct sigaction: handler, flags, restorer, mask.
-type Sigaction = [u64; 4];
+pub type Sigaction = [u64; 4];
 
 pub const DEFAULT: Sigaction = [libc::SIG_DFL as u64, 0, 0, 0];
 pub const IGNORE: Sigaction = [libc::SIG_IGN as u64, 0, 0, 0];

@@ -98,11 +98,11 @@ fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -
     let mut plan = Plan::new();
     plan.push(Step::ParentDeathSignal(Signal::KILL));
     plan.push(Step::NewSession);
-    plan.push(Step::DefaultSignals { mask: signal::ALL });
+    plan.push(Step::DefaultSignals { set: signal::ALL, mask: signal::ALL });
     plan.push(Step::SetNamespace { fd: container.fd.as_fd(), kinds: namespace::PID });
     plan.push(Step::StandBetween(between.as_fd()));
     plan.push(Step::NewSession);
-    plan.push(Step::DefaultSignals { mask: 0 });
+    plan.push(Step::DefaultSignals { set: signal::ALL, mask: 0 });
     plan::own_nothing_of_the_caller(&mut plan, &process);
     plan::join_cgroup(&mut plan, &cgroup);
     let mut kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::CGROUP;

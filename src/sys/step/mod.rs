@@ -70,8 +70,10 @@ pub enum Step<'fd> {
     /// A new, empty session keyring (keyctl(2)): the caller's keys are not the program's.
     NewKeyring,
     Seccomp(Vec<libc::sock_filter>),
-    /// All dispositions to their default, then this mask (bit n-1 for signal n).
+    /// The dispositions of the signals in `set` (bit n-1 for signal n) to their default, then this
+    /// mask. An exec does that to all but the ignored ones.
     DefaultSignals {
+        set: u64,
         mask: u64,
     },
     /// These signals (bit n-1 for signal n) are ignored, over the exec too.
@@ -244,7 +246,7 @@ impl Step<'_> {
             Step::AmbientSet(set) => credentials::set_ambient(*set)?,
             Step::NoNewPrivileges => raw::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?,
             Step::Seccomp(program) => credentials::seccomp(program)?,
-            Step::DefaultSignals { mask } => process::default_signals(*mask)?,
+            Step::DefaultSignals { set, mask } => process::default_signals(*set, *mask)?,
             Step::IgnoreSignals(set) => process::ignore_signals(*set)?,
             Step::OomScore(score) => process::set_oom_score(score)?,
             Step::NewKeyring => credentials::new_keyring()?,

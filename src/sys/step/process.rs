@@ -97,19 +97,21 @@ pub fn set_oom_score(score: &[u8]) -> Result<(), Errno> {
     }
 }
 
-pub fn default_signals(mask: u64) -> Result<(), Errno> {
-    for signal in 1..=64 {
-        // KILL and STOP refuse, as they must.
-        let _ = raw::sigaction(signal, Some(&raw::DEFAULT));
-    }
+pub fn default_signals(set: u64, mask: u64) -> Result<(), Errno> {
+    dispose(set, &raw::DEFAULT);
     raw::sigprocmask(mask).map(drop)
 }
 
 pub fn ignore_signals(set: u64) -> Result<(), Errno> {
-    for signal in (1..=64).filter(|n| set & (1 << (n - 1)) != 0) {
-        let _ = raw::sigaction(signal, Some(&raw::IGNORE));
-    }
+    dispose(set, &raw::IGNORE);
     Ok(())
+}
+
+fn dispose(set: u64, action: &raw::Sigaction) {
+    for signal in (1..=64).filter(|n| set & (1 << (n - 1)) != 0) {
+        // KILL and STOP refuse, as they must.
+        let _ = raw::sigaction(signal, Some(action));
+    }
 }
 
 pub fn unshare(kinds: i32) -> Result<(), Errno> {
