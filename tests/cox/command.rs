@@ -44,6 +44,7 @@ fn what_cannot_be_executed_is_126_or_127_and_one_line() {
         std::fs::set_permissions(tree.services().join(name), mode).unwrap();
     }
     for (program, code, words) in [
+        (String::new(), 127, "no such file or directory"),
         ("no-such-program".to_string(), 127, "no such file or directory"),
         (path("missing"), 127, "no such file or directory"),
         (path("bad"), 127, "the interpreter in its first line is missing"),

@@ -37,10 +37,10 @@ impl Exec {
     }
 
     /// The candidates for `program` under `path` (the value of PATH): the program itself where
-    /// it holds a slash.
+    /// it holds a slash, or nothing: that is no directory of PATH, but not there.
     pub fn search(program: &CStr, path: &[u8]) -> Vec<CString> {
         let program = program.to_bytes();
-        if program.contains(&b'/') {
+        if program.is_empty() || program.contains(&b'/') {
             return CString::new(program).into_iter().collect();
         }
         let place = |dir: &[u8]| {
@@ -82,5 +82,6 @@ mod tests {
         let found = Exec::search(c"sh", b"/bin::/usr/bin");
         assert_eq!(found, [c"/bin/sh".to_owned(), c"./sh".to_owned(), c"/usr/bin/sh".to_owned()]);
         assert_eq!(Exec::search(c"/x/sh", b"/bin"), [c"/x/sh".to_owned()]);
+        assert_eq!(Exec::search(c"", b"/bin"), [c"".to_owned()]);
     }
 }
