@@ -71,6 +71,11 @@ impl Sources {
         Ok(())
     }
 
+    /// Whether services may yet appear.
+    pub fn has_scans(&self) -> bool {
+        !self.scans.is_empty()
+    }
+
     /// From now on, changes in the directories are told.
     pub fn start_watching(&mut self) {
         match Inotify::new() {

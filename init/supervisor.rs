@@ -19,6 +19,7 @@ use self::query::Desk;
 use self::slot::{Asked, By, Slot, describe, finish_arguments};
 use self::stop::End;
 use self::watch::Helper;
+use crate::applets::FAILED;
 use crate::command::Command;
 use crate::dialect::directory;
 use crate::dialect::options::{self, OnSignal};
@@ -126,6 +127,8 @@ pub struct Supervisor {
     graph: Graph,
     /// What is wrong with the graph, and was said.
     problems: Vec<Problem>,
+    /// Names that the sources hold: one of these that is no service was left out for a fault.
+    named: Set<String>,
     /// Services have come or gone since the graph was made.
     reorder: bool,
     /// Blocked services that may not be blocked any more.
@@ -192,6 +195,7 @@ impl Supervisor {
             turn: 0,
             graph: Graph::default(),
             problems: Vec::new(),
+            named: Set::new(),
             reorder: false,
             unblocked: Set::new(),
             leaving: Map::new(),
@@ -216,7 +220,7 @@ impl Supervisor {
     /// Adds the one service in `dir`; its end is the end of all.
     pub fn add_only(&mut self, dir: PathBuf) -> Result<()> {
         let identity = Identity::of(&dir)?;
-        let id = self.add_directory(dir, identity)?;
+        let id = self.add_directory(&dir, identity)?;
         self.show(id);
         Ok(())
     }
@@ -231,6 +235,11 @@ impl Supervisor {
     pub fn run(mut self) -> u8 {
         self.open_dev_log();
         self.begin();
+        // Whoever is blocked in vain waits for a fault to be mended.
+        if !self.sources.has_scans() && self.slots.keys().all(|id| self.is_blocked_in_vain(*id)) {
+            say("nothing to start; add a service, or mend what cox check names");
+            return FAILED;
+        }
         loop {
             if self.advance_shutdown() {
                 let code = self.code.unwrap_or(0);

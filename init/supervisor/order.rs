@@ -29,7 +29,7 @@ impl Supervisor {
         self.graph = graph;
         for problem in &problems {
             if !self.problems.contains(problem) {
-                say(&describe(problem));
+                say(&self.describe(problem));
             }
         }
         self.problems = problems;
@@ -116,7 +116,7 @@ impl Supervisor {
     /// What a blocked service waits for, in words.
     pub(super) fn obstacle(&self, id: u32) -> Option<String> {
         if let Some(name) = self.graph.missing(id).first() {
-            return Some(format!("requires {name}, which does not exist"));
+            return Some(format!("requires {name}, which {}", self.absence(name)));
         }
         if self.graph.is_cyclic(id) {
             return Some("is part of a cycle".into());
@@ -178,6 +178,36 @@ impl Supervisor {
         }
     }
 
+    /// Why there is no service of this name, as the end of a sentence.
+    pub(super) fn absence(&self, name: &str) -> &'static str {
+        if self.named.contains(name) { "was left out for a fault" } else { "does not exist" }
+    }
+
+    fn describe(&self, problem: &Problem) -> String {
+        match problem {
+            Problem::Unknown { service, other, hard: true } => {
+                format!(
+                    "{service}: requires {other}, which {}; it is not started",
+                    self.absence(other)
+                )
+            }
+            Problem::Unknown { service, other, hard: false } => {
+                format!(
+                    "{service}: comes after {other}, which {}; that is ignored",
+                    self.absence(other)
+                )
+            }
+            Problem::Cycle(names) => match names.as_slice() {
+                [name] => format!("{name}: waits for itself; it is not started"),
+                [first, ..] => format!(
+                    "{}: each waits for the next, and {first} is the next of the last; none is started",
+                    names.join(", ")
+                ),
+                [] => String::new(),
+            },
+        }
+    }
+
     fn unblock_all(&mut self) {
         let blocked = self.slots.iter().filter(|(_, slot)| slot.is_blocked());
         self.unblocked.extend(blocked.map(|(id, _)| *id));
@@ -224,24 +254,5 @@ impl Slot {
 
     fn is_active_or_done(&self) -> bool {
         self.machine.is_active() || self.is_there()
-    }
-}
-
-fn describe(problem: &Problem) -> String {
-    match problem {
-        Problem::Unknown { service, other, hard: true } => {
-            format!("{service}: requires {other}, which does not exist; it is not started")
-        }
-        Problem::Unknown { service, other, hard: false } => {
-            format!("{service}: comes after {other}, which does not exist; that is ignored")
-        }
-        Problem::Cycle(names) => match names.as_slice() {
-            [name] => format!("{name}: waits for itself; it is not started"),
-            [first, ..] => format!(
-                "{}: each waits for the next, and {first} is the next of the last; none is started",
-                names.join(", ")
-            ),
-            [] => String::new(),
-        },
     }
 }

@@ -201,7 +201,7 @@ impl Supervisor {
             let below = depth.saturating_add(1);
             for missing in self.graph.missing(id) {
                 let indent = "  ".repeat(below);
-                lines.push(format!("{indent}requires {missing} (does not exist)"));
+                lines.push(format!("{indent}requires {missing} ({})", self.absence(missing)));
             }
             for needs in needs.iter().rev() {
                 open.push((needs.id, below, if needs.hard { "requires " } else { "after " }));

@@ -42,6 +42,7 @@ impl Supervisor {
 
     /// Compares the files and the scan directories with what is supervised.
     pub(super) fn reload(&mut self) {
+        self.named = Set::new();
         let mut new = self.read_files();
         new.extend(self.scan());
         self.start_all(new);
@@ -61,6 +62,7 @@ impl Supervisor {
     /// Takes over the services of a file; the new ones.
     pub(super) fn take_over(&mut self, path: PathBuf, config: Config) -> Vec<u32> {
         config.problems.iter().for_each(say_error);
+        self.named.extend(config.lines.into_iter().map(|(name, _)| name));
         if let Some(last) = config.options.last_of_init {
             let (after, requires) = match config.options.init_may_fail {
                 true => (vec![last], Vec::new()),
@@ -140,7 +142,7 @@ impl Supervisor {
             if known.contains(&dir) {
                 continue;
             }
-            match self.add_directory(dir, identity) {
+            match self.add_directory(&dir, identity) {
                 Ok(id) => {
                     all.push(id);
                     // While the next directories are read, it starts on another processor.
@@ -149,7 +151,10 @@ impl Supervisor {
                         false => new.push(id),
                     }
                 }
-                Err(error) => say_error(&error),
+                Err(error) => {
+                    self.named.insert(name_of(&dir));
+                    say_error(&error);
+                }
             }
         }
         // What shows them takes as long as starting them, so that comes later.
@@ -190,8 +195,8 @@ impl Supervisor {
         self.event_loop.arm(Timer::Quiet, old, Some(at));
     }
 
-    pub(super) fn add_directory(&mut self, dir: PathBuf, identity: Identity) -> Result<u32> {
-        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    pub(super) fn add_directory(&mut self, dir: &Path, identity: Identity) -> Result<u32> {
+        let name = name_of(dir);
         let dir: Rc<Path> = dir.into();
         let service = directory::read_shared(&dir, &name)?;
         let face = Supervise::open(&dir)?;
@@ -336,4 +341,8 @@ impl Supervisor {
             _ => {}
         }
     }
+}
+
+fn name_of(dir: &Path) -> String {
+    dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

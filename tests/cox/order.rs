@@ -85,6 +85,33 @@ fn cycles_and_unknown_names_are_told_and_the_others_start() {
 }
 
 #[test]
+fn one_that_was_left_out_for_a_fault_is_not_said_not_to_exist() {
+    let mut tree = Tree::new();
+    let text = "scan = 'services'\n[service.db]\nargv = ['sleep', '1000']\nFAULT\n\
+                [service.app]\nargv = ['sleep', '1000']\nrequires = ['db']\n\
+                [service.web]\ncommand = 'echo web >$E; exec sleep 1000'\nafter = ['cache']\n";
+    tree.toml(&text.replace("FAULT", "restrat = 1"));
+    tree.script("cache/run", "exec sleep 1000");
+    tree.file("cache/timeout-kill", "soon\n");
+    let mut cox = tree.run_toml(&[]);
+    tree.expect("web");
+    let mut said: Vec<String> = (0..4).map(|_| cox.stderr.next()).collect();
+    said.sort();
+    let fault = "which was left out for a fault";
+    assert!(said[0].contains("timeout-kill:1: ") || said[1].contains("timeout-kill:1: "));
+    assert_eq!(said[2], format!("cox: app: requires db, {fault}; it is not started"));
+    assert_eq!(said[3], format!("cox: web: comes after cache, {fault}; that is ignored"));
+    let (_, why, _) = tree.ctl(&["why", "app"]);
+    assert!(why.contains(&format!("requires db, {fault}")), "{why}");
+    let (_, lines, _) = tree.ctl(&["tree", "app"]);
+    assert!(lines.contains("  requires db (was left out for a fault)"), "{lines}");
+    tree.toml(&text.replace("FAULT", ""));
+    assert_eq!(tree.ctl(&["reload"]).0, 0);
+    assert_eq!(tree.ctl(&["wait", "app", "--ready"]).0, 0);
+    assert_eq!(cox.stop().0, 0);
+}
+
+#[test]
 fn readiness_comes_by_sd_notify_tcp_and_file() {
     let mut tree = Tree::new();
     tree.script(

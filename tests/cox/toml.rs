@@ -1,6 +1,6 @@
 //! cox.toml: what is said about it before anything starts.
 
-use crate::harness::{Cox, Tree, applet, cox_binary, namespace};
+use crate::harness::{Cox, Tree, applet, cox, cox_binary, namespace, until};
 use std::fs;
 
 #[test]
@@ -78,6 +78,47 @@ fn a_directory_that_is_missing_may_come_before_the_service_needs_it() {
     assert_eq!(applet(&["check", file]).0, 0);
     let cox = tree.run_toml(&[]);
     tree.expect(made);
+    assert_eq!(cox.stop(), (0, String::new()));
+}
+
+#[test]
+fn with_nothing_that_can_start_it_ends_with_111_and_says_so() {
+    let mut tree = Tree::new();
+    let service = |keys: &str| format!("[service.web]\nargv = ['sleep', '1000']\n{keys}\n");
+    let file = tree.dir.join("cox.toml");
+    let path = file.to_str().unwrap().to_string();
+    for (text, faults) in [
+        (Vec::new(), 0),
+        (vec![0xff], 1),
+        (service("restrat = 1").into_bytes(), 1),
+        (service("requires = ['db']").into_bytes(), 1),
+        (service("requires = ['db']\n[service.db]\nargv = ''").into_bytes(), 2),
+    ] {
+        fs::write(&file, text).unwrap();
+        let output = cox(&[&path]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(111), "{said}");
+        assert_eq!(said.lines().count(), faults + 1, "{said}");
+        assert!(said.lines().last().unwrap().starts_with("cox: nothing to start; "), "{said}");
+        // A command is something, and so is a directory where services may appear.
+        assert_eq!(cox(&[&path, "--", "sh", "-c", "exit 7"]).status.code(), Some(7));
+    }
+    tree.script("late/run", "echo late >$E; exec sleep 1000");
+    fs::write(&file, "scan = 'services'\n").unwrap();
+    let cox = tree.run_toml(&[]);
+    tree.expect("late");
+    assert_eq!(cox.stop().0, 0);
+    // Once it runs, a file without services is only that.
+    let web = "[service.web]\ncommand = 'echo web >$E; exec sleep 1000'\n";
+    tree.toml(web);
+    let cox = tree.run_toml(&[]);
+    tree.expect("web");
+    tree.toml("");
+    assert_eq!(tree.ctl(&["reload"]).0, 0);
+    until(|| tree.ctl(&["status"]).1.lines().count() < 2);
+    tree.toml(web);
+    assert_eq!(tree.ctl(&["reload"]).0, 0);
+    tree.expect("web");
     assert_eq!(cox.stop(), (0, String::new()));
 }
 
