@@ -410,6 +410,7 @@ impl Supervisor {
     fn dispatch(&mut self, id: u32, run: Option<u32>, event: Event) {
         let mut events = VecDeque::from([(run, event)]);
         let mut ended = None;
+        let mut died = None;
         let mut changed = false;
         let Some(old) = self.slots.get(&id).map(|slot| slot.machine.deadline) else { return };
         while let Some((run, event)) = events.pop_front() {
@@ -419,7 +420,11 @@ impl Supervisor {
             let before = slot.machine.state;
             let run = run.unwrap_or(slot.machine.run);
             if let (Event::Exited(exit), false) = (event, before == State::Finishing) {
-                slot.ended(exit);
+                // A finish looks at the tally; the next run need not wait for the disk.
+                match slot.service.finish {
+                    Some(_) => slot.ended(exit),
+                    None => died = Some(exit),
+                }
                 if self.main == Some(id) && self.shutdown.is_some() {
                     self.code.get_or_insert(policy::exit_code(exit));
                 }
@@ -441,6 +446,9 @@ impl Supervisor {
             changed |= self.note_change(id, before, event, at.now);
         }
         self.arm(id, old);
+        if let (Some(exit), Some(slot)) = (died, self.slots.get_mut(&id)) {
+            slot.ended(exit);
+        }
         self.settle(id, ended);
         if changed {
             self.unblock_after(id);

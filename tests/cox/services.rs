@@ -1,6 +1,6 @@
 //! Service directories: starting, restarting, finishing, coming and going.
 
-use crate::harness::{Cox, Tree, applet, cox_binary, namespace, pid_of, until};
+use crate::harness::{Cox, Tree, applet, cox_binary, have, namespace, pid_of, until};
 use coracle::types::Signal;
 use std::fs;
 
@@ -338,6 +338,69 @@ fn a_service_that_its_finish_gives_up_on_stays_down() {
     tree.expect("run");
     tree.expect("finish");
     assert_eq!(cox.stop().0, 0);
+}
+
+/// cox on the tree's services, and its calls of these kinds in the file `trace`.
+fn traced(tree: &Tree, calls: &str) -> Cox {
+    let mut command = namespace();
+    command.args(["strace", "-e", &format!("trace={calls}"), "-o"]).arg(tree.dir.join("trace"));
+    Cox::start(command.arg(cox_binary()).arg(tree.services()))
+}
+
+#[test]
+fn right_after_a_start_it_sleeps_nowhere_but_where_it_hears_commands() {
+    if !have("strace") {
+        return;
+    }
+    let mut tree = Tree::new();
+    tree.script("web/run", "trap 'echo down >$E; exit' TERM; nap; echo up >$E; wait");
+    // All calls that may wait, as far as this processor has them.
+    let cox = traced(
+        &tree,
+        "?nanosleep,?clock_nanosleep,?pause,?poll,?ppoll,?select,?pselect6,?futex,?wait4,?waitid,\
+         ?rt_sigsuspend,?rt_sigtimedwait,?epoll_wait,?epoll_pwait,?epoll_pwait2",
+    );
+    for _ in 0..3 {
+        tree.expect("up");
+        until(|| applet(&["svok", &tree.service("web")]).0 == 0);
+        assert_eq!(applet(&["svc", "-d", &tree.service("web")]).0, 0);
+        tree.expect("down");
+        assert_eq!(applet(&["svc", "-u", &tree.service("web")]).0, 0);
+    }
+    tree.expect("up");
+    drop(cox);
+    let trace = fs::read_to_string(tree.dir.join("trace")).unwrap();
+    let hears = |call: &&str| call.starts_with("epoll_");
+    assert!(trace.lines().filter(hears).count() >= 6, "{trace}");
+    for call in trace.lines().filter(|call| call.contains('(') && !hears(call)) {
+        let waits_not = ["WNOHANG", ", 0)", "tv_sec=0, tv_nsec=0"];
+        assert!(waits_not.iter().any(|word| call.contains(word)), "{call}");
+    }
+}
+
+#[test]
+fn the_next_run_does_not_wait_until_the_end_of_the_last_is_written_down() {
+    if !have("strace") {
+        return;
+    }
+    let mut tree = Tree::new();
+    tree.script("web/run", "echo up >$E; exec sleep 1000");
+    let cox = traced(&tree, "?clone,clone3,?open,openat");
+    for _ in 0..2 {
+        tree.expect("up");
+        until(|| applet(&["svok", &tree.service("web")]).0 == 0);
+        assert_eq!(applet(&["svc", "-k", &tree.service("web")]).0, 0);
+    }
+    // Now what belongs to the second run is done.
+    tree.expect("up");
+    drop(cox);
+    let trace = fs::read_to_string(tree.dir.join("trace")).unwrap();
+    let place = |nth, words: [&str; 2]| {
+        let is_it = |call: &&str| words.iter().all(|word| call.contains(word));
+        let found = trace.lines().enumerate().filter(|(_, call)| is_it(call)).nth(nth);
+        found.unwrap_or_else(|| panic!("{words:?}: {trace}")).0
+    };
+    assert!(place(1, ["clone", "("]) < place(0, ["death_tally", "O_APPEND"]), "{trace}");
 }
 
 #[test]
