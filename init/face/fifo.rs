@@ -25,10 +25,10 @@ use crate::spare;
 use coracle::error::{Cause, Context, Error, OsContext, Result};
 use coracle::sys::fs::open_for_appending;
 use coracle::sys::pidfd::Exit;
-use coracle::sys::{atomic, fifo, lock};
+use coracle::sys::{atomic, fd, fifo, lock};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
@@ -42,11 +42,19 @@ const TURN: usize = 256;
 #[derive(Debug)]
 pub struct Supervise {
     dir: Box<Path>,
-    /// `None` until it is shown.
-    control: Option<File>,
+    control: Control,
     /// How the last run ended.
     pub exit: Exit,
     _lock: Lock,
+}
+
+#[derive(Debug)]
+enum Control {
+    /// A descriptor that the FIFO will have: nobody sees the service yet.
+    Kept {
+        _place: File,
+    },
+    Shown(File),
 }
 
 /// The lock of a `supervise` directory.
@@ -96,6 +104,11 @@ impl Supervise {
             Err(TryLockError::WouldBlock) => return Err(taken()),
             Err(TryLockError::Error(e)) => return Err(e).on("lock", &path),
         }
+        let kept = lock.try_clone().and_then(|kept| {
+            spare::of_services(kept.as_fd())?;
+            Ok(Control::Kept { _place: kept })
+        });
+        let control = kept.on("open", &path).hint(|| spare::CURE.into())?;
         // daemontools and runit flock; s6 looks for a lock of the other kind.
         let Some(lock) = lock::try_lock_file(lock, 0, lock::Mode::Exclusive).on("lock", &path)?
         else {
@@ -105,7 +118,7 @@ impl Supervise {
         if !is_new {
             remove(&dir.join(death_tally::NAME))?;
         }
-        Ok(Supervise { dir: dir.into(), control: None, exit: Exit::Code(0), _lock: lock })
+        Ok(Supervise { dir: dir.into(), control, exit: Exit::Code(0), _lock: lock })
     }
 
     /// Lets others see the service in `service_dir`, and tell it what to do.
@@ -138,16 +151,15 @@ impl Supervise {
         )?;
         let path = control;
         let control = fifo::open_both_ends(&path).on("open", &path)?;
-        spare::of_services(control.as_fd()).on("open", &path).hint(|| spare::CURE.into())?;
         fifo::keep_small(control.as_fd());
-        self.control = Some(control);
+        self.control = Control::Shown(control);
         self.tell(b"s");
         Ok(())
     }
 
     /// Whether it is still there, or its directory was removed or replaced.
     pub fn is_in_place(&self) -> bool {
-        let Some(control) = &self.control else { return false };
+        let Control::Shown(control) = &self.control else { return false };
         let here = control.metadata().map(|file| (file.dev(), file.ino()));
         let there = fs::symlink_metadata(self.dir.join("control"));
         here.ok() == there.map(|file| (file.dev(), file.ino())).ok()
@@ -155,15 +167,18 @@ impl Supervise {
 
     /// Becomes readable when there are commands. `None` until it is shown.
     pub fn control(&self) -> Option<BorrowedFd<'_>> {
-        self.control.as_ref().map(File::as_fd)
+        match &self.control {
+            Control::Kept { .. } => None,
+            Control::Shown(control) => Some(control.as_fd()),
+        }
     }
 
     /// Commands that have arrived (letters that mean nothing are skipped), and whether there may be
     /// more: whoever writes without end does not hold up the others.
     pub fn commands(&self) -> (Vec<Command>, bool) {
         let mut letters = [0; TURN];
-        let control = self.control.as_ref();
-        let count = control.map_or(0, |mut file| file.read(&mut letters).unwrap_or(0));
+        let Control::Shown(control) = &self.control else { return (Vec::new(), false) };
+        let count = fd::read(control.as_fd(), &mut letters).unwrap_or(0);
         let commands =
             letters.iter().take(count).filter_map(|letter| Command::from_letter(*letter));
         (commands.collect(), count == TURN)
@@ -198,7 +213,7 @@ impl Supervise {
 
 impl Drop for Supervise {
     fn drop(&mut self) {
-        if self.control.is_some() {
+        if self.control().is_some() {
             self.tell(b"x");
         }
     }
