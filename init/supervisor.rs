@@ -329,8 +329,8 @@ impl Supervisor {
         let face = self.slots.get(&id).and_then(|slot| slot.face.as_ref());
         let Some(face) = face else { return };
         let (commands, more) = face.commands();
-        if let Some(control) = face.control().filter(|_| more) {
-            self.event_loop.again(control, Source::Control(id));
+        if more {
+            self.event_loop.again(face.control(), Source::Control(id));
         }
         for command in commands {
             self.command(id, command, By::Control);

@@ -25,10 +25,10 @@ use crate::spare;
 use coracle::error::{Cause, Context, Error, OsContext, Result};
 use coracle::sys::fs::open_for_appending;
 use coracle::sys::pidfd::Exit;
-use coracle::sys::{atomic, fd, fifo, lock};
+use coracle::sys::{atomic, fifo, lock};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
@@ -42,19 +42,10 @@ const TURN: usize = 256;
 #[derive(Debug)]
 pub struct Supervise {
     dir: Box<Path>,
-    control: Control,
+    control: File,
     /// How the last run ended.
     pub exit: Exit,
     _lock: Lock,
-}
-
-#[derive(Debug)]
-enum Control {
-    /// A descriptor that the FIFO will have: nobody sees the service yet.
-    Kept {
-        _place: File,
-    },
-    Shown(File),
 }
 
 /// The lock of a `supervise` directory.
@@ -70,15 +61,13 @@ impl Drop for Lock {
 
 impl Supervise {
     /// Takes charge of the service in `service_dir`. `None` where there is no place for that: a
-    /// service runs nevertheless. Nobody sees it until it is shown.
+    /// service runs nevertheless.
     pub fn open(service_dir: &Path) -> Result<Option<Supervise>> {
-        match Supervise::open_at(&service_dir.join("supervise"), false) {
-            Err(error) if is_unwritable(&error) => Supervise::open_elsewhere(service_dir),
-            other => other.map(Some),
+        let dir = service_dir.join("supervise");
+        match Supervise::open_at(&dir, false) {
+            Err(error) if is_unwritable(&error) => {}
+            other => return other.map(Some),
         }
-    }
-
-    fn open_elsewhere(service_dir: &Path) -> Result<Option<Supervise>> {
         let usable = |(base, _): &(PathBuf, PathBuf)| runtime_dir::is_usable(base);
         let Some((_, dir)) = elsewhere(service_dir).find(usable) else {
             let text = format!(
@@ -104,11 +93,6 @@ impl Supervise {
             Err(TryLockError::WouldBlock) => return Err(taken()),
             Err(TryLockError::Error(e)) => return Err(e).on("lock", &path),
         }
-        let kept = lock.try_clone().and_then(|kept| {
-            spare::of_services(kept.as_fd())?;
-            Ok(Control::Kept { _place: kept })
-        });
-        let control = kept.on("open", &path).hint(|| spare::CURE.into())?;
         // daemontools and runit flock; s6 looks for a lock of the other kind.
         let Some(lock) = lock::try_lock_file(lock, 0, lock::Mode::Exclusive).on("lock", &path)?
         else {
@@ -118,25 +102,7 @@ impl Supervise {
         if !is_new {
             remove(&dir.join(death_tally::NAME))?;
         }
-        Ok(Supervise { dir: dir.into(), control, exit: Exit::Code(0), _lock: lock })
-    }
-
-    /// Lets others see the service in `service_dir`, and tell it what to do.
-    pub fn show(&mut self, service_dir: &Path) -> Result<()> {
-        match self.make_control() {
-            Err(error) if is_unwritable(&error) => {}
-            other => return other,
-        }
-        if let Some(mut other) = Supervise::open_elsewhere(service_dir)? {
-            other.make_control()?;
-            other.exit = self.exit;
-            *self = other;
-        }
-        Ok(())
-    }
-
-    fn make_control(&mut self) -> Result<()> {
-        let (control, ok) = (self.dir.join("control"), self.dir.join("ok"));
+        let (control, ok) = (dir.join("control"), dir.join("ok"));
         let is_fifo = |file: fs::Metadata| file.file_type().is_fifo();
         unless_there(
             &control,
@@ -151,34 +117,30 @@ impl Supervise {
         )?;
         let path = control;
         let control = fifo::open_both_ends(&path).on("open", &path)?;
+        spare::of_services(control.as_fd()).on("open", &path).hint(|| spare::CURE.into())?;
         fifo::keep_small(control.as_fd());
-        self.control = Control::Shown(control);
-        self.tell(b"s");
-        Ok(())
+        let supervise = Supervise { dir: dir.into(), control, exit: Exit::Code(0), _lock: lock };
+        supervise.tell(b"s");
+        Ok(supervise)
     }
 
     /// Whether it is still there, or its directory was removed or replaced.
     pub fn is_in_place(&self) -> bool {
-        let Control::Shown(control) = &self.control else { return false };
-        let here = control.metadata().map(|file| (file.dev(), file.ino()));
+        let here = self.control.metadata().map(|file| (file.dev(), file.ino()));
         let there = fs::symlink_metadata(self.dir.join("control"));
         here.ok() == there.map(|file| (file.dev(), file.ino())).ok()
     }
 
-    /// Becomes readable when there are commands. `None` until it is shown.
-    pub fn control(&self) -> Option<BorrowedFd<'_>> {
-        match &self.control {
-            Control::Kept { .. } => None,
-            Control::Shown(control) => Some(control.as_fd()),
-        }
+    /// Becomes readable when there are commands.
+    pub fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
     }
 
     /// Commands that have arrived (letters that mean nothing are skipped), and whether there may be
     /// more: whoever writes without end does not hold up the others.
     pub fn commands(&self) -> (Vec<Command>, bool) {
         let mut letters = [0; TURN];
-        let Control::Shown(control) = &self.control else { return (Vec::new(), false) };
-        let count = fd::read(control.as_fd(), &mut letters).unwrap_or(0);
+        let count = (&self.control).read(&mut letters).unwrap_or(0);
         let commands =
             letters.iter().take(count).filter_map(|letter| Command::from_letter(*letter));
         (commands.collect(), count == TURN)
@@ -213,9 +175,7 @@ impl Supervise {
 
 impl Drop for Supervise {
     fn drop(&mut self) {
-        if self.control().is_some() {
-            self.tell(b"x");
-        }
+        self.tell(b"x");
     }
 }
 
@@ -228,7 +188,7 @@ fn in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Makes the directory; or, where it is a link to a directory not yet there, that one. Not what it
 /// lies in, unless it is to be made as a whole: a service's directory that was just removed stays away.
-/// Whether it is new.
+/// Whether it is sure to be new.
 fn make_dir(dir: &Path, whole: bool) -> Result<bool> {
     let mut builder = DirBuilder::new();
     match builder.mode(0o700).recursive(whole).create(dir) {
@@ -237,7 +197,7 @@ fn make_dir(dir: &Path, whole: bool) -> Result<bool> {
             let target = dir.parent().unwrap_or(dir).join(target);
             builder.recursive(true).create(&target).on("make", &target).map(|()| false)
         }
-        other => other.on("make", dir).map(|()| true),
+        other => other.on("make", dir).map(|()| !whole),
     }
 }
 
@@ -313,9 +273,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("cox-fifo-{}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         assert!(open_control(&locate(&dir)).unwrap().is_none());
-        let mut first = Supervise::open(&dir).unwrap().unwrap();
-        assert!(open_control(&locate(&dir)).unwrap().is_none());
-        first.show(&dir).unwrap();
+        let first = Supervise::open(&dir).unwrap().unwrap();
         let error = Supervise::open(&dir).unwrap_err().to_string();
         assert!(error.ends_with("already supervised by another process"), "{error}");
         let control = open_control(&locate(&dir)).unwrap().unwrap();

@@ -157,26 +157,21 @@ impl Supervisor {
                 }
             }
         }
-        // What shows them takes as long as starting them, so that comes later.
+        // Saying how they are takes as long as starting them, so that comes later.
         for id in all {
             self.show(id);
         }
         new
     }
 
-    /// Lets others see service `id` of a directory, and tell it what to do.
+    /// Says how service `id` of a directory is, and hears what it is told.
     pub(super) fn show(&mut self, id: u32) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let (Some(face), Some(dir)) = (&mut slot.face, &slot.service.run.cwd) else { return };
-        let shown = face.show(dir).and_then(|()| match face.control() {
-            Some(control) => self
-                .event_loop
-                .watch(control, Source::Control(id))
-                .on("watch control of", &slot.service.name),
-            None => Ok(()),
-        });
+        let Some(face) = &slot.face else { return };
+        let watched = self.event_loop.watch(face.control(), Source::Control(id));
+        slot.shown = true;
         slot.publish();
-        if let Err(error) = shown {
+        if let Err(error) = watched.on("watch control of", &slot.service.name) {
             say_error(&error);
         }
     }
@@ -220,6 +215,7 @@ impl Supervisor {
             origin,
             read: self.turn,
             face,
+            shown: false,
             published: None,
             logger: None,
             pipe,
@@ -313,8 +309,8 @@ impl Supervisor {
         let Some(slot) = self.slots.remove(&id) else { return };
         self.leaving.remove(&id);
         self.reorder = true;
-        if let Some(control) = slot.face.as_ref().and_then(Supervise::control) {
-            self.event_loop.unwatch(control);
+        if let Some(face) = &slot.face {
+            self.event_loop.unwatch(face.control());
         }
         if let Some(logger) = slot.logger {
             self.drain(logger);

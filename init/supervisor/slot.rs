@@ -35,6 +35,8 @@ pub struct Slot {
     /// The turn of the event loop in which its directory was read: not twice in one.
     pub read: u32,
     pub face: Option<Supervise>,
+    /// Whether the face says how it is.
+    pub shown: bool,
     pub published: Option<Status>,
     /// The slot of its logger.
     pub logger: Option<u32>,
@@ -117,9 +119,7 @@ impl Slot {
 
     /// Writes the status file, if it would say something new.
     pub fn publish(&mut self) {
-        let Some(face) = self.face.as_ref().filter(|face| face.control().is_some()) else {
-            return;
-        };
+        let Some(face) = self.face.as_ref().filter(|_| self.shown) else { return };
         let machine = &self.machine;
         let mut status = Status {
             since: SystemTime::now(),
