@@ -55,7 +55,7 @@ use std::ffi::OsString;
 #[global_allocator]
 static HEAP: Heap = Heap::new();
 
-coracle::sys::entry!(start);
+coracle::entry!(start);
 
 fn start(words: Vec<OsString>) -> u8 {
     // Before anything else: what arrives from here on waits until it is read by signalfd.

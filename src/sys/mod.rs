@@ -29,7 +29,6 @@ pub mod step;
 pub mod tty;
 pub mod wait;
 
-pub use crate::entry;
 use std::io;
 
 /// Turns the -1 convention into an `io::Result`.

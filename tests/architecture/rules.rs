@@ -25,7 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const NOUN: &[&str] = &["oci", "sys", "types", "error"];
 /// What the binaries' own code may take from the library.
 const MAIN: &[&str] = &["cli", "error", "types"];
-const INIT: &[&str] = &["sys", "types", "error"];
+// `entry` is a macro of sys; Rust puts those at the crate's root.
+const INIT: &[&str] = &["sys", "types", "error", "entry"];
 /// The parts of cox that decide and do nothing: no system, no clock.
 const PURE: &[&str] = &["init/machine.rs", "init/graph.rs", "init/policy.rs", "init/service.rs"];
 
