@@ -4,7 +4,7 @@
 //! After a fork, each page that the parent writes to is copied, and each it has ever written to
 //! lengthens the fork. musl's heap has pages of its own for each size, one more for what it knows
 //! about them, and gives them back to take them again: a dozen pages a start. Here blocks of up
-//! to 1 KiB come from one run of pages, without headers, in steps of 16 bytes; a freed one is the
+//! to 2 KiB come from one run of pages, without headers, in steps of 16 bytes; a freed one is the
 //! next of its size to be handed out. What is larger is musl's. Small blocks are never given back
 //! to the kernel: cox holds what its services took at most.
 
@@ -14,7 +14,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const STEP: usize = 16;
-const LARGEST: usize = 1024;
+const LARGEST: usize = 2048;
 /// So much is asked of the kernel at a time; only what is used becomes real.
 const RUN: usize = 256 * 1024;
 
