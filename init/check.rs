@@ -2,7 +2,7 @@
 //! before anything is started; and `cox sample` and `cox schema`, which tell what is right.
 
 use crate::applets::{Call, SOURCES, usual_sources};
-use crate::dialect::directory::{self, first_line};
+use crate::dialect::directory::{self, first_line, name_of};
 use crate::dialect::{schema, toml};
 use crate::environment;
 use crate::graph::{Graph, Problem};
@@ -222,10 +222,6 @@ impl Checker {
             .collect();
         self.problems.extend(errors);
     }
-}
-
-fn name_of(dir: &Path) -> String {
-    dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn at(path: &Path, source: &std::io::Error) -> Error {

@@ -74,6 +74,11 @@ pub fn entries(scan: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// What the service in `dir` is called.
+pub fn name_of(dir: &Path) -> String {
+    dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// Whether there is a service in `dir`.
 pub fn is_service(dir: &Path) -> bool {
     is_executable(&dir.join("run"))

@@ -97,14 +97,14 @@ impl Reader<'_> {
 
     fn file(&mut self, root: &Table) {
         let mut draft = Draft::new();
-        let mut keys = self.keys(root, keys::TOP, &mut draft, "");
+        let mut keys = self.keys(root, keys::TOP, &keys::SECTIONS, &mut draft, "");
         self.config.options = draft.options;
         if let Some(entry) = root.get("signals") {
             self.signals(&entry.node);
         }
         let table = root.get("defaults").and_then(|entry| self.table(entry));
         if let Some(table) = table {
-            let read = self.keys(table, keys::SERVICE, &mut Draft::new(), "defaults: ");
+            let read = self.keys(table, keys::SERVICE, &[], &mut Draft::new(), "defaults: ");
             for (key, entry) in read.good {
                 if matches!(key.field.name, "command" | "argv") {
                     let error = Error::invalid(format!("defaults: {} cannot be one", entry.key));
@@ -136,18 +136,18 @@ impl Reader<'_> {
         None
     }
 
-    /// Reads the entries of a table into `draft`.
+    /// Reads the entries of a table into `draft`, but those of `sections`.
     fn keys<'t>(
         &mut self,
         table: &'t Table,
         keys: &'static [Key],
+        sections: &[(&'static str, &str)],
         draft: &mut Draft,
         place: &str,
     ) -> Keys<'t> {
         let mut read = Keys::default();
         for entry in &table.entries {
             let Some(key) = keys.iter().find(|key| key.field.name == entry.key) else {
-                let sections = if place.is_empty() { &keys::SECTIONS[..] } else { &[] };
                 let sections = sections.iter().map(|(name, _)| *name);
                 if sections.clone().any(|name| name == entry.key) {
                     continue;
@@ -211,7 +211,7 @@ impl Reader<'_> {
         }
         let table = self.table(entry)?;
         let mut draft = self.draft(defaults);
-        self.keys(table, keys::SERVICE, &mut draft, &format!("{place}: "));
+        self.keys(table, keys::SERVICE, &[], &mut draft, &format!("{place}: "));
         for key in &defaults.keys.bad {
             // Variables are added to the defaults, other values replace them.
             if *key == "env" || table.get(key).is_none() {

@@ -2,7 +2,7 @@
 
 use super::Supervisor;
 use super::slot::{History, Origin, Slot};
-use crate::dialect::directory;
+use crate::dialect::directory::{self, name_of};
 use crate::dialect::toml::{self, Config};
 use crate::event_loop::{Source, Timer};
 use crate::face::fifo::Supervise;
@@ -337,8 +337,4 @@ impl Supervisor {
             _ => {}
         }
     }
-}
-
-fn name_of(dir: &Path) -> String {
-    dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
