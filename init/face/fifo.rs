@@ -150,7 +150,11 @@ impl Supervise {
     pub fn publish(&self, old: Option<&Status>, new: &Status) -> io::Result<()> {
         let path = self.dir.join("status");
         let bytes = new.encode();
-        let written = match atomic::replace(&path, &bytes, atomic::Durability::Crash) {
+        let written = match old {
+            None => atomic::create(&path, &bytes),
+            Some(_) => atomic::replace(&path, &bytes, atomic::Durability::Crash),
+        };
+        let written = match written {
             // It has the room that it needs already, and one write is whole for readers too.
             Err(e) if e.kind() == ErrorKind::StorageFull => in_place(&path, &bytes).map_err(|_| e),
             other => other,

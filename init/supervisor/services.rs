@@ -157,14 +157,14 @@ impl Supervisor {
                 }
             }
         }
-        // Saying how they are takes as long as starting them, so that comes later.
+        // What they are told, and that they run, takes as long as starting them: later.
         for id in all {
             self.show(id);
         }
         new
     }
 
-    /// Says how service `id` of a directory is, and hears what it is told.
+    /// Hears what service `id` of a directory is told, and keeps its status up to date.
     pub(super) fn show(&mut self, id: u32) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(face) = &slot.face else { return };
@@ -225,7 +225,9 @@ impl Supervisor {
             history: History::new(),
             next: None,
         };
-        self.slots.insert(id, Box::new(slot));
+        let mut slot = Box::new(slot);
+        slot.publish();
+        self.slots.insert(id, slot);
         self.reorder = true;
         id
     }

@@ -35,7 +35,7 @@ pub struct Slot {
     /// The turn of the event loop in which its directory was read: not twice in one.
     pub read: u32,
     pub face: Option<Supervise>,
-    /// Whether the face says how it is.
+    /// Whether the face keeps up with how it is.
     pub shown: bool,
     pub published: Option<Status>,
     /// The slot of its logger.
@@ -119,7 +119,11 @@ impl Slot {
 
     /// Writes the status file, if it would say something new.
     pub fn publish(&mut self) {
-        let Some(face) = self.face.as_ref().filter(|_| self.shown) else { return };
+        let Some(face) = &self.face else { return };
+        // The first status is there before the service starts, which may ask for it.
+        if !self.shown && self.published.is_some() {
+            return;
+        }
         let machine = &self.machine;
         let mut status = Status {
             since: SystemTime::now(),

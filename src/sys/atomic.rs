@@ -40,6 +40,18 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<
     Ok(())
 }
 
+/// As `replace`, of a file that is hardly there yet, without the cost of a rename. Who looks for it
+/// at that moment may find it empty instead of missing; so may the next after a crash.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let Ok(mut file) = file else { return replace(path, bytes, Durability::Crash) };
+    if let Err(error) = fill(&mut file, bytes, Durability::Crash) {
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(())
+}
+
 /// Overwrites what `path` holds, in place and by one write(2); the rest of a longer content becomes
 /// spaces. For a full disk: it needs no block that the file has not got.
 ///
@@ -58,11 +70,15 @@ fn write(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     // Whatever has that name: nobody is waited for, and nothing is written elsewhere.
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    fill(&mut file, bytes, durability)
+}
+
+fn fill(file: &mut File, bytes: &[u8], durability: Durability) -> io::Result<()> {
     file.write_all(bytes)?;
-    if durability == Durability::PowerLoss {
-        file.sync_all()?;
+    match durability {
+        Durability::PowerLoss => file.sync_all(),
+        Durability::Crash => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether `name` is what a killed `replace` left behind.

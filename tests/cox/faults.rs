@@ -368,8 +368,7 @@ fn on_a_disk_without_inodes_services_have_their_state_elsewhere() {
     let outer = Cox::start(namespace().args(["sh", "-c", &script]));
     tree.after("start");
     let ask = format!("{} svstat {}/web", cox.display(), services.display());
-    let told = outer.inside(&ask);
-    assert!(told.contains(": up (pid "), "{told}");
+    until(|| outer.inside(&ask).contains(": up (pid "));
     assert_eq!(outer.stop(), (0, String::new()));
 }
 

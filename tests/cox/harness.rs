@@ -354,9 +354,12 @@ impl Drop for Cox {
     }
 }
 
-/// The pid in a line of svstat.
+/// The pid of a service that runs, as svstat tells it: a moment after its start.
+#[track_caller]
 pub fn pid_of(dir: &Path) -> String {
-    let (_, text, _) = applet(&["svstat", dir.to_str().unwrap()]);
-    let (_, rest) = text.split_once("(pid ").unwrap_or_else(|| panic!("{text}"));
-    rest.split_once(')').unwrap().0.to_string()
+    look_for(|| {
+        let (_, text, _) = applet(&["svstat", dir.to_str().unwrap()]);
+        let (_, rest) = text.split_once(": up (pid ")?;
+        Some(rest.split_once(')')?.0.to_string())
+    })
 }

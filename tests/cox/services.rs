@@ -1,6 +1,6 @@
 //! Service directories: starting, restarting, finishing, coming and going.
 
-use crate::harness::{Cox, Tree, applet, cox_binary, have, namespace, pid_of, until};
+use crate::harness::{Cox, Tree, applet, cox_binary, have, look_for, namespace, pid_of, until};
 use coracle::types::Signal;
 use std::fs;
 
@@ -140,8 +140,9 @@ fn a_service_with_down_waits_until_it_is_asked_for() {
     tree.script("other/run", "echo other >$E; exec sleep 10000");
     let _cox = tree.supervise(&[]);
     tree.expect("other");
-    let (_, text, _) = applet(&["svstat", &tree.service("web")]);
-    assert!(text.ends_with(": down 0 seconds\n"), "{text}");
+    let seen = || applet(&["svstat", &tree.service("web")]).1;
+    let text = look_for(|| Some(seen()).filter(|text| text.contains(": down ")));
+    assert!(text.ends_with(" seconds\n"), "{text}");
     assert_eq!(applet(&["svc", "-u", &tree.service("web")]).0, 0);
     tree.expect("start");
     assert_eq!(applet(&["svc", "-d", &tree.service("web")]).0, 0);
@@ -248,7 +249,10 @@ fn a_read_only_tree_has_its_state_elsewhere() {
     let mut tree = Tree::new();
     let cox = cox_binary();
     let cox = cox.display();
-    let tell = format!("{cox} svstat . | sed 's/[0-9][0-9]*/N/g' >$E");
+    let tell = format!(
+        "until {cox} svstat . | grep -q ': up '; do :; done
+        {cox} svstat . | sed 's/[0-9][0-9]*/N/g' >$E"
+    );
     tree.script(
         "web/run",
         &format!("echo start >$E; read x <../../hold; {tell}; exec sleep 10000"),

@@ -1,6 +1,6 @@
 //! svc, svstat and svok: ours, and those of Debian's daemontools and runit, on our trees.
 
-use crate::harness::{Tree, applet, cox_binary, finish, have, look_for, until};
+use crate::harness::{Tree, applet, cox_binary, finish, have, look_for, pid_of, until};
 use std::process::Command;
 
 /// A service that tells each signal it can catch.
@@ -31,7 +31,7 @@ fn story(tool: &dyn Fn(&str) -> Command) {
     let cox = tree.supervise(&[]);
     tree.expect("start");
     assert_eq!(run("svok", &[]).0, 0);
-    let (_, text, _) = run("svstat", &[]);
+    let text = look_for(|| Some(run("svstat", &[]).1).filter(|text| !text.contains(": down")));
     let up = format!("{dir}: up (pid ");
     assert!(text.starts_with(&up) && text.ends_with(" seconds\n"), "{text}");
     for (option, event) in [("-h", "HUP"), ("-a", "ALRM"), ("-i", "INT"), ("-c", "CONT")] {
@@ -88,6 +88,7 @@ fn runits_sv_drives_a_service_and_its_logger() {
     let sv = |word: &str| finish(Command::new("sv").args([word, &dir]));
     let cox = tree.supervise(&[]);
     tree.expect("start");
+    pid_of(&tree.services().join("web"));
     let (code, text, _) = sv("status");
     let run = format!("run: {dir}: (pid ");
     assert!(code == 0 && text.starts_with(&run) && text.contains("; run: log: (pid "), "{text}");
