@@ -6,15 +6,22 @@ use argh::{FlagInfo, FlagInfoKind};
 
 const WIDTH: usize = 80;
 
-/// `coracle --help`.
-pub fn overview(about: &str, global: &[FlagInfo], entries: &[Entry]) -> String {
-    let rows: Vec<(String, String)> =
-        entries.iter().map(|e| (e.name.to_string(), (e.about)())).collect();
+/// `coracle --help`: each command with what it does.
+pub fn overview(about: &str, global: &[FlagInfo], commands: &[(String, String)]) -> String {
     format!(
         "Usage:  coracle [OPTIONS] COMMAND\n\n{about}\n\nCommands:\n{}\nOptions:\n{}\n\
          Run 'coracle COMMAND --help' for more information on a command.\n",
-        columns(&rows),
+        columns(commands),
         flags(global, &[]),
+    )
+}
+
+/// `coracle GROUP --help`
+pub fn group(group: &str, commands: &[(String, String)]) -> String {
+    format!(
+        "Usage:  coracle {group} COMMAND\n\nCommands:\n{}\n\
+         Run 'coracle {group} COMMAND --help' for more information on a command.\n",
+        columns(commands),
     )
 }
 

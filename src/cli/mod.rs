@@ -49,7 +49,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// All commands, in the order of the help.
-const COMMANDS: [Entry; 22] = [
+const COMMANDS: &[Entry] = &[
     Entry::of::<attach::Attach>(),
     Entry::of::<run::Create>(),
     Entry::of::<exec::Exec>(),
@@ -72,6 +72,33 @@ const COMMANDS: [Entry; 22] = [
     Entry::of::<top::Top>(),
     Entry::of::<version::Version>(),
     Entry::of::<wait::Wait>(),
+];
+
+/// Commands that today's Docker also groups by what they are about: the group, the word there, and
+/// the command.
+const SAME: &[(&str, &str, &str)] = &[
+    ("container", "attach", "attach"),
+    ("container", "create", "create"),
+    ("container", "exec", "exec"),
+    ("container", "inspect", "inspect"),
+    ("container", "kill", "kill"),
+    ("container", "logs", "logs"),
+    ("container", "ls", "ps"),
+    ("container", "restart", "restart"),
+    ("container", "rm", "rm"),
+    ("container", "run", "run"),
+    ("container", "start", "start"),
+    ("container", "stop", "stop"),
+    ("container", "top", "top"),
+    ("container", "wait", "wait"),
+    ("image", "import", "import"),
+    ("image", "inspect", "inspect"),
+    ("image", "load", "load"),
+    ("image", "ls", "images"),
+    ("image", "rm", "rmi"),
+    ("image", "save", "save"),
+    ("image", "tag", "tag"),
+    ("system", "info", "info"),
 ];
 
 /// The code for a command line that makes no sense.
@@ -131,20 +158,26 @@ fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
     if global.version {
         return print(&format!("coracle version {}\n", version::VERSION));
     }
-    let (name, rest) = match global.command.split_first() {
+    let words = match global.command.split_first() {
+        Some((help, words)) if help == "help" => {
+            return match words {
+                [] => print(&overview()),
+                words => print(&help::of(entry(words).map_err(usage)?.0)),
+            };
+        }
         None => return print(&overview()),
-        Some((name, rest)) => (name.as_str(), rest),
+        Some(_) => &global.command,
     };
-    if name == "help" {
-        return match rest.first() {
-            None => print(&overview()),
-            Some(name) => print(&help::of(&entry(name).map_err(usage)?)),
-        };
+    if let [group] | [group, _] = &words[..]
+        && is_group(group)
+        && words.get(1).is_none_or(|word| word == "--help" || word == "-h")
+    {
+        return print(&group_overview(group));
     }
-    let entry = entry(name).map_err(usage)?;
-    let see = |e: Error| (USAGE, e.hint(format!("see 'coracle {name} --help'")));
-    match (entry.parse)(&entry, rest).map_err(see)? {
-        Parsed::Help => print(&help::of(&entry)),
+    let (entry, rest) = entry(words).map_err(usage)?;
+    let see = |e: Error| (USAGE, e.hint(format!("see 'coracle {} --help'", entry.name)));
+    match (entry.parse)(entry, rest).map_err(see)? {
+        Parsed::Help => print(&help::of(entry)),
         Parsed::Run(command) => {
             refuse_remote_engine(std::env::var("DOCKER_HOST").ok()).map_err(usage)?;
             let engine = engine(global.root, program).map_err(usage)?;
@@ -168,14 +201,51 @@ fn global(words: &[String]) -> Result<Option<Global>> {
     global.map(Some).map_err(|exit| Error::invalid(exit.output.trim_end().to_string()))
 }
 
-fn entry(name: &str) -> Result<Entry> {
-    let error = Error::invalid(format!("there is no command \"{name}\""));
-    let names = COMMANDS.iter().map(|entry| entry.name);
-    let hint = match nearest(name, names) {
-        Some(meant) => format!("did you mean {meant}?"),
-        None => "see 'coracle --help'".to_string(),
+/// The command that `words` begin with, and the words behind it.
+fn entry(words: &[String]) -> Result<(&'static Entry, &[String])> {
+    let (group, (name, rest)) = match words {
+        [group, name, rest @ ..] if is_group(group) => (Some(group), (name, rest)),
+        [name, rest @ ..] => (None, (name, rest)),
+        [] => return Err(Error::invalid("there is no command without a name")),
     };
-    COMMANDS.into_iter().find(|entry| entry.name == name).ok_or_else(|| error.hint(hint))
+    let named = |name: &str| COMMANDS.iter().find(|entry| entry.name == name);
+    let found = match group {
+        None => named(name),
+        Some(group) => {
+            let same = SAME.iter().find(|(of, word, _)| of == group && word == name);
+            same.map_or_else(|| named(&format!("{group} {name}")), |(.., name)| named(name))
+        }
+    };
+    found.map(|entry| (entry, rest)).ok_or_else(|| {
+        let whole = group.map_or(name.clone(), |group| format!("{group} {name}"));
+        let error = Error::invalid(format!("there is no command \"{whole}\""));
+        let names: Vec<String> = match group {
+            None => COMMANDS.iter().map(|entry| entry.name.to_string()).collect(),
+            Some(group) => members(group).map(|(word, _)| format!("{group} {word}")).collect(),
+        };
+        error.hint(match nearest(&whole, names.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => "see 'coracle --help'".to_string(),
+        })
+    })
+}
+
+/// Whether commands of two words begin with this one.
+fn is_group(word: &str) -> bool {
+    members(word).next().is_some()
+}
+
+/// The second words of a group, each with its command.
+fn members(group: &str) -> impl Iterator<Item = (&'static str, &'static Entry)> {
+    let own = COMMANDS.iter().filter_map(move |entry| {
+        let (of, word) = entry.name.split_once(' ')?;
+        (of == group).then_some((word, entry))
+    });
+    let same = SAME.iter().filter(move |(of, ..)| *of == group).filter_map(|(_, word, name)| {
+        let entry = COMMANDS.iter().find(|entry| entry.name == *name)?;
+        Some((*word, entry))
+    });
+    own.chain(same)
 }
 
 /// A command line that is pointed at another machine's engine must not act here.
@@ -200,7 +270,16 @@ fn engine(root: Option<String>, program: Option<PathBuf>) -> Result<Engine> {
 
 fn overview() -> String {
     let info = Global::get_args_info();
-    help::overview(info.description, info.flags, &COMMANDS)
+    let rows = COMMANDS.iter().map(|entry| (entry.name.to_string(), (entry.about)()));
+    help::overview(info.description, info.flags, &rows.collect::<Vec<_>>())
+}
+
+/// `coracle GROUP --help`
+fn group_overview(group: &str) -> String {
+    let mut rows: Vec<_> =
+        members(group).map(|(word, e)| (word.to_string(), (e.about)())).collect();
+    rows.sort();
+    help::group(group, &rows)
 }
 
 fn print(text: &str) -> Outcome {
@@ -263,6 +342,8 @@ mod tests {
             ),
             ("create -d x", "unknown flag -d", "see 'coracle create --help'"),
             ("help strat", "there is no command \"strat\"", "did you mean start?"),
+            ("image sl", "there is no command \"image sl\"", "did you mean image ls?"),
+            ("container ls x", "ps: too many arguments: x", "see 'coracle ps --help'"),
         ] {
             let (code, error) = refused(line);
             assert_eq!((code, error.to_string().as_str()), (125, text), "{line}");
@@ -282,13 +363,17 @@ mod tests {
     #[test]
     fn every_command_has_a_help_that_fits_a_terminal() {
         let mut last = "";
-        for entry in &COMMANDS {
+        for entry in COMMANDS {
             assert!(last < entry.name, "{} is out of order", entry.name);
             last = entry.name;
             let text = help::of(entry);
             assert!(text.starts_with(&format!("Usage:  coracle {}", entry.name)));
             assert!(text.lines().skip(1).all(|line| line.chars().count() <= 80), "{text}");
         }
+        for (group, _, name) in SAME {
+            assert!(COMMANDS.iter().any(|entry| entry.name == *name), "{group}: {name}");
+        }
+        assert!(group_overview("image").contains("\n  ls "));
         let text = overview();
         assert!(text.contains("\n  run ") && text.contains("\n  -g, --root directory "));
     }
