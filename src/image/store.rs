@@ -63,7 +63,8 @@ pub struct NewImage {
     /// The bytes of its config.
     pub config: Vec<u8>,
     pub names: Vec<ImageRef>,
-    /// Bottom first, as the config's `diff_ids`. Images may share some.
+    /// Bottom first: the last of the config's `diff_ids`, as many as there are here. Those below
+    /// are in the store. Images may share some.
     pub layers: Vec<NewLayer>,
 }
 
@@ -118,6 +119,11 @@ impl Store {
 
     /// The layers, bottom first.
     pub fn layers(&self, image: &Image) -> Result<Vec<Layer>> {
+        self.find_layers(&image.config.rootfs.diff_ids)
+            .doing(|| format!("image {}", image.id.short()))
+    }
+
+    fn find_layers(&self, diff_ids: &[Digest]) -> Result<Vec<Layer>> {
         let find = |(diff_id, below): (&Digest, Option<Digest>)| {
             let keys = [LayerKey::alone(diff_id), LayerKey::on(diff_id, below.as_ref())];
             for key in keys {
@@ -126,10 +132,10 @@ impl Store {
                     return Ok(Layer { dir, diff_id: *diff_id });
                 }
             }
-            let text = format!("image {} lacks its layer {diff_id}", image.id.short());
+            let text = format!("its layer {diff_id} is not in the store");
             Err(Error::damaged(text).hint("load or import the image again"))
         };
-        layer::chain(&image.config.rootfs.diff_ids).map(find).collect()
+        layer::chain(diff_ids).map(find).collect()
     }
 
     /// The trees of the layers, in overlayfs form, bottom first.
@@ -164,18 +170,26 @@ impl Store {
     /// Adds all the images, or none. Gives their ids.
     pub fn add(&self, scratch: &Scratch, images: Vec<NewImage>) -> Result<Vec<Digest>> {
         let mut ready = BTreeMap::new();
+        let mut bases = Vec::new();
         for image in &images {
-            let config = ImageConfig::parse(&image.config)?;
-            let mut wanted = config.rootfs.diff_ids.iter();
-            if !image.layers.iter().map(|l| &l.unpacked.diff_id).eq(wanted.by_ref()) {
+            let mut base = ImageConfig::parse(&image.config)?.rootfs.diff_ids;
+            let new: Vec<_> = image.layers.iter().map(|layer| layer.unpacked.diff_id).collect();
+            if !base.ends_with(&new) {
                 let text = "the layers are not those that the image config lists";
                 return Err(Error::invalid(text));
             }
-            prepare(scratch, &image.layers, &mut ready)?;
+            base.truncate(base.len() - new.len());
+            let below = self.find_layers(&base)?.iter().map(Layer::tree).collect();
+            prepare(scratch, &base, below, &image.layers, &mut ready)?;
+            bases.push(base);
         }
         scratch.sync()?;
 
         let _lock = self.lock(Mode::Exclusive)?;
+        for base in &bases {
+            // Its image may have been removed meanwhile.
+            self.find_layers(base)?;
+        }
         let mut refs = self.refs()?;
         for (key, dir) in &ready {
             let to = self.layer_dir(key);
@@ -280,15 +294,18 @@ impl Store {
 }
 
 /// Makes the layers of one image ready to be renamed: gives implied directories the attributes
-/// they have below, writes the facts down, and notes each in `ready` by its key.
+/// they have below, writes the facts down, and notes each in `ready` by its key. `base` are the
+/// layers that are in the store, `below_dirs` their trees.
 fn prepare(
     scratch: &Scratch,
+    base: &[Digest],
+    mut below_dirs: Vec<PathBuf>,
     layers: &[NewLayer],
     ready: &mut BTreeMap<LayerKey, PathBuf>,
 ) -> Result<()> {
-    let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.unpacked.diff_id).collect();
-    let mut below_dirs = Vec::new();
-    for (new, (diff_id, below)) in layers.iter().zip(layer::chain(&diff_ids)) {
+    let new = layers.iter().map(|layer| layer.unpacked.diff_id);
+    let diff_ids: Vec<Digest> = base.iter().copied().chain(new).collect();
+    for (new, (diff_id, below)) in layers.iter().zip(layer::chain(&diff_ids).skip(base.len())) {
         let implies = new.unpacked.implied > 0;
         let key = match implies {
             true => LayerKey::on(diff_id, below.as_ref()),

@@ -6,11 +6,12 @@
 //! the last component.
 
 use super::{check, raw};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 /// What a name stands for; the type bits of `Stat::mode`.
@@ -53,6 +54,8 @@ pub struct Stat {
     pub device: (u32, u32),
     /// Device and number of the inode: equal for hard links of one file.
     pub inode: (u64, u64),
+    /// How many names it has.
+    pub links: u64,
     pub mtime: Time,
 }
 
@@ -344,6 +347,7 @@ fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
         size: stat.st_size.unsigned_abs(),
         device: (libc::major(stat.st_rdev), libc::minor(stat.st_rdev)),
         inode: (stat.st_dev, stat.st_ino),
+        links: stat.st_nlink as u64,
         mtime: Time(seconds + i128::from(stat.st_mtime_nsec)),
     })
 }
@@ -444,6 +448,29 @@ pub fn is_link_refused(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ELOOP)
 }
 
+/// What the symbolic link `name` holds.
+pub fn read_link_at(dir: BorrowedFd, name: &[u8]) -> io::Result<Vec<u8>> {
+    let path = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string());
+    let target = std::fs::read_link(path.join(OsStr::from_bytes(name)))?;
+    Ok(target.into_os_string().into_vec())
+}
+
+/// The next run of data in a file at or behind `offset`, as its start and its end; the rest are
+/// holes. `None` where no data follows.
+pub fn next_data(file: &File, offset: u64) -> io::Result<Option<(u64, u64)>> {
+    let seek = |offset: u64, whence| {
+        let offset = i64::try_from(offset).map_err(io::Error::other)?;
+        // SAFETY: takes integers.
+        let at = unsafe { libc::lseek64(file.as_raw_fd(), offset, whence) };
+        if at < 0 { Err(io::Error::last_os_error()) } else { Ok(at.unsigned_abs()) }
+    };
+    match seek(offset, libc::SEEK_DATA) {
+        Err(e) if e.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        Err(e) => Err(e),
+        Ok(start) => Ok(Some((start, seek(start, libc::SEEK_HOLE)?))),
+    }
+}
+
 /// Where `fd` was opened, as the kernel tells it now.
 pub fn path_of(fd: BorrowedFd) -> io::Result<std::path::PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
@@ -475,7 +502,7 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
             more = true;
             let entry = entry?;
             let name = entry.file_name();
-            let name = std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str());
+            let name = name.as_bytes();
             if entry.file_type()?.is_dir() {
                 empty_into(top.as_fd(), name, &mut moved)?;
             } else {
@@ -497,7 +524,7 @@ fn empty_into(top: BorrowedFd, name: &[u8], moved: &mut u64) -> io::Result<()> {
             more = true;
             let entry = entry?;
             let child = entry.file_name();
-            let child = std::os::unix::ffi::OsStrExt::as_bytes(child.as_os_str());
+            let child = child.as_bytes();
             if !entry.file_type()?.is_dir() {
                 unlink_at(dir.as_fd(), child)?;
                 continue;
