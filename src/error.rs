@@ -126,6 +126,11 @@ impl Error {
         }
     }
 
+    /// Whether it would have to give way to what is there or goes on.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.root(), Cause::Conflict(_))
+    }
+
     pub fn is_not_found(&self) -> bool {
         matches!(self.root(), Cause::NotFound(_))
     }

@@ -11,8 +11,11 @@
 mod argv;
 mod attach;
 mod command;
+mod confirm;
+mod df;
 mod env;
 mod exec;
+mod fsck;
 mod help;
 mod images;
 mod import;
@@ -24,6 +27,7 @@ mod load;
 mod logs;
 mod monitor;
 mod output;
+mod prune;
 mod ps;
 mod rm;
 mod rmi;
@@ -51,8 +55,12 @@ use std::process::ExitCode;
 /// All commands, in the order of the help.
 const COMMANDS: &[Entry] = &[
     Entry::of::<attach::Attach>(),
+    Entry::of::<prune::ContainerPrune>(),
     Entry::of::<run::Create>(),
     Entry::of::<exec::Exec>(),
+    Entry::of::<fsck::Fsck>(),
+    Entry::of::<prune::Gc>(),
+    Entry::of::<prune::ImagePrune>(),
     Entry::of::<images::Images>(),
     Entry::of::<import::Import>(),
     Entry::of::<info::Info>(),
@@ -68,6 +76,8 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<save::Save>(),
     Entry::of::<start::Start>(),
     Entry::of::<stop::Stop>(),
+    Entry::of::<df::Df>(),
+    Entry::of::<prune::SystemPrune>(),
     Entry::of::<tag::Tag>(),
     Entry::of::<top::Top>(),
     Entry::of::<version::Version>(),

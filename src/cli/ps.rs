@@ -8,7 +8,7 @@ use crate::container::MountKind;
 use crate::engine::Engine;
 use crate::engine::report::Container;
 use crate::error::{Error, Result};
-use crate::types::{Timestamp, human_ago, human_duration};
+use crate::types::{LabelFilter, Timestamp, human_ago, human_duration};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
@@ -218,7 +218,7 @@ enum Filter {
     Name { text: String, at_start: bool, at_end: bool },
     Id(String),
     Status(String),
-    Label { key: String, value: Option<String> },
+    Label(LabelFilter),
     Exited(i32),
 }
 
@@ -237,13 +237,7 @@ impl Filter {
             "status" if STATES.contains(&value) => Ok(Filter::Status(value.to_string())),
             "status" => Err(bad(format!("unknown status \"{value}\""))
                 .hint(format!("use one of {}", STATES.join(", ")))),
-            "label" => {
-                let (key, value) = match value.split_once('=') {
-                    Some((key, value)) => (key, Some(value.to_string())),
-                    None => (value, None),
-                };
-                Ok(Filter::Label { key: key.to_string(), value })
-            }
+            "label" => Ok(Filter::Label(LabelFilter::new(value))),
             "exited" => Ok(Filter::Exited(number("--filter exited", value)?)),
             _ => {
                 Err(bad(format!("unknown key \"{key}\""))
@@ -288,10 +282,7 @@ impl Filter {
             }
             Filter::Id(id) => container.config.id.as_str().starts_with(id.as_str()),
             Filter::Status(status) => container.status() == status,
-            Filter::Label { key, value } => match (container.config.labels.get(key), value) {
-                (Some(label), Some(value)) => label == value,
-                (label, _) => label.is_some(),
-            },
+            Filter::Label(label) => label.matches(&container.config.labels),
             Filter::Exited(code) => {
                 container.status() == "exited" && container.state.exit_code == *code
             }
@@ -300,7 +291,7 @@ impl Filter {
 
     fn all_match(filters: &[Filter], container: &Container) -> bool {
         filters.iter().all(|filter| match filter {
-            Filter::Label { .. } => filter.matches(container),
+            Filter::Label(_) => filter.matches(container),
             _ => {
                 let same_key = |other: &&Filter| {
                     std::mem::discriminant(*other) == std::mem::discriminant(filter)

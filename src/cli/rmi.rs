@@ -45,7 +45,7 @@ fn users_of(engine: &Engine, id: &Digest) -> Result<Vec<ImageUser>> {
     Ok(users.map(|(_, container, running)| ImageUser { container, running }).collect())
 }
 
-fn text(removed: &Removed) -> String {
+pub fn text(removed: &Removed) -> String {
     match removed {
         Removed::Untagged(name) => format!("Untagged: {name}"),
         Removed::Image(id) => format!("Deleted: {id}"),

@@ -4,7 +4,7 @@
 use super::report::{self, Info};
 use super::{Engine, sweep};
 use crate::container::{Dir, Status};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::sys::lock::{self, Mode};
 use crate::types::Digest;
 use std::collections::HashMap;
@@ -84,13 +84,21 @@ impl Engine {
         lock::is_held(&file, 0, Mode::Exclusive).unwrap_or(false)
     }
 
-    /// The containers that use an image, for `rmi`.
+    /// The images that containers use, each with the container and whether that runs. One that
+    /// cannot be read may use any image, so that is an error.
     pub fn image_users(&self) -> Result<Vec<(Digest, String, bool)>> {
-        let containers = self.containers()?;
-        Ok(containers
-            .into_iter()
-            .map(|c| (c.config.image, c.config.id.short().to_string(), c.is_running()))
-            .collect())
+        let mut users = Vec::new();
+        for id in Dir::all(&self.home)? {
+            let dir = Dir::new(&self.home, &id);
+            let config = match dir.config() {
+                // It is being made, and uses nothing yet, or being removed.
+                Err(error) if error.is_not_found() => continue,
+                other => other.doing(|| format!("find out what container {} uses", id.short()))?,
+            };
+            let runs = dir.state().map_or(true, |state| state.status.is_up());
+            users.push((config.image, id.short().to_string(), runs));
+        }
+        Ok(users)
     }
 
     pub fn info(&self) -> Result<Info> {

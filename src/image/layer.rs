@@ -87,7 +87,7 @@ impl LayerInfo {
 }
 
 /// A layer of the store.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layer {
     pub dir: PathBuf,
     pub diff_id: Digest,

@@ -8,11 +8,13 @@
 //! config    the image config;  change: edits of it in a Dockerfile's words
 //! unpack    tar stream -> layer directory   (tar, pax, sparse: reading archives;
 //! recipe    layer directory -> tar stream    tree: the directory being made)
+//! compare   two trees, entry by entry
 //! archive   the archives that hold whole images
 //! ```
 
 pub mod archive;
 pub mod change;
+mod compare;
 pub mod compression;
 pub mod config;
 pub mod layer;

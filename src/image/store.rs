@@ -7,6 +7,7 @@
 //!   layers/<key>/       unpacked layers (layer)
 //!   tmp/<pid>-<n>/      what is being made, locked by who makes it (scratch)
 //!   trash/<n>           what is being removed
+//!   damaged/<key>.<n>   layers that `fsck` could not mend
 //! ```
 //!
 //! An image comes in by parts: layers are unpacked in `tmp` and synced; then, under the images
@@ -17,6 +18,7 @@
 //!
 //! Lock order: the images lock only. Readers take none.
 
+use super::compare;
 use super::config::ImageConfig;
 use super::layer::{self, Layer, LayerInfo, LayerKey};
 use super::recipe::{self, Emit};
@@ -25,7 +27,7 @@ use super::scratch::{self, Scratch};
 use super::tar::EndMarker;
 use super::tree;
 use super::unpack::{self, Limits, Unpacked};
-use crate::error::{Context, Error, OsContext, Result};
+use crate::error::{Cause, Context, Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs;
 use crate::sys::lock::{self, Guard, Mode};
@@ -143,17 +145,32 @@ impl Store {
         Ok(self.layers(image)?.iter().map(Layer::tree).collect())
     }
 
+    /// Bytes of the files of all layers in the store, each counted once.
+    pub fn layers_size(&self) -> Result<u64> {
+        let dir = self.layers_dir();
+        let mut total = 0_u64;
+        for entry in std::fs::read_dir(&dir).on("read", &dir)? {
+            // One that cannot be read is for `fsck`.
+            let info = LayerInfo::read(&entry.on("read", &dir)?.path());
+            total = total.saturating_add(info.map_or(0, |info| info.size));
+        }
+        Ok(total)
+    }
+
     pub fn names(&self, id: &Digest) -> Result<Vec<ImageRef>> {
         Ok(self.refs()?.names_of(id))
     }
 
     /// Bytes of all files of the image.
     pub fn size(&self, image: &Image) -> Result<u64> {
-        let mut total = 0_u64;
-        for layer in self.layers(image)? {
-            total = total.saturating_add(LayerInfo::read(&layer.dir)?.size);
-        }
-        Ok(total)
+        let sizes = self.layer_sizes(image)?;
+        Ok(sizes.iter().fold(0, |total, (_, size)| total.saturating_add(*size)))
+    }
+
+    /// The directories of the layers, bottom first, each with the bytes of its files.
+    pub fn layer_sizes(&self, image: &Image) -> Result<Vec<(PathBuf, u64)>> {
+        let sized = |layer: Layer| LayerInfo::read(&layer.dir).map(|info| (layer.dir, info.size));
+        self.layers(image)?.into_iter().map(sized).collect()
     }
 
     /// Excludes everybody else who changes which images there are. Whoever makes a container
@@ -199,7 +216,7 @@ impl Store {
                 other => other.on("rename", &to)?,
             }
         }
-        let layers = self.dir.join("layers");
+        let layers = self.layers_dir();
         File::open(&layers).and_then(|dir| dir.sync_all()).on("sync", &layers)?;
         let mut ids = Vec::new();
         for image in images {
@@ -231,8 +248,56 @@ impl Store {
         }
     }
 
-    /// Moves everything to the trash that no image of `refs.json` refers to, and gives what that
-    /// was. The caller holds the lock. Where an image cannot be read nothing is moved.
+    /// Compares a layer with what its recipe makes of it, in `scratch`; `below` are the trees of
+    /// the layers below. Contents are told by the digest, all else by comparison.
+    pub fn verify(&self, scratch: &Scratch, layer: &Layer, below: &[PathBuf]) -> Result<Verified> {
+        let (fresh, unpacked) = match unpack_again(scratch, &layer.dir, &layer.diff_id) {
+            Ok(again) => again,
+            Err(error) if matches!(error.root(), Cause::Damaged(_)) => {
+                return Ok(Verified { wrong: vec![error.to_string()], fresh: None });
+            }
+            Err(error) => return Err(error),
+        };
+        let implies = unpacked.implied > 0;
+        if implies {
+            tree::adopt(&fresh, below)?;
+        }
+        let Unpacked { diff_id, tar_size, size, .. } = unpacked;
+        let told = LayerInfo::read(&layer.dir);
+        let below = told.as_ref().ok().and_then(|info| info.below).filter(|_| implies);
+        let info = LayerInfo { diff_id, below, tar_size, size };
+        info.write(&fresh)?;
+        let mut wrong = match told {
+            Ok(told) if told == info => Vec::new(),
+            Ok(_) => vec!["layer.json: is not what the layer says".to_string()],
+            Err(error) => vec![error.to_string()],
+        };
+        wrong.extend(compare::differences(&layer.tree(), &fresh.join("fs"))?);
+        Ok(Verified { wrong, fresh: Some(fresh) })
+    }
+
+    /// Puts `fresh` in the place of a layer that no container uses. The caller holds the lock.
+    pub fn replace_layer(&self, layer: &Layer, fresh: &Path) -> Result<()> {
+        let trash = Scratch::create(&self.trash())?;
+        std::fs::rename(&layer.dir, trash.fresh()).on("discard", &layer.dir)?;
+        trash.leave();
+        std::fs::rename(fresh, &layer.dir).on("rename", &layer.dir)
+    }
+
+    /// Moves a layer that cannot be mended to `damaged/`, where nothing but a user touches it, so
+    /// that it can be loaded again. The caller holds the lock.
+    pub fn set_aside(&self, layer: &Layer) -> Result<PathBuf> {
+        let damaged = self.dir.join("damaged");
+        std::fs::create_dir_all(&damaged).on("create", &damaged)?;
+        let name = layer.dir.file_name().unwrap_or_default().to_string_lossy();
+        let free = |n: &u32| !damaged.join(format!("{name}.{n}")).exists();
+        let to = damaged.join(format!("{name}.{}", (0..).find(free).unwrap_or_default()));
+        std::fs::rename(&layer.dir, &to).on("rename", &layer.dir)?;
+        Ok(to)
+    }
+
+    /// Moves everything to the trash that no image of `refs.json` refers to. The caller holds the
+    /// lock. Where an image cannot be read nothing is moved.
     pub fn discard_unreferenced(&self) -> Result<()> {
         let (mut blobs, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for id in self.refs()?.images() {
@@ -245,7 +310,7 @@ impl Store {
                 keys.insert(LayerKey::on(diff_id, below.as_ref()).as_str().to_string());
             }
         }
-        self.discard_others(&self.dir.join("layers"), &keys)?;
+        self.discard_others(&self.layers_dir(), &keys)?;
         self.discard_others(&self.dir.join("blobs/sha256"), &blobs)
     }
 
@@ -256,14 +321,15 @@ impl Store {
             if name.to_str().is_some_and(|name| keep.contains(name)) {
                 continue;
             }
-            let trash = Scratch::create(&self.dir.join("trash"))?;
+            let trash = Scratch::create(&self.trash())?;
             std::fs::rename(entry.path(), trash.fresh()).on("discard", entry.path())?;
             trash.leave();
         }
         Ok(())
     }
 
-    /// Removes what crashes left. Every verb that changes the store begins with it.
+    /// Removes what crashes left and what was discarded. Every verb that adds to the store begins
+    /// with it; it is safe beside others that do.
     pub fn sweep(&self) -> Result<()> {
         {
             let _lock = self.lock(Mode::Exclusive)?;
@@ -275,13 +341,23 @@ impl Store {
                 }
             }
         }
-        self.empty_trash()?;
+        scratch::sweep(&self.trash())?;
         scratch::sweep(&self.dir.join("tmp"))
     }
 
-    /// Removes what was discarded. Needs no lock.
-    pub fn empty_trash(&self) -> Result<()> {
-        scratch::sweep(&self.dir.join("trash"))
+    /// All of it.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where what is removed waits for the next sweep.
+    pub fn trash(&self) -> PathBuf {
+        self.dir.join("trash")
+    }
+
+    /// Where the layers lie.
+    pub fn layers_dir(&self) -> PathBuf {
+        self.dir.join("layers")
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
@@ -289,8 +365,17 @@ impl Store {
     }
 
     fn layer_dir(&self, key: &LayerKey) -> PathBuf {
-        self.dir.join("layers").join(key.as_str())
+        self.layers_dir().join(key.as_str())
     }
+}
+
+/// What `Store::verify` found.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// What is wrong, a line each.
+    pub wrong: Vec<String>,
+    /// The layer made anew, where that can be.
+    pub fresh: Option<PathBuf>,
 }
 
 /// Makes the layers of one image ready to be renamed: gives implied directories the attributes
@@ -315,7 +400,7 @@ fn prepare(
             let mut dir = new.dir.clone();
             if implies {
                 if ready.values().any(|used| *used == dir) {
-                    dir = unpack_again(scratch, new)?;
+                    dir = unpack_again(scratch, &new.dir, diff_id)?.0;
                 }
                 tree::adopt(&dir, &below_dirs)?;
             }
@@ -329,20 +414,22 @@ fn prepare(
     Ok(())
 }
 
-/// A second copy of a layer, for another base.
-fn unpack_again(scratch: &Scratch, layer: &NewLayer) -> Result<PathBuf> {
-    let path = scratch.fresh();
-    let mut tar = File::create_new(&path).on("create", &path)?;
-    match recipe::emit(&layer.dir, &layer.unpacked.diff_id, &mut tar) {
-        Ok(()) => {}
-        Err(Emit::Layer(e)) => return Err(e),
-        Err(Emit::Out(e)) => return Err(e).on("write", &path),
+/// A second copy of the layer in `dir`, unpacked from the tar that its recipe makes.
+fn unpack_again(scratch: &Scratch, dir: &Path, diff_id: &Digest) -> Result<(PathBuf, Unpacked)> {
+    let copy = scratch.fresh_directory()?;
+    let (mut tar, mut out) = io::pipe().on("make", "a pipe")?;
+    let (emitted, unpacked) = std::thread::scope(|scope| {
+        let emitter = scope.spawn(move || recipe::emit(dir, diff_id, &mut out));
+        let unpacked = unpack::unpack(&mut tar, &copy, Limits::default(), EndMarker::Optional);
+        // Whoever still writes is to see that nobody reads.
+        drop(tar);
+        (emitter.join(), unpacked)
+    });
+    // What is wrong with the layer explains what is wrong with its tar.
+    if let Ok(Err(Emit::Layer(error))) = emitted {
+        return Err(Error::damaged(error.to_string()));
     }
-    let mut tar = File::open(&path).on("open", &path)?;
-    let dir = scratch.fresh_directory()?;
-    unpack::unpack(&mut tar, &dir, Limits::default(), EndMarker::Optional)?;
-    std::fs::remove_file(&path).on("remove", &path)?;
-    Ok(dir)
+    Ok((copy, unpacked?))
 }
 
 fn resolve(refs: &Refs, text: &str) -> Result<Digest> {

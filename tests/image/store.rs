@@ -29,6 +29,7 @@ fn an_image_goes_with_its_last_name_and_nothing_of_it_stays() {
     assert_eq!(removed.len(), 3);
     assert!(matches!(removed[2], Removed::Image(gone) if gone == id));
     assert!(store.resolve("one:1").unwrap_err().is_not_found());
+    store.sweep().unwrap();
     let rest = place.listing().replace("./refs.json\n", "");
     assert_eq!(rest, empty);
 }

@@ -3,6 +3,9 @@
 //! The rules are Docker's: by one of its names an image is untagged, and removed with its last
 //! name; by its id it is removed with all its names, if they are of one repository or `force` is
 //! given. An image that containers use stays; with `force`, and if they are stopped, its names go.
+//!
+//! Layers are only renamed to the trash: it takes as long to remove many files as to make them,
+//! and nobody has to wait for that. The next verb that adds to the store, or `gc`, removes them.
 
 use crate::error::{Error, Result};
 use crate::image::Store;
@@ -32,39 +35,34 @@ pub fn rmi(
     force: bool,
     users: &dyn Fn(&Digest) -> Result<Vec<ImageUser>>,
 ) -> Result<Vec<Removed>> {
-    store.sweep()?;
-    let removed = {
-        let _lock = store.lock(Mode::Exclusive)?;
-        let id = store.resolve(text)?;
-        let mut refs = store.refs()?;
-        let names = refs.names_of(&id);
-        // By name where the text is one: an id's digits may spell a name too, which then wins.
-        let by_name = text.parse::<ImageRef>().ok().filter(|name| refs.get(name) == Some(id));
-        let going = match by_name {
-            Some(name) => vec![name],
-            None => {
-                check_repositories(&id, &names, force)?;
-                names.clone()
-            }
-        };
-        let mut stays = going.len() < names.len();
-        if !stays {
-            stays = !may_go(&id, &users(&id)?, force)?;
+    let _lock = store.lock(Mode::Exclusive)?;
+    let id = store.resolve(text)?;
+    let mut refs = store.refs()?;
+    let names = refs.names_of(&id);
+    // By name where the text is one: an id's digits may spell a name too, which then wins.
+    let by_name = text.parse::<ImageRef>().ok().filter(|name| refs.get(name) == Some(id));
+    let going = match by_name {
+        Some(name) => vec![name],
+        None => {
+            check_repositories(&id, &names, force)?;
+            names.clone()
         }
-        let mut removed = Vec::new();
-        for name in going {
-            refs.unset(&name);
-            removed.push(Removed::Untagged(name));
-        }
-        if !stays {
-            refs.remove(&id);
-            removed.push(Removed::Image(id));
-        }
-        store.write_refs(&refs)?;
-        store.discard_unreferenced()?;
-        removed
     };
-    store.empty_trash()?;
+    let mut stays = going.len() < names.len();
+    if !stays {
+        stays = !may_go(&id, &users(&id)?, force)?;
+    }
+    let mut removed = Vec::new();
+    for name in going {
+        refs.unset(&name);
+        removed.push(Removed::Untagged(name));
+    }
+    if !stays {
+        refs.remove(&id);
+        removed.push(Removed::Image(id));
+    }
+    store.write_refs(&refs)?;
+    store.discard_unreferenced()?;
     Ok(removed)
 }
 

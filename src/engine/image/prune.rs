@@ -1,0 +1,45 @@
+//! `image prune`: images that nobody needs go.
+
+use super::Removed;
+use crate::engine::prune::{Filter, Pruned};
+use crate::error::Result;
+use crate::image::Store;
+use crate::sys::lock::Mode;
+use crate::types::Digest;
+use std::collections::BTreeSet;
+
+/// Removes the images without a name, or with `all` any, that no container uses and all `filters`
+/// match. `users` tells the images of containers; it is called with the images lock held.
+pub fn prune(
+    store: &Store,
+    all: bool,
+    filters: &[Filter],
+    users: &dyn Fn() -> Result<BTreeSet<Digest>>,
+) -> Result<Pruned<Removed>> {
+    let _lock = store.lock(Mode::Exclusive)?;
+    let used = users()?;
+    let mut refs = store.refs()?;
+    let before = store.layers_size()?;
+    let mut removed = Vec::new();
+    for id in refs.images() {
+        let names = refs.names_of(&id);
+        if used.contains(&id) || !(all || names.is_empty()) {
+            continue;
+        }
+        // One that cannot be read is for `fsck`.
+        let Ok(image) = store.image(&id) else { continue };
+        let created = image.config.created.unwrap_or_default();
+        if !Filter::all_match(filters, created, &image.config.config.labels) {
+            continue;
+        }
+        refs.remove(&id);
+        removed.extend(names.into_iter().map(Removed::Untagged));
+        removed.push(Removed::Image(id));
+    }
+    if !removed.is_empty() {
+        store.write_refs(&refs)?;
+        store.discard_unreferenced()?;
+    }
+    let bytes = before.saturating_sub(store.layers_size()?);
+    Ok(Pruned { removed, bytes })
+}
