@@ -347,7 +347,7 @@ fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
         size: stat.st_size.unsigned_abs(),
         device: (libc::major(stat.st_rdev), libc::minor(stat.st_rdev)),
         inode: (stat.st_dev, stat.st_ino),
-        links: stat.st_nlink as u64,
+        links: stat.st_nlink,
         mtime: Time(seconds + i128::from(stat.st_mtime_nsec)),
     })
 }

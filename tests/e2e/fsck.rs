@@ -72,7 +72,7 @@ fn lost_contents_are_set_aside_and_come_back_by_load() {
     let aside = text.split_once("lies in ").and_then(|(_, rest)| rest.split_once(';'));
     let aside = PathBuf::from(aside.expect("a path").0);
     assert!(aside.join("fs/etc/passwd").exists());
-    t.coracle(["run", "--rm", "busybox", "true"]).code(125).stderr_has("lacks its layer").ok();
+    t.coracle(["run", "--rm", "busybox", "true"]).code(125).stderr_has("is not in the store").ok();
     t.coracle(["load"]).stdin(saved).ok();
     t.coracle(["fsck"]).stdout(SOUND).ok();
     t.coracle(["run", "--rm", "busybox", "head", "-c4", "/etc/passwd"]).stdout("root").ok();
