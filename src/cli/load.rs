@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
 use std::io::IsTerminal;
 
-/// Load images from an archive, of docker save or in OCI layout
+/// Load images from an archive: of docker save (of any year), or in OCI layout
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {

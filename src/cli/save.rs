@@ -4,19 +4,25 @@ use super::command::Command;
 use super::output;
 use crate::engine::Engine;
 use crate::engine::image::save;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
 
-/// Save images to an archive that other engines load too
+/// Save images to an archive that other engines, also those of 2014, load too
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
+    /// docker-archive or oci-archive: every archive is both
+    #[argh(option, arg_name = "string")]
+    format: Option<String>,
     /// write to this file, not stdout
     #[argh(option, short = 'o', arg_name = "file")]
     output: Option<String>,
     #[argh(positional)]
     images: Vec<String>,
 }
+
+/// Podman's names of what one archive is.
+const FORMATS: [&str; 2] = ["docker-archive", "oci-archive"];
 
 pub struct Save(Args);
 
@@ -26,6 +32,12 @@ impl Command for Save {
     const USAGE: &'static str = "IMAGE [IMAGE...]";
 
     fn new(args: Args) -> Result<Save> {
+        if let Some(format) = &args.format
+            && !FORMATS.contains(&format.as_str())
+        {
+            return Err(Error::invalid(format!("--format: cannot save as \"{format}\""))
+                .hint(format!("use one of {}", FORMATS.join(", "))));
+        }
         output::check_archive(Save::NAME, args.output.as_deref())?;
         Ok(Save(args))
     }

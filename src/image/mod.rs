@@ -6,6 +6,7 @@
 //! scratch   temporary directories, locked while in use
 //! layer     keys and facts of unpacked layers
 //! config    the image config;  change: edits of it in a Dockerfile's words
+//! steps     the history and the layers together;  v1: images as they were in 2014
 //! unpack    tar stream -> layer directory   (tar, pax, sparse: reading archives;
 //! recipe    layer directory -> tar stream    tree: the directory being made)
 //! compare   two trees, entry by entry
@@ -23,10 +24,12 @@ pub mod recipe;
 pub mod refs;
 pub mod scratch;
 pub mod sparse;
+pub mod steps;
 pub mod store;
 pub mod tar;
 pub mod tree;
 pub mod unpack;
+pub mod v1;
 
 pub use config::{ImageConfig, RunConfig};
 pub use store::{Image, Store};

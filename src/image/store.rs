@@ -27,6 +27,7 @@ use super::scratch::{self, Scratch};
 use super::tar::EndMarker;
 use super::tree;
 use super::unpack::{self, Limits, Unpacked};
+use super::v1;
 use crate::error::{Cause, Context, Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs;
@@ -92,9 +93,14 @@ impl Store {
         Refs::read(&self.dir.join("refs.json"))
     }
 
-    /// The id that `text` stands for: an id, whole or its first digits, or a name.
+    /// The id that `text` stands for: an id, whole or its first digits, a name, or the id that
+    /// Docker of 2014 gave the image.
     pub fn resolve(&self, text: &str) -> Result<Digest> {
-        self.refs().and_then(|refs| resolve(&refs, text))
+        let refs = self.refs()?;
+        match resolve(&refs, text) {
+            Err(missing) if missing.is_not_found() => v1::resolve(self, &refs, text, missing),
+            other => other,
+        }
     }
 
     pub fn image(&self, id: &Digest) -> Result<Image> {

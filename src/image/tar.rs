@@ -525,6 +525,15 @@ pub fn number(field: &[u8]) -> Option<i64> {
 /// The header of a plain member written by us, ustar with GNU's large numbers. `name` fits the
 /// 100 bytes of its field.
 pub fn header(name: &str, type_flag: u8, mode: u32, size: u64) -> [u8; BLOCK] {
+    linked_header(name, type_flag, mode, size, "")
+}
+
+/// The header of another name for the member `target`, which came before.
+pub fn hard_link(name: &str, target: &str) -> [u8; BLOCK] {
+    linked_header(name, b'1', 0o644, 0, target)
+}
+
+fn linked_header(name: &str, type_flag: u8, mode: u32, size: u64, link: &str) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let mut put = |at: usize, bytes: &[u8]| {
         for (to, from) in block.iter_mut().skip(at).zip(bytes) {
@@ -544,6 +553,7 @@ pub fn header(name: &str, type_flag: u8, mode: u32, size: u64) -> [u8; BLOCK] {
     put(136, b"00000000000\0");
     put(148, b"        ");
     put(156, &[type_flag]);
+    put(157, link.as_bytes().get(..100).unwrap_or(link.as_bytes()));
     put(257, b"ustar\x0000");
     let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
     let digits = format!("{sum:06o}\0 ");

@@ -11,6 +11,7 @@ mod exec;
 mod fsck;
 mod images;
 mod inside;
+mod layouts;
 mod lifecycle;
 mod limits;
 mod logs;

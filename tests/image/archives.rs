@@ -141,7 +141,7 @@ fn broken_archives_are_refused_and_the_store_is_as_before() {
     docker_archive(&place, "good.tar", "members");
     let before = place.listing();
     for (order, told) in [
-        ("members[:-1]", "neither manifest.json nor index.json"),
+        ("members[:-1]", "neither manifest.json, index.json nor repositories"),
         ("members[1:]", "lacks its member"),
         ("members[:2] + members[3:]", "lacks its layer"),
         ("members[:1] + [(members[1][0], members[2][1])] + members[2:]", "came as"),

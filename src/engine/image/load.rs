@@ -3,6 +3,7 @@
 //! The archive is read once, front to back, as from a pipe, and its members may come in any
 //! order: layers are unpacked as they pass, told by their content, and the JSON is set aside.
 //! Only then the indexes say which belong together. What they do not mention is dropped.
+//! Docker 1.10 to 24 wrote `manifest.json` beside what Docker of 2014 reads (`v1`); it comes first.
 
 use crate::error::{Cause, Context, Error, OsContext, Result};
 use crate::image::archive::{self, Descriptor, Index, Manifest, SavedImage};
@@ -15,9 +16,11 @@ use crate::image::tree;
 use crate::image::unpack::{Limits, unpack};
 use crate::sys::fs;
 use crate::types::{Digest, ImageRef};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
+
+mod v1;
 
 /// Longest JSON of an archive that is kept.
 const JSON_MAX: u64 = 8 << 20;
@@ -81,6 +84,11 @@ impl Parts {
         Ok(Parts(parts))
     }
 
+    /// The names of all members, in order.
+    fn names(&self) -> BTreeSet<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
     /// The member called `name`, through links.
     fn get(&self, name: &str) -> Option<&Part> {
         let mut part = self.0.get(name);
@@ -136,7 +144,10 @@ impl Parts {
             }
             return Ok(images);
         }
-        let text = "no image archive: it has neither manifest.json nor index.json";
+        if let Some(images) = self.v1_images()? {
+            return Ok(images);
+        }
+        let text = "no image archive: it has neither manifest.json, index.json nor repositories";
         Err(Error::invalid(text).hint("a tar of a root file system becomes an image by `import`"))
     }
 
@@ -219,7 +230,8 @@ impl Part {
         let mut head = Vec::new();
         let read = (&mut data).take(tar::BLOCK as u64).read_to_end(&mut head);
         read.map_err(|e| tar::unreadable(&e))?;
-        let is_tar = tar::is_header(&head) || head == [0; tar::BLOCK];
+        // Docker of 2014 wrote an empty file where a layer was empty. JSON never is.
+        let is_tar = head.is_empty() || tar::is_header(&head) || head == [0; tar::BLOCK];
         let compression = compression::detect(&head);
         if is_tar || matches!(compression, Ok(Compression::Gzip)) {
             let dir = scratch.fresh_directory()?;

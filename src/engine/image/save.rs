@@ -1,4 +1,12 @@
-//! `save`: images become one archive that Docker, Podman, skopeo and containerd read.
+//! `save`: images become one archive that Docker of any year, Podman, skopeo and containerd read.
+//!
+//! ```text
+//! oci-layout  index.json  manifest.json    (image::archive)
+//! blobs/sha256/<hex>                       configs, manifests, layers
+//! repositories                             (image::v1)
+//! ID/VERSION  ID/json
+//! ID/layer.tar                             a hard link to the layer's blob, which came before
+//! ```
 //!
 //! The same images give the same bytes: there are no times in it, and everything is in a fixed
 //! order. Layers are rebuilt bit by bit from their recipes, uncompressed.
@@ -8,6 +16,7 @@ use crate::image::archive::{
     self, Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, SavedImage,
 };
 use crate::image::layer::{Layer, LayerInfo};
+use crate::image::v1::{self, V1Id, V1Member};
 use crate::image::{Store, tar};
 use crate::types::{Digest, ImageRef};
 use std::collections::BTreeMap;
@@ -34,6 +43,17 @@ pub fn save(store: &Store, texts: &[String], out: &mut dyn Write) -> Result<()> 
         out.header(&archive::blob_path(&layer.diff_id), b'0', 0o644, *size)?;
         store.emit(layer, out.out)?;
         out.pad(*size)?;
+    }
+    for (id, image) in &plan.v1_images {
+        out.directory(&format!("{id}/"))?;
+        out.file(&format!("{id}/VERSION"), v1::VERSION.as_bytes())?;
+        out.file(&format!("{id}/json"), &image.json)?;
+        let blob = archive::blob_path(&image.diff_id);
+        out.write(&tar::hard_link(&format!("{id}/layer.tar"), &blob))?;
+    }
+    if !plan.repositories.is_empty() {
+        let bytes = archive::to_bytes("repositories", &plan.repositories)?;
+        out.file("repositories", &bytes)?;
     }
     out.finish()
 }
@@ -75,6 +95,9 @@ struct Plan {
     blobs: BTreeMap<Digest, Vec<u8>>,
     /// By diff-id: the layer and the size of its tar.
     layers: BTreeMap<Digest, (Layer, u64)>,
+    v1_images: BTreeMap<V1Id, V1Member>,
+    /// Repository, tag, v1 id.
+    repositories: BTreeMap<String, BTreeMap<String, V1Id>>,
 }
 
 impl Plan {
@@ -86,6 +109,13 @@ impl Plan {
             let size = LayerInfo::read(&layer.dir)?.tar_size;
             layers.push(Descriptor::new(OCI_LAYER, layer.diff_id, size));
             self.layers.insert(layer.diff_id, (layer, size));
+        }
+        // One without layers was nothing in 2014.
+        if let Some(top) = v1::add_members(&config, &image.config, &mut self.v1_images)? {
+            for name in names {
+                let tags = self.repositories.entry(name.repository().to_string()).or_default();
+                tags.insert(name.tag().to_string(), top.clone());
+            }
         }
         self.saved.push(SavedImage {
             config: archive::blob_path(id),
