@@ -18,6 +18,9 @@ use crate::types::Digest;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// So many layers the kernel lays over each other (OVL_MAX_STACK of overlayfs).
+pub const MOST: usize = 500;
+
 /// The name of a layer's directory.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LayerKey(String);

@@ -12,6 +12,7 @@ mod fsck;
 mod images;
 mod inside;
 mod layouts;
+mod layers;
 mod lifecycle;
 mod limits;
 mod logs;
