@@ -1,24 +1,24 @@
-//! `inspect`: all about containers and images, in Docker's JSON.
+//! `inspect`: all about containers, images and volumes, in Docker's JSON.
 
 use super::command::Command;
 use super::template::Template;
 use super::{json, output};
 use crate::engine::Engine;
 use crate::engine::image::{ImageInspect, inspect_image};
-use crate::engine::report::InspectContainer;
+use crate::engine::report::{InspectContainer, InspectVolume};
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 
-/// Show all about one or more containers or images
+/// Show all about one or more containers, images or volumes
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
     /// print by a template: json or '{{.State.Pid}}'
     #[argh(option, short = 'f', arg_name = "string")]
     format: Option<String>,
-    /// look among containers or images only
-    #[argh(option, arg_name = "container|image")]
+    /// look among containers, images or volumes only
+    #[argh(option, arg_name = "container|image|volume")]
     r#type: Option<String>,
     #[argh(positional)]
     names: Vec<String>,
@@ -29,6 +29,7 @@ pub struct Inspect {
     format: Option<Template>,
     containers: bool,
     images: bool,
+    volumes: bool,
     names: Vec<String>,
 }
 
@@ -37,6 +38,7 @@ pub struct Inspect {
 enum Thing {
     Container(Box<InspectContainer>),
     Image(Box<ImageInspect>),
+    Volume(InspectVolume),
 }
 
 impl Command for Inspect {
@@ -45,19 +47,21 @@ impl Command for Inspect {
     const USAGE: &'static str = "NAME|ID [NAME|ID...]";
 
     fn new(args: Args) -> Result<Inspect> {
-        let (containers, images) = match args.r#type.as_deref() {
-            None | Some("") => (true, true),
-            Some("container") => (true, false),
-            Some("image") => (false, true),
+        let (containers, images, volumes) = match args.r#type.as_deref() {
+            None | Some("") => (true, true, true),
+            Some("container") => (true, false, false),
+            Some("image") => (false, true, false),
+            Some("volume") => (false, false, true),
             Some(other) => {
                 return Err(Error::invalid(format!("--type: there are no things called {other}"))
-                    .hint("use container or image"));
+                    .hint("use container, image or volume"));
             }
         };
         Ok(Inspect {
             format: args.format.map(|text| Template::parse(&text)).transpose()?,
             containers,
             images,
+            volumes,
             names: args.names,
         })
     }
@@ -93,9 +97,17 @@ impl Inspect {
                 Err(_) => {}
             }
         }
-        let what = match (self.containers, self.images) {
-            (true, false) => "container",
-            (false, true) => "image",
+        if self.volumes {
+            match engine.volume(name) {
+                Ok(volume) => return Ok(Thing::Volume((&volume).into())),
+                Err(e) if !e.is_not_found() => return Err(e),
+                Err(_) => {}
+            }
+        }
+        let what = match (self.containers, self.images, self.volumes) {
+            (true, false, false) => "container",
+            (false, true, false) => "image",
+            (false, false, true) => "volume",
             _ => "object",
         };
         Err(Error::not_found(format!("no such {what}: {name}")))
@@ -134,6 +146,9 @@ mod tests {
             source: "cache".to_string(),
             target: "/cache".to_string(),
             read_only: true,
+            anonymous: false,
+            inherited: false,
+            nocopy: false,
         }];
         web.config.exposed_ports = vec!["80/tcp".to_string()];
         web.endpoint = Some(Endpoint {
@@ -155,7 +170,7 @@ mod tests {
         let text = inspect(Some(fields)).render(&[web()]).unwrap();
         let expected = r#"/web /init [-c a>b] running true
 10.88.0.2 10.88.0.1 {"80/tcp":null}
-["/init"] {"/cache":{}} ["cache:/cache:ro"] no
+["/init"] null ["cache:/cache:ro"] no
 [{"Destination":"/cache","Driver":"local","Mode":"ro","Name":"cache","Propagation":"","RW":false,"Source":"/root/volumes/cache/data","Type":"volume"}] /root/containers/x/log 0001-01-01T00:00:00Z
 "#;
         assert_eq!(text, expected);

@@ -40,6 +40,7 @@ mod tag;
 mod template;
 mod top;
 mod version;
+mod volume;
 mod wait;
 
 use crate::engine::Engine;
@@ -81,6 +82,11 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<tag::Tag>(),
     Entry::of::<top::Top>(),
     Entry::of::<version::Version>(),
+    Entry::of::<volume::Create>(),
+    Entry::of::<volume::Inspect>(),
+    Entry::of::<volume::Ls>(),
+    Entry::of::<volume::Prune>(),
+    Entry::of::<volume::Rm>(),
     Entry::of::<wait::Wait>(),
 ];
 

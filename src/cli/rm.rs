@@ -12,6 +12,9 @@ pub struct Args {
     /// kill those that run
     #[argh(switch, short = 'f')]
     force: bool,
+    /// remove their anonymous volumes too, unless others use them
+    #[argh(switch, short = 'v')]
+    volumes: bool,
     #[argh(positional)]
     containers: Vec<String>,
 }
@@ -28,6 +31,6 @@ impl Command for Rm {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        each(&self.0.containers, |name| engine.remove(name, self.0.force))
+        each(&self.0.containers, |name| engine.remove(name, self.0.force, self.0.volumes))
     }
 }

@@ -89,6 +89,9 @@ pub struct Args {
     /// mount a host path or a volume ([source:]target[:ro|rw])
     #[argh(option, short = 'v', arg_name = "list")]
     volume: Vec<String>,
+    /// mount what other containers have mounted (container[:ro|rw],...)
+    #[argh(option, arg_name = "list")]
+    volumes_from: Vec<String>,
     /// working directory of the program
     #[argh(option, short = 'w', arg_name = "string")]
     workdir: Option<String>,
@@ -158,6 +161,10 @@ impl Request {
         }
         for text in &args.volume {
             options.mounts.push(volume::parse(text, caller.cwd).doing(|| "--volume".into())?);
+        }
+        for text in &args.volumes_from {
+            let from = volume::parse_from(text).doing(|| "--volumes-from".into())?;
+            options.volumes_from.extend(from);
         }
         for text in &args.expose {
             options.exposed_ports.extend(parse_ports(text).doing(|| "--expose".into())?);

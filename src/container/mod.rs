@@ -15,5 +15,6 @@ pub use dir::{Dir, Live};
 pub use frame::Frame;
 pub use monitor::{Asked, Monitor, Pipes};
 pub use record::{
-    Config, Mount, MountKind, Network, ProcessId, Settings, State, Status, Terminal, Want,
+    Config, Mount, MountKind, Network, ProcessId, Settings, State, Status, TakesVolumes, Terminal,
+    Want,
 };

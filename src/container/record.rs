@@ -41,6 +41,9 @@ pub struct Config {
     /// Seconds between the stop signal and SIGKILL.
     pub stop_timeout: u32,
     pub mounts: Vec<Mount>,
+    /// The containers whose mounts are among them (`--volumes-from`), as the user wrote it.
+    #[serde(default)]
+    pub volumes_from: Vec<String>,
     /// `6379/tcp`
     pub exposed_ports: Vec<String>,
     pub labels: BTreeMap<String, String>,
@@ -65,6 +68,15 @@ pub struct Mount {
     pub source: String,
     pub target: String,
     pub read_only: bool,
+    /// A volume that nobody named: `rm -v` and `--rm` take it along.
+    #[serde(default)]
+    pub anonymous: bool,
+    /// It came with `--volumes-from`.
+    #[serde(default)]
+    pub inherited: bool,
+    /// An empty volume does not get the image's content.
+    #[serde(default)]
+    pub nocopy: bool,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,12 +136,26 @@ impl Status {
     }
 }
 
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum TakesVolumes {
+    #[default]
+    None,
+    /// Those that nobody named.
+    Anonymous,
+    /// Those that were made for it, as it never came to be.
+    Made,
+}
+
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct State {
     /// It goes with the end of its container, and need not survive loss of power: `--rm`, said here
     /// too because the configuration may be gone already when the rest is cleared away.
     #[serde(default)]
     pub ephemeral: bool,
+    /// Which volumes its removal takes along: said here as whoever finishes it must know.
+    #[serde(default)]
+    pub takes: TakesVolumes,
     pub want: Want,
     pub status: Status,
     /// The container's PID 1, while it runs.
@@ -153,6 +179,7 @@ impl State {
     pub fn new(status: Status) -> State {
         State {
             ephemeral: false,
+            takes: TakesVolumes::None,
             want: Want::Down,
             status,
             process: None,

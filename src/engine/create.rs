@@ -1,11 +1,11 @@
 //! `create`: from an image and options to a container's records.
 
-use super::options::{MountSpec, Options, Source, merge_env};
+use super::options::{Options, merge_env};
 use super::{Engine, names};
-use crate::container::{Config, Dir, Live, Mount, MountKind, Settings, State, Status, dir};
+use crate::container::{Config, Dir, Live, Mount, Settings, State, Status, dir};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
-use crate::sys::lock::Mode;
+use crate::sys::lock::{Guard, Mode};
 use crate::types::{ContainerId, ContainerName, Port, Signal, Timestamp};
 use std::collections::BTreeSet;
 
@@ -31,20 +31,15 @@ impl Engine {
         self.begin()?;
         let store = self.images()?;
         // Until the record says that it is used, nobody may remove the image.
-        let _images = store.lock(Mode::Shared)?;
+        let images = store.lock(Mode::Shared)?;
         let image = store.image(&store.resolve(&options.image)?)?;
         let random = crate::sys::random::bytes::<34>().on("read", "random bytes")?;
         let (id, name) = random.split_at(32);
         let id = ContainerId::from_random(id.try_into().unwrap_or_default());
-        let config = merge(options, &image, &id)?;
-        if config.entrypoint.is_empty() && config.command.is_empty() {
-            return Err(Error::invalid(format!("{} names no command to run", options.image))
-                .hint("give one after the image's name"));
-        }
         let dir = Dir::new(&self.home, &id);
         let live = dir.wait_live()?;
         let new = New { dir, live };
-        match self.lay(&new, config, options, name) {
+        match self.lay(&new, options, &image, name, images) {
             Ok(()) => Ok(new),
             Err(error) => {
                 // The error to tell is that one; what this cannot remove, the sweep will.
@@ -54,7 +49,23 @@ impl Engine {
         }
     }
 
-    fn lay(&self, new: &New, config: Config, options: &Options, random: &[u8]) -> Result<()> {
+    /// Writes the records, and makes what they refer to. The images lock is given up when the
+    /// records say that the image is used.
+    fn lay(
+        &self,
+        new: &New,
+        options: &Options,
+        image: &Image,
+        random: &[u8],
+        images: Guard,
+    ) -> Result<()> {
+        let volumes = self.lock_volumes_of(options, image)?;
+        let mounts = self.resolve_mounts(options, image)?;
+        let config = merge(options, image, &new.dir.id, mounts)?;
+        if config.entrypoint.is_empty() && config.command.is_empty() {
+            return Err(Error::invalid(format!("{} names no command to run", options.image))
+                .hint("give one after the image's name"));
+        }
         let random = random.try_into().unwrap_or_default();
         let wanted = options.name.clone();
         let name = match &wanted {
@@ -72,7 +83,10 @@ impl Engine {
         let state = State { ephemeral, ..State::new(Status::Creating) };
         new.dir.create(&config, &settings, &state)?;
         self.name(new, settings, wanted.is_some(), random)?;
-        self.prepare_mounts(&config)?;
+        self.make_sources(&config)?;
+        // Filling may take long, and the records keep others from removing anything.
+        drop((images, volumes));
+        self.fill_volumes(&new.dir, &config)?;
         if !ephemeral {
             new.dir.sync_entry()?;
         }
@@ -95,27 +109,6 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Makes what the mounts refer to: a missing host directory, a volume.
-    fn prepare_mounts(&self, config: &Config) -> Result<()> {
-        for mount in &config.mounts {
-            let source = self.mount_source(mount);
-            if !source.exists() {
-                std::fs::create_dir_all(&source)
-                    .on("create", &source)
-                    .doing(|| format!("prepare the volume {}", mount.target))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The host path behind a mount.
-    pub(super) fn mount_source(&self, mount: &Mount) -> std::path::PathBuf {
-        match mount.kind {
-            MountKind::Bind => mount.source.clone().into(),
-            MountKind::Volume => self.home.root.join("volumes").join(&mount.source).join("data"),
-        }
-    }
 }
 
 fn name_taken(engine: &Engine, name: &ContainerName) -> Error {
@@ -126,7 +119,7 @@ fn name_taken(engine: &Engine, name: &ContainerName) -> Error {
 }
 
 /// The image's configuration with the options laid over it.
-fn merge(options: &Options, image: &Image, id: &ContainerId) -> Result<Config> {
+fn merge(options: &Options, image: &Image, id: &ContainerId, mounts: Vec<Mount>) -> Result<Config> {
     let run = &image.config.config;
     // A new entrypoint does not take the old command's arguments.
     let (entrypoint, image_command) = match &options.entrypoint {
@@ -164,37 +157,12 @@ fn merge(options: &Options, image: &Image, id: &ContainerId) -> Result<Config> {
         stdin_once: options.stdin_once,
         stop_signal,
         stop_timeout: options.stop_timeout.or(timeout).unwrap_or(DEFAULT_STOP_TIMEOUT),
-        mounts: mounts(options, &run.volumes.keys().cloned().collect())?,
+        mounts,
+        volumes_from: options.volumes_from.iter().map(ToString::to_string).collect(),
         exposed_ports: ports.into_iter().collect(),
         labels,
         network: options.network,
         auto_remove: options.auto_remove,
         privileged: options.privileged,
     })
-}
-
-/// The mounts asked for, and an anonymous volume for each of the image's that none covers; each
-/// before those below it.
-fn mounts(options: &Options, volumes: &BTreeSet<String>) -> Result<Vec<Mount>> {
-    let mut specs = options.mounts.clone();
-    for target in volumes {
-        let target = crate::volume::clean(target);
-        if !specs.iter().any(|spec| spec.target == target) {
-            specs.push(MountSpec { source: Source::Anonymous, target, read_only: false });
-        }
-    }
-    let mut mounts = Vec::new();
-    for spec in specs {
-        let (kind, source) = match spec.source {
-            Source::Host(path) => (MountKind::Bind, path),
-            Source::Volume(name) => (MountKind::Volume, name),
-            Source::Anonymous => {
-                let random = crate::sys::random::bytes::<32>().on("read", "random bytes")?;
-                (MountKind::Volume, crate::types::Digest::from_bytes(random).hex())
-            }
-        };
-        mounts.push(Mount { kind, source, target: spec.target, read_only: spec.read_only });
-    }
-    mounts.sort_by_key(|mount: &Mount| mount.target.split('/').count());
-    Ok(mounts)
 }

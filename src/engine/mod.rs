@@ -31,6 +31,7 @@ mod top;
 pub mod usage;
 mod user;
 mod view;
+mod volume;
 mod wait;
 
 pub use exec::ExecOptions;
@@ -112,7 +113,8 @@ impl Engine {
             format!("is {} on a disk you may write to? See --root", self.home.root.display())
         })?;
         // What concerns other containers is no reason not to do what was asked.
-        let troubles = self.sweep()?;
+        let mut troubles = self.sweep()?;
+        troubles.extend(self.volume_store().sweep().err());
         self.troubles.borrow_mut().extend(troubles);
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::types::{ContainerName, Port, RestartPolicy, Signal};
 use std::collections::{BTreeMap, HashSet};
 
 pub use crate::container::{Network, Terminal};
-pub use crate::volume::{MountSpec, Source};
+pub use crate::volume::{MountSpec, Source, VolumesFrom};
 
 /// An empty option is "as the image has it", or the engine's default.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Options {
     pub env: Vec<EnvChange>,
     pub labels: BTreeMap<String, String>,
     pub mounts: Vec<MountSpec>,
+    /// Containers whose mounts are taken over, in the order given.
+    pub volumes_from: Vec<VolumesFrom>,
     /// Beside those of the image.
     pub exposed_ports: Vec<Port>,
     pub network: Network,
@@ -73,6 +75,7 @@ impl Options {
             env: Vec::new(),
             labels: BTreeMap::new(),
             mounts: Vec::new(),
+            volumes_from: Vec::new(),
             exposed_ports: Vec::new(),
             network: Network::Bridge,
             tty: None,
@@ -206,8 +209,12 @@ mod tests {
         assert!(refused(|o| o.memory = Some(4096)).contains("4096"));
         assert!(refused(|o| o.cpu_shares = Some(1)).contains("cpu shares"));
         let twice = refused(|o| {
-            let mount =
-                MountSpec { source: Source::Anonymous, target: "/data".into(), read_only: false };
+            let mount = MountSpec {
+                source: Source::Anonymous,
+                target: "/data".into(),
+                read_only: false,
+                nocopy: false,
+            };
             o.mounts = vec![mount.clone(), mount];
         });
         assert_eq!(twice, "two volumes are to be mounted on /data");

@@ -60,7 +60,7 @@ impl Engine {
                 continue;
             }
             let bytes = usage::bytes(&container.directory.join("upper"));
-            match self.remove(config.id.as_str(), false) {
+            match self.remove(config.id.as_str(), false, false) {
                 Ok(()) => {
                     pruned.removed.push(config.id.clone());
                     pruned.bytes = pruned.bytes.saturating_add(bytes);

@@ -1,14 +1,14 @@
 //! `rm`, and clearing away what a container that ended leaves.
 
 use super::{Engine, spec};
-use crate::container::{Config, Dir, Live, MountKind, State, Status, dir};
-use crate::error::{Cause, Error, OsContext, Result};
-use crate::sys::fs;
-use crate::types::{Digest, Signal};
+use crate::container::{Dir, Live, State, Status, TakesVolumes, dir};
+use crate::error::{Cause, Error, Result};
+use crate::types::Signal;
 
 impl Engine {
-    /// Removes a container that does not run; one that runs too, with `force` (SIGKILL).
-    pub fn remove(&self, name: &str, force: bool) -> Result<()> {
+    /// Removes a container that does not run; one that runs too, with `force` (SIGKILL). With
+    /// `volumes` the anonymous volumes go that nobody else uses.
+    pub fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<()> {
         self.begin()?;
         let dir = self.find(name)?;
         let live = loop {
@@ -27,26 +27,42 @@ impl Engine {
             }
         };
         // Its own monitor may have removed it meanwhile, or have died on the way.
-        self.discard(&dir, live)
+        let takes = if volumes { TakesVolumes::Anonymous } else { TakesVolumes::None };
+        self.discard_taking(&dir, live, takes)
     }
 
-    /// Removes all of a container. It is marked first: whoever finds the mark goes on.
+    /// Removes all of a container. It is marked first: whoever finds the mark goes on. Its volumes
+    /// stay, unless it has --rm or never came to be.
     pub(super) fn discard(&self, dir: &Dir, live: Live) -> Result<()> {
-        match dir.update_state(|state| state.status = Status::Removing) {
+        self.discard_taking(dir, live, TakesVolumes::None)
+    }
+
+    fn discard_taking(&self, dir: &Dir, live: Live, volumes: TakesVolumes) -> Result<()> {
+        let mark = |state: &mut State| {
+            state.takes = match state.status {
+                Status::Creating => TakesVolumes::Made,
+                Status::Removing if state.takes != TakesVolumes::None => state.takes,
+                _ if volumes != TakesVolumes::None => volumes,
+                _ if state.ephemeral => TakesVolumes::Anonymous,
+                _ => TakesVolumes::None,
+            };
+            state.status = Status::Removing;
+            state.takes
+        };
+        let takes = match dir.update_state(mark) {
             Err(error) if matches!(error.root(), Cause::Damaged(_)) => {
-                dir.replace_state(&State::new(Status::Removing))?;
+                let mut state = State::new(Status::Exited);
+                let takes = mark(&mut state);
+                dir.replace_state(&state)?;
+                takes
             }
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => {}
-        }
+            Err(error) if error.is_not_found() => TakesVolumes::None,
+            other => other?,
+        };
         // Nobody is left there, unless what was written of it was lost.
         self.cgroups()?.open(&spec::cgroup_path(dir))?.kill()?;
         self.clear(dir)?;
-        if let Ok(config) = dir.config()
-            && config.auto_remove
-        {
-            self.discard_anonymous_volumes(&config)?;
-        }
+        self.discard_volumes(dir, takes)?;
         if let Ok(settings) = dir.settings() {
             dir::release_name(&self.home, &settings.name, &dir.id)?;
         }
@@ -57,23 +73,9 @@ impl Engine {
     /// Removes a container that never ran. The error to tell is why it did not: what this cannot
     /// remove, the sweep will.
     pub(super) fn forget(&self, dir: &Dir) {
-        let config = dir.config();
-        if let Ok(Some(live)) = self.down(dir)
-            && self.discard(dir, live).is_ok()
-            && let Ok(config) = config
-        {
-            let _ = self.discard_anonymous_volumes(&config);
+        if let Ok(Some(live)) = self.down(dir) {
+            let _ = self.discard_taking(dir, live, TakesVolumes::Made);
         }
-    }
-
-    /// The volumes that were made for this container alone, and named by chance.
-    fn discard_anonymous_volumes(&self, config: &Config) -> Result<()> {
-        let volumes = config.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
-        for volume in volumes.filter(|mount| mount.source.parse::<Digest>().is_ok()) {
-            let path = self.home.root.join("volumes").join(&volume.source);
-            fs::remove_tree(&path).on("remove", &path)?;
-        }
-        Ok(())
     }
 
     /// Takes away what the kernel and the run directory hold of a container that is gone. Tries

@@ -72,7 +72,11 @@ impl Engine {
     }
 
     fn volume_usage(&self) -> Result<Usage> {
-        Ok(Usage::default())
+        let mut usage = Usage::default();
+        for volume in self.volumes()? {
+            usage.add(volume.is_used, bytes(&volume.mountpoint));
+        }
+        Ok(usage)
     }
 }
 

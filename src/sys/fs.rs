@@ -2,8 +2,8 @@
 //!
 //! Whoever works on a tree that strangers described (layers of images) names everything as
 //! (open directory, one component); paths of several components go through `open_beneath` or
-//! `open_in_root`, which no symbolic link leads outside. Only `Open::ReadThrough` follows a link in
-//! the last component.
+//! `open_in_root`, which no symbolic link leads outside. Only `Open::ReadThrough` and
+//! `Open::DirectoryThrough` follow a link in the last component.
 
 use super::{check, raw};
 use std::ffi::{CStr, CString, OsStr};
@@ -81,6 +81,8 @@ impl Time {
 pub enum Open {
     /// A directory, for reading its entries and as base of the calls here.
     Directory,
+    /// The same, through a symbolic link in the last component too.
+    DirectoryThrough,
     /// An existing file, for reading. Waits for nobody on a fifo.
     Read,
     /// The same, through a symbolic link in the last component too.
@@ -94,6 +96,7 @@ impl Open {
         let read = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
         let flags = match self {
             Open::Directory => libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW,
+            Open::DirectoryThrough => libc::O_RDONLY | libc::O_DIRECTORY,
             Open::Read => read | libc::O_NOFOLLOW,
             Open::ReadThrough => read,
             Open::CreateNew => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW,
@@ -245,6 +248,25 @@ pub fn rename_at(
     })
 }
 
+/// As `rename_at`, but EEXIST where the new name is taken.
+pub fn rename_new_at(
+    old_dir: BorrowedFd,
+    old_name: &[u8],
+    dir: BorrowedFd,
+    name: &[u8],
+) -> io::Result<()> {
+    with_c_str(old_name, |old| {
+        // SAFETY: live C strings.
+        with_c_str(name, |new| unsafe {
+            let (old_dir, dir) = (old_dir.as_raw_fd(), dir.as_raw_fd());
+            let flags = libc::RENAME_NOREPLACE;
+            let (old, new) = (old.as_ptr(), new.as_ptr());
+            check(libc::syscall(libc::SYS_renameat2, old_dir, old, dir, new, flags))?;
+            Ok(())
+        })
+    })
+}
+
 /// Removes a name that is no directory.
 pub fn unlink_at(dir: BorrowedFd, name: &[u8]) -> io::Result<()> {
     // SAFETY: a live C string.
@@ -265,6 +287,11 @@ pub fn chown_at(dir: BorrowedFd, name: &[u8], uid: u32, gid: u32) -> io::Result<
         let (fd, flags) = (dir.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
         done(libc::fchownat(fd, name.as_ptr(), uid, gid, flags))
     })
+}
+
+/// The entries of an open directory, from its beginning.
+pub fn entries(dir: BorrowedFd) -> io::Result<std::fs::ReadDir> {
+    std::fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd()))
 }
 
 /// Sets the permission bits of `name`, which the caller knows to be no symbolic link.
@@ -520,7 +547,7 @@ fn empty_into(top: BorrowedFd, name: &[u8], moved: &mut u64) -> io::Result<()> {
     let dir = open_at(top, name, Open::Directory)?;
     loop {
         let mut more = false;
-        for entry in std::fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd()))? {
+        for entry in entries(dir.as_fd())? {
             more = true;
             let entry = entry?;
             let child = entry.file_name();

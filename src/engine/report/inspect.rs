@@ -32,6 +32,10 @@ pub struct InspectContainer {
     platform: &'static str,
     host_config: HostConfig,
     mounts: Vec<Mount>,
+    /// The same in the words of 2014: where, and what is there.
+    volumes: BTreeMap<String, String>,
+    #[serde(rename = "VolumesRW")]
+    volumes_rw: BTreeMap<String, bool>,
     config: Config,
     network_settings: NetworkSettings,
 }
@@ -59,6 +63,7 @@ struct State {
 #[serde(rename_all = "PascalCase")]
 struct HostConfig {
     binds: Option<Vec<String>>,
+    volumes_from: Option<Vec<String>>,
     log_config: LogConfig,
     network_mode: &'static str,
     restart_policy: Restart,
@@ -152,6 +157,7 @@ impl From<&Container> for InspectContainer {
         let config = &container.config;
         let state = &container.state;
         let mut argv = container.argv().map(str::to_string);
+        let mounts = mounts(container);
         let in_directory = |name: &str| container.directory.join(name).display().to_string();
         InspectContainer {
             id: config.id.to_string(),
@@ -185,7 +191,9 @@ impl From<&Container> for InspectContainer {
             driver: "overlay",
             platform: "linux",
             host_config: host_config(container),
-            mounts: mounts(container),
+            volumes: mounts.iter().map(|m| (m.destination.clone(), m.source.clone())).collect(),
+            volumes_rw: mounts.iter().map(|m| (m.destination.clone(), m.writable)).collect(),
+            mounts,
             config: run_config(container),
             network_settings: network_settings(container),
         }
@@ -195,8 +203,14 @@ impl From<&Container> for InspectContainer {
 fn host_config(container: &Container) -> HostConfig {
     let config = &container.config;
     let settings = &container.settings;
-    let binds = config.mounts.iter().map(|mount| {
-        let mode = if mount.read_only { ":ro" } else { "" };
+    let named = config.mounts.iter().filter(|mount| !mount.anonymous && !mount.inherited);
+    let binds = named.map(|mount| {
+        let mode = match (mount.read_only, mount.nocopy) {
+            (false, false) => "",
+            (true, false) => ":ro",
+            (false, true) => ":nocopy",
+            (true, true) => ":ro,nocopy",
+        };
         format!("{}:{}{mode}", mount.source, mount.target)
     });
     let binds: Vec<String> = binds.collect();
@@ -208,6 +222,7 @@ fn host_config(container: &Container) -> HostConfig {
     };
     HostConfig {
         binds: (!binds.is_empty()).then_some(binds),
+        volumes_from: (!config.volumes_from.is_empty()).then(|| config.volumes_from.clone()),
         log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
         network_mode: container.network_name(),
         restart_policy: Restart { name, maximum_retry_count },
@@ -241,7 +256,7 @@ fn mounts(container: &Container) -> Vec<Mount> {
 fn run_config(container: &Container) -> Config {
     let config = &container.config;
     let filled = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-    let volumes = config.mounts.iter().filter(|m| m.kind == MountKind::Volume);
+    let volumes = config.mounts.iter().filter(|m| m.anonymous && !m.inherited);
     let volumes: Set = volumes.map(|m| (m.target.clone(), Empty {})).collect();
     Config {
         hostname: config.hostname.clone(),

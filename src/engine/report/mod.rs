@@ -2,8 +2,10 @@
 //! own way.
 
 mod inspect;
+mod volume;
 
 pub use inspect::InspectContainer;
+pub use volume::{InspectVolume, Volume};
 
 use crate::container::{Config, Network, Settings, State, Status};
 use std::net::Ipv4Addr;
@@ -125,6 +127,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
             stop_signal: Signal::TERM,
             stop_timeout: 10,
             mounts: Vec::new(),
+            volumes_from: Vec::new(),
             exposed_ports: Vec::new(),
             labels: Default::default(),
             network: Network::Bridge,

@@ -1,0 +1,173 @@
+//! The volumes of a new container: taken over from others, made where they are missing, and given
+//! the image's content.
+//!
+//! A kill leaves a container that is `creating`: with it go the volumes that were made for it, and
+//! what was being copied (`discard`).
+
+use super::Engine;
+use crate::container::{Config, Dir, Mount, MountKind, Status};
+use crate::engine::options::{Options, Source};
+use crate::engine::spec;
+use crate::error::{Context, Error, OsContext, Result};
+use crate::image::Image;
+use crate::oci::create::Root;
+use crate::sys::atomic::Durability;
+use crate::sys::lock::Guard;
+use crate::types::Digest;
+use crate::volume::{ANONYMOUS, Volume, VolumesFrom, clean, open_image_directory};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+impl Engine {
+    /// The volumes lock, where a container of these options and this image has volumes.
+    pub(in crate::engine) fn lock_volumes_of(
+        &self,
+        options: &Options,
+        image: &Image,
+    ) -> Result<Option<Guard>> {
+        let is_volume = |source: &Source| !matches!(source, Source::Host(_));
+        let has_some = !options.volumes_from.is_empty()
+            || !image.config.config.volumes.is_empty()
+            || options.mounts.iter().any(|mount| is_volume(&mount.source));
+        has_some.then(|| self.volume_store().lock()).transpose()
+    }
+
+    /// All mounts of a new container, each before those below it. At one place the later container
+    /// of `--volumes-from` counts, and a `-v` with a source before them; a volume without a name
+    /// only where there is nothing else. The caller holds the volumes lock.
+    pub(in crate::engine) fn resolve_mounts(
+        &self,
+        options: &Options,
+        image: &Image,
+    ) -> Result<Vec<Mount>> {
+        let mut mounts = self.inherited(&options.volumes_from)?;
+        for spec in &options.mounts {
+            let (kind, source) = match &spec.source {
+                Source::Host(path) => (MountKind::Bind, path),
+                Source::Volume(name) => (MountKind::Volume, name),
+                Source::Anonymous => continue,
+            };
+            mounts.retain(|mount| mount.target != spec.target);
+            mounts.push(Mount {
+                kind,
+                source: source.clone(),
+                target: spec.target.clone(),
+                read_only: spec.read_only,
+                anonymous: false,
+                inherited: false,
+                nocopy: spec.nocopy,
+            });
+        }
+        let asked = options.mounts.iter().filter(|spec| spec.source == Source::Anonymous);
+        let asked = asked.map(|spec| spec.target.clone());
+        for target in asked.chain(image.config.config.volumes.keys().map(|path| clean(path))) {
+            if target == "/" || mounts.iter().any(|mount| mount.target == target) {
+                continue;
+            }
+            let random = crate::sys::random::bytes().on("read", "random bytes")?;
+            mounts.push(Mount {
+                kind: MountKind::Volume,
+                source: Digest::from_bytes(random).hex(),
+                target,
+                read_only: false,
+                anonymous: true,
+                inherited: false,
+                nocopy: false,
+            });
+        }
+        mounts.sort_by_key(|mount: &Mount| mount.target.split('/').count());
+        Ok(mounts)
+    }
+
+    fn inherited(&self, from: &[VolumesFrom]) -> Result<Vec<Mount>> {
+        let mut mounts: Vec<Mount> = Vec::new();
+        for VolumesFrom { container, read_only } in from {
+            let doing = || "--volumes-from".to_string();
+            let dir = self.find(container).doing(doing)?;
+            let state = dir.state().doing(doing)?;
+            if matches!(state.status, Status::Creating | Status::Removing) {
+                let text = format!("container {container} is being made or removed");
+                return Err(Error::conflict(text).doing(doing()));
+            }
+            for mount in dir.config().doing(doing)?.mounts {
+                mounts.retain(|other| other.target != mount.target);
+                mounts.push(Mount {
+                    read_only: mount.read_only || *read_only,
+                    inherited: true,
+                    nocopy: true,
+                    ..mount
+                });
+            }
+        }
+        Ok(mounts)
+    }
+
+    /// Makes what the mounts refer to: a missing host directory, a volume. The caller holds the
+    /// volumes lock, and has written the container's configuration.
+    pub(in crate::engine) fn make_sources(&self, config: &Config) -> Result<()> {
+        let volumes = self.volume_store();
+        for mount in &config.mounts {
+            let made = match mount.kind {
+                MountKind::Bind => {
+                    let path = PathBuf::from(&mount.source);
+                    match path.exists() {
+                        true => Ok(()),
+                        false => std::fs::create_dir_all(&path).on("create", &path),
+                    }
+                }
+                MountKind::Volume => {
+                    let label = || (ANONYMOUS.to_string(), String::new());
+                    let labels = mount.anonymous.then(label).into_iter().collect();
+                    let maker = Some(config.id.clone());
+                    let volume = Volume { maker, ..Volume::new(&mount.source, labels) };
+                    volumes.make(&volume, durability(config, mount))
+                }
+            };
+            made.doing(|| format!("prepare the volume {}", mount.target))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the volumes that are empty what the image has where they are to be mounted. Links of
+    /// the image lead nowhere but inside of it.
+    pub(in crate::engine) fn fill_volumes(&self, dir: &Dir, config: &Config) -> Result<()> {
+        let volumes = self.volume_store();
+        let mut empty = Vec::new();
+        for mount in config.mounts.iter().filter(|m| m.kind == MountKind::Volume && !m.nocopy) {
+            if volumes.is_empty(&mount.source)? {
+                empty.push(mount);
+            }
+        }
+        if empty.is_empty() {
+            return Ok(());
+        }
+        let images = self.images()?;
+        let layers = images.layer_dirs(&images.image(&config.image)?)?;
+        let layers: Vec<String> = layers.iter().map(|path| path.display().to_string()).collect();
+        let root = Root::of_mount(&spec::root_mount(config, dir, &layers))?;
+        for mount in empty {
+            if let Some(from) = open_image_directory(root.as_fd(), &mount.target)? {
+                volumes
+                    .fill(&mount.source, from.as_fd(), durability(config, mount))
+                    .doing(|| format!("copy the image's {} to its volume", mount.target))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The host path behind a mount.
+    pub(in crate::engine) fn mount_source(&self, mount: &Mount) -> PathBuf {
+        match mount.kind {
+            MountKind::Bind => mount.source.clone().into(),
+            MountKind::Volume => self.volume_store().data(&mount.source),
+        }
+    }
+}
+
+/// What goes with its container need not survive a loss of power.
+fn durability(config: &Config, mount: &Mount) -> Durability {
+    match mount.anonymous && config.auto_remove {
+        true => Durability::Crash,
+        false => Durability::PowerLoss,
+    }
+}
