@@ -23,11 +23,12 @@ lint: ## formatting and clippy, warnings denied
 	scripts/cargo clippy --locked --all-targets -- -D warnings
 
 test-unit: ## the tests inside the source, and the architecture's
+	@scripts/need bzip2=bzip2 xz=xz-utils zstd=zstd
 	scripts/cargo test --locked --lib --bins --test architecture
 
 test-e2e: dist ## the end-to-end tests, against the static binaries (as root)
 	@scripts/need /bin/busybox=busybox-static nft=nftables ip=iproute2 python3=python3 strace=strace \
-		skopeo=skopeo svc=daemontools sv=runit s6-svc=s6 /usr/sbin/sshd=openssh-server
+		bzip2=bzip2 xz=xz-utils zstd=zstd skopeo=skopeo svc=daemontools sv=runit s6-svc=s6 /usr/sbin/sshd=openssh-server
 	$(e2e) scripts/sandbox scripts/cargo test --locked --test '*' -- --test-threads=1
 
 test-vm: dist ## end-to-end scenarios under Debian's kernel with cgroup v2 only, in qemu

@@ -30,6 +30,7 @@ pub mod tar;
 pub mod tree;
 pub mod unpack;
 pub mod v1;
+mod zstd;
 
 pub use config::{ImageConfig, RunConfig};
 pub use store::{Image, Store};

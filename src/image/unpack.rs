@@ -1,4 +1,4 @@
-//! Unpacking one layer: from a stream of tar, plain or gzip, to a directory
+//! Unpacking one layer: from a stream of tar, compressed or not, to a directory
 //!
 //! ```text
 //! <dir>/fs/            the tree in overlayfs form (tree)
@@ -12,12 +12,11 @@
 
 use super::compression::{self, BUFFER, Compression};
 use super::recipe::{self, Writer};
-use super::tar::{Archive, EndMarker, Kind, Member, unreadable};
+use super::tar::{Archive, EndMarker, Kind, Member};
 use super::tree::{self, Attributes, Tree};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::fs::FileType;
 use crate::types::Digest;
-use flate2::bufread::MultiGzDecoder;
 use sha2::Digest as _;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -61,16 +60,12 @@ pub fn unpack(
     end_marker: EndMarker,
 ) -> Result<Unpacked> {
     let (compression, mut input) = compression::peek(input)?;
-    match compression {
-        Compression::None => unpack_tar(&mut input, dir, limits, end_marker),
-        Compression::Gzip => {
-            let mut hashed = Hashed::new(input);
-            let buffered = BufReader::with_capacity(BUFFER, &mut hashed);
-            let layer = unpack_tar(&mut MultiGzDecoder::new(buffered), dir, limits, end_marker)?;
-            io::copy(&mut hashed, &mut io::sink()).map_err(|e| unreadable(&e))?;
-            Ok(Unpacked { blob: hashed.digest(), ..layer })
-        }
+    if compression == Compression::None {
+        return unpack_tar(&mut input, dir, limits, end_marker);
     }
+    let mut hashed = Hashed::new(input);
+    let layer = unpack_tar(&mut compression.plain(&mut hashed), dir, limits, end_marker)?;
+    Ok(Unpacked { blob: hashed.digest(), ..layer })
 }
 
 fn unpack_tar(

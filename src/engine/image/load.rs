@@ -35,7 +35,7 @@ pub struct Loaded {
     pub names: Vec<ImageRef>,
 }
 
-/// Reads the archive, plain or gzip, to its end, and gives the images in its order.
+/// Reads the archive, compressed or not, to its end, and gives the images in its order.
 pub fn load(store: &Store, archive: &mut dyn Read) -> Result<Vec<Loaded>> {
     store.sweep()?;
     let scratch = store.scratch()?;
@@ -233,7 +233,7 @@ impl Part {
         // Docker of 2014 wrote an empty file where a layer was empty. JSON never is.
         let is_tar = head.is_empty() || tar::is_header(&head) || head == [0; tar::BLOCK];
         let compression = compression::detect(&head);
-        if is_tar || matches!(compression, Ok(Compression::Gzip)) {
+        if is_tar || compression != Compression::None {
             let dir = scratch.fresh_directory()?;
             let mut input = head.as_slice().chain(data);
             return match unpack(&mut input, &dir, Limits::default(), EndMarker::Optional) {
@@ -246,11 +246,8 @@ impl Part {
                 Err(e) => Err(e),
             };
         }
-        if let Err(why) = compression {
-            return Ok(Some(Part::Unknown(why)));
-        }
         if member.size > JSON_MAX {
-            return Ok(Some(Part::Unknown(Error::invalid("neither a tar nor gzip"))));
+            return Ok(Some(Part::Unknown(Error::invalid("no tar, compressed or not"))));
         }
         let mut rest = Vec::new();
         data.read_to_end(&mut rest).map_err(|e| tar::unreadable(&e))?;
