@@ -7,7 +7,8 @@
 //! layer     keys and facts of unpacked layers
 //! config    the image config;  change: edits of it in a Dockerfile's words
 //! steps     the history and the layers together;  v1: images as they were in 2014
-//! unpack    tar stream -> layer directory   (tar, pax, sparse: reading archives;
+//! unpack    tar stream -> layer directory   (compression; tar, pax, sparse: reading archives;
+//!                                            pipe: between the two threads;
 //! recipe    layer directory -> tar stream    tree: the directory being made)
 //! compare   two trees, entry by entry
 //! archive   the archives that hold whole images
@@ -20,6 +21,7 @@ pub mod compression;
 pub mod config;
 pub mod layer;
 pub mod pax;
+mod pipe;
 pub mod recipe;
 pub mod refs;
 pub mod scratch;

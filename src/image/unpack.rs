@@ -10,7 +10,8 @@
 //! Archives are hostile until shown otherwise: names and links cannot lead out of the tree
 //! (tree), and numbers are limited here. On any error the caller removes the directory.
 
-use super::compression::{self, BUFFER, Compression};
+use super::compression::{self, Compression};
+use super::pipe;
 use super::recipe::{self, Writer};
 use super::tar::{Archive, EndMarker, Kind, Member};
 use super::tree::{self, Attributes, Tree};
@@ -19,9 +20,10 @@ use crate::sys::fs::FileType;
 use crate::types::Digest;
 use sha2::Digest as _;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
 
 /// What a layer may hold at most.
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +70,44 @@ pub fn unpack(
     Ok(Unpacked { blob: hashed.digest(), ..layer })
 }
 
+/// Reads the tar in this thread and writes the tree in another.
 fn unpack_tar(
     input: &mut dyn Read,
     dir: &Path,
     limits: Limits,
     end_marker: EndMarker,
 ) -> Result<Unpacked> {
-    let mut hashed = BufReader::with_capacity(BUFFER, Hashed::new(input));
+    let (sender, mut receiver) = pipe::pipe();
+    let mut hash = sha2::Sha256::new();
+    thread::scope(|scope| {
+        let write = move || write_tree(&mut receiver, dir, limits, end_marker);
+        let writer = thread::Builder::new().spawn_scoped(scope, write).on("start", "a thread")?;
+        sender.pump(input, |bytes| hash.update(bytes));
+        let written = writer.join().map_err(|_| Error::damaged("a thread panicked"))?;
+        let diff_id = Digest::from_bytes(hash.finalize().into());
+        written.map(|Written { tar_size, size, implied }| Unpacked {
+            diff_id,
+            blob: diff_id,
+            tar_size,
+            size,
+            implied,
+        })
+    })
+}
+
+/// What the thread that writes knows of a layer.
+struct Written {
+    tar_size: u64,
+    size: u64,
+    implied: u64,
+}
+
+fn write_tree(
+    input: &mut pipe::Receiver,
+    dir: &Path,
+    limits: Limits,
+    end_marker: EndMarker,
+) -> Result<Written> {
     let mut unpacker = Unpacker {
         tree: Tree::create(dir)?,
         recipe: Writer::create(&dir.join("recipe"))?,
@@ -83,15 +116,14 @@ fn unpack_tar(
         devices: 0,
         size: 0,
     };
-    unpacker.run(&mut Archive::new(&mut hashed, end_marker))?;
+    unpacker.run(&mut Archive::new(input, end_marker))?;
     let Unpacker { tree, recipe, size, .. } = unpacker;
     let tar_size = recipe.finish()?;
     let (implied, displaced) = tree.finish()?;
     if !displaced.is_empty() {
         recipe::settle(dir, &displaced)?;
     }
-    let diff_id = hashed.into_inner().digest();
-    Ok(Unpacked { diff_id, blob: diff_id, tar_size, size, implied })
+    Ok(Written { tar_size, size, implied })
 }
 
 struct Unpacker {
