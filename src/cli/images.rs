@@ -1,13 +1,13 @@
-//! `images`: the table of images.
+//! `images`: the table of images, or the tree of what was made from what.
 
 use super::command::Command;
-use super::output;
 use super::table::table;
 use super::template::Template;
+use super::{image_tree, output};
 use crate::engine::Engine;
-use crate::engine::image::{ImageRow, images};
-use crate::error::Result;
-use crate::types::{ImageRef, Timestamp, human_ago, human_size};
+use crate::engine::image::{self, ImageFilter, ImageRow};
+use crate::error::{Error, Result};
+use crate::types::{Glob, ImageRef, Timestamp, human_ago, human_size};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
@@ -15,9 +15,15 @@ use serde_json::{Value, json};
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
-    /// show all images (there are no others yet)
-    #[argh(switch, short = 'a', long = "all")]
-    _all: bool,
+    /// show all images, also those without a name that others were made from
+    #[argh(switch, short = 'a')]
+    all: bool,
+    /// show digests (known of images that were pulled)
+    #[argh(switch)]
+    digests: bool,
+    /// show those that match: before=, dangling=, label=, reference=, since=, until=
+    #[argh(option, short = 'f', arg_name = "list")]
+    filter: Vec<String>,
     /// print by a template: json, '{{.ID}}' or 'table {{.Repository}}\t{{.Size}}'
     #[argh(option, arg_name = "string")]
     format: Option<String>,
@@ -27,16 +33,32 @@ pub struct Args {
     /// show ids only
     #[argh(switch, short = 'q')]
     quiet: bool,
+    /// draw which image was made from which
+    #[argh(switch)]
+    tree: bool,
+    /// the same for Graphviz: images --viz | dot -Tpng -o images.png
+    #[argh(switch)]
+    viz: bool,
     #[argh(positional)]
     repository: Option<String>,
 }
 
 pub struct Images {
+    all: bool,
+    digests: bool,
+    filters: Vec<ImageFilter>,
     format: Option<Template>,
     no_trunc: bool,
     quiet: bool,
-    /// `repository` or `repository:tag`
-    wanted: Option<(String, Option<String>)>,
+    graph: Option<Graph>,
+    /// What was given, and as a pattern.
+    wanted: Option<(String, Glob)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Graph {
+    Tree,
+    Viz,
 }
 
 impl Command for Images {
@@ -45,20 +67,48 @@ impl Command for Images {
     const USAGE: &'static str = "[REPOSITORY[:TAG]]";
 
     fn new(args: Args) -> Result<Images> {
-        let wanted = args.repository.map(|text| match text.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name.to_string(), Some(tag.to_string())),
-            _ => (text, None),
-        });
+        let graph = match (args.tree, args.viz) {
+            (true, true) => return Err(Error::invalid("either --tree or --viz")),
+            (true, false) => Some(Graph::Tree),
+            (false, true) => Some(Graph::Viz),
+            (false, false) => None,
+        };
+        if graph.is_some() && (args.format.is_some() || args.quiet || !args.filter.is_empty()) {
+            return Err(Error::invalid("--tree and --viz draw all: no --format, -q or --filter"));
+        }
+        let pattern = |text: String| text.parse().map(|pattern| (text, pattern));
+        let now = Timestamp::now();
+        let filters = args.filter.iter().map(|text| ImageFilter::parse(text, now));
         Ok(Images {
+            all: args.all,
+            digests: args.digests,
+            filters: filters.collect::<Result<_>>()?,
             format: args.format.map(|text| Template::parse(&text)).transpose()?,
             no_trunc: args.no_trunc,
             quiet: args.quiet,
-            wanted,
+            graph,
+            wanted: args.repository.map(pattern).transpose()?,
         })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        output::text(&self.render(&images(&engine.images()?)?, Timestamp::now())?)?;
+        let store = engine.images()?;
+        let text = match self.graph {
+            None => {
+                self.render(&image::images(&store, self.all, &self.filters)?, Timestamp::now())?
+            }
+            Some(graph) => {
+                let mut tree = image::image_tree(&store)?;
+                if let Some((name, _)) = &self.wanted {
+                    tree = tree.from(&store.resolve(name)?);
+                }
+                match graph {
+                    Graph::Tree => image_tree::text(&tree, self.no_trunc),
+                    Graph::Viz => image_tree::graphviz(&tree, self.no_trunc),
+                }
+            }
+        };
+        output::text(&text)?;
         Ok(0)
     }
 }
@@ -80,19 +130,21 @@ impl Images {
             }
             return Ok(ids.iter().map(|id| format!("{id}\n")).collect());
         }
-        let titles = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+        let titles = ["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"];
         let mut lines = vec![titles.map(String::from).to_vec()];
         lines.extend(rows.iter().map(|row| {
-            let (repository, tag) = name(row);
-            vec![repository.into(), tag.into(), self.id(row), created(row, now), size(row)]
+            let [repository, tag, digest] = [name(row).0, name(row).1, NO_DIGEST].map(String::from);
+            vec![repository, tag, digest, self.id(row), created(row, now), size(row)]
         }));
+        if !self.digests {
+            lines.iter_mut().for_each(|line| drop(line.remove(2)));
+        }
         Ok(table(&lines))
     }
 
     fn is_wanted(&self, row: &ImageRow) -> bool {
-        let (repository, tag) = name(row);
-        self.wanted.as_ref().is_none_or(|(wanted, wanted_tag)| {
-            repository == wanted && wanted_tag.as_ref().is_none_or(|wanted| tag == wanted)
+        self.wanted.as_ref().is_none_or(|(_, pattern)| {
+            row.name.as_ref().is_some_and(|name| image::matches(pattern, name))
         })
     }
 
@@ -106,12 +158,16 @@ impl Images {
             "ID": self.id(row),
             "Repository": repository,
             "Tag": tag,
+            "Digest": NO_DIGEST,
             "CreatedSince": created(row, now),
             "CreatedAt": row.created.unwrap_or_default(),
             "Size": size(row),
         })
     }
 }
+
+/// Digests are those of registries, and no image comes from one yet.
+const NO_DIGEST: &str = "<none>";
 
 fn name(row: &ImageRow) -> (&str, &str) {
     let name = row.name.as_ref();
@@ -166,6 +222,7 @@ busybox      latest    ca978112ca1b   3 minutes ago   4.43MB
         assert_eq!(rendered(&["--quiet"]), "ca978112ca1b\n3e23e8160039\n");
         assert_eq!(rendered(&["--quiet", "busybox"]), "ca978112ca1b\n");
         assert_eq!(rendered(&["--quiet", "busybox:none"]), "");
+        assert_eq!(rendered(&["--quiet", "busy*"]), "ca978112ca1b\n");
         let ids = rendered(&["--quiet", "--no-trunc"]);
         assert!(ids.starts_with(
             "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb\n"
@@ -174,5 +231,16 @@ busybox      latest    ca978112ca1b   3 minutes ago   4.43MB
             rendered(&["--format", "{{.Repository}}:{{.Tag}}", "busybox:latest"]),
             "busybox:latest\n"
         );
+        let table = rendered(&["--digests", "busybox:latest"]);
+        assert!(table.starts_with("REPOSITORY   TAG       DIGEST    IMAGE ID "), "{table}");
+        assert!(table.contains("\nbusybox      latest    <none>    ca978112ca1b "), "{table}");
+    }
+
+    #[test]
+    fn a_graph_is_drawn_of_all() {
+        for args in [&["--tree", "--viz"][..], &["--tree", "--quiet"], &["--viz", "--format", "x"]]
+        {
+            assert!(Images::new(Args::from_args(&["images"], args).unwrap()).is_err(), "{args:?}");
+        }
     }
 }

@@ -17,6 +17,8 @@ mod env;
 mod exec;
 mod fsck;
 mod help;
+mod history;
+mod image_tree;
 mod images;
 mod import;
 mod info;
@@ -61,6 +63,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<exec::Exec>(),
     Entry::of::<fsck::Fsck>(),
     Entry::of::<prune::Gc>(),
+    Entry::of::<history::History>(),
     Entry::of::<prune::ImagePrune>(),
     Entry::of::<images::Images>(),
     Entry::of::<import::Import>(),
@@ -107,6 +110,7 @@ const SAME: &[(&str, &str, &str)] = &[
     ("container", "stop", "stop"),
     ("container", "top", "top"),
     ("container", "wait", "wait"),
+    ("image", "history", "history"),
     ("image", "import", "import"),
     ("image", "inspect", "inspect"),
     ("image", "load", "load"),

@@ -2,7 +2,7 @@
 
 use super::command::{Command, number};
 use super::output;
-use super::table::table;
+use super::table::{ellipsis, table};
 use super::template::Template;
 use crate::container::MountKind;
 use crate::engine::Engine;
@@ -182,13 +182,6 @@ fn command_line(container: &Container) -> String {
         false => word.to_string(),
     });
     words.collect::<Vec<_>>().join(" ")
-}
-
-fn ellipsis(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_string();
-    }
-    text.chars().take(width - 1).chain(['…']).collect()
 }
 
 /// Go's `strconv.Quote`.

@@ -27,6 +27,14 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// `text`, cut to so many characters, the last of which then says that there is more.
+pub fn ellipsis(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_string();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 mod account;
 mod capability;
 mod digest;
+mod glob;
 mod home;
 mod human;
 mod id;
@@ -20,6 +21,7 @@ mod timestamp;
 pub use account::{Account, find_group};
 pub use capability::CAPABILITIES;
 pub use digest::Digest;
+pub use glob::Glob;
 pub use home::Home;
 pub use human::{human_ago, human_duration, human_memory, human_size};
 pub use id::{ContainerId, ContainerName};

@@ -286,3 +286,99 @@ fn store(t: &Test) -> String {
     lines.sort_unstable();
     lines.join("\n")
 }
+
+#[test]
+fn history_tells_each_step_with_the_ids_of_2014() {
+    let t = test!();
+    t.coracle(["load", "-q"]).stdin(archive(&members())).ok();
+    let top = t.inspect("boat")["Id"].as_str().expect("an id").to_string();
+    let base = t.inspect("base:1")["Id"].as_str().expect("an id").to_string();
+    let lines = t.says(["history", "--no-trunc", "boat"]);
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>().join(" "), TITLES);
+    for (line, id, made_by) in [
+        (lines[1], &top, "/bin/sh -c #(nop) CMD [cat]   0B"),
+        (lines[2], &id(1), "/bin/sh -c rm /etc/passwd;  echo \"x\"   10B"),
+        // An image of its own, which the other begins with.
+        (lines[3], &base, "/bin/sh -c #(nop) ADD file:x in /"),
+    ] {
+        assert!(line.starts_with(id.as_str()) && line.contains("years ago"), "{line}");
+        let blanks = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(blanks(line).contains(&blanks(made_by)), "{line}");
+    }
+    let ids = [&top[7..19], &id(1)[..12], &base[7..19]].join("\n");
+    assert_eq!(t.says(["history", "-q", "boat"]), ids);
+    assert_eq!(t.says(["history", "--format", "{{.ID}} {{.CreatedAt}}", "base:1"]).len(), 12 + 21);
+    t.coracle(["history", "none"]).code(1).stderr_has("no such image: none").ok();
+}
+
+const TITLES: &str = "IMAGE CREATED CREATED BY SIZE COMMENT";
+
+#[test]
+fn images_are_drawn_with_what_they_were_made_from() {
+    let t = test!();
+    t.coracle(["load", "-q"]).stdin(archive(&members())).ok();
+    t.coracle(["import", "-", "other"]).stdin(busybox()).ok();
+    let short = |name: &str| t.says(["images", "-q", name]);
+    let (top, base, other) = (short("boat:1"), short("base"), short("other"));
+    let drawn = t.says(["images", "--tree"]);
+    let lines: Vec<&str> = drawn.lines().collect();
+    let starts = [
+        format!("├─{other} Virtual Size: "),
+        format!("└─{base} Virtual Size: "),
+        format!("  └─{} Virtual Size: ", &id(1)[..12]),
+        format!("    └─{top} Virtual Size: "),
+    ];
+    assert_eq!(lines.len(), starts.len(), "{drawn}");
+    for (line, start) in lines.iter().zip(&starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    assert!(lines[3].ends_with(" Tags: boat:1, boat:latest"), "{drawn}");
+    let from = t.says(["images", "--tree", "boat"]);
+    assert!(from.starts_with(&format!("└─{top} ")) && from.lines().count() == 1, "{from}");
+    let viz = t.says(["images", "--viz"]);
+    assert!(viz.contains(&format!("\n \"{}\" -> \"{top}\"\n", &id(1)[..12])), "{viz}");
+}
+
+#[test]
+fn images_are_chosen_by_filters() {
+    let t = test!();
+    t.coracle(["load", "-q"]).stdin(archive(&members())).ok();
+    t.coracle(["import", "--change", "LABEL tier=front", "-", "team/other:2"])
+        .stdin(busybox())
+        .ok();
+    let names = |args: &[&str]| {
+        let format = ["images", "--format", "{{.Repository}}:{{.Tag}}"];
+        t.says([&format, args].concat()).replace('\n', " ")
+    };
+    assert_eq!(names(&[]), "team/other:2 boat:1 boat:latest base:1");
+    assert_eq!(names(&["b*"]), "boat:1 boat:latest base:1");
+    for (filter, shown) in [
+        ("before=boat", "base:1"),
+        ("since=base:1", "team/other:2 boat:1 boat:latest"),
+        ("until=2014-03-01", "boat:1 boat:latest base:1"),
+        ("label=tier", "team/other:2"),
+        ("label=tier=back", ""),
+        ("reference=*:1", "boat:1 base:1"),
+        ("reference=*/*", "team/other:2"),
+        ("dangling=true", ""),
+    ] {
+        assert_eq!(names(&["-f", filter]), shown, "{filter}");
+    }
+    assert_eq!(names(&["-f", "reference=base", "-f", "reference=*/*"]), "team/other:2 base:1");
+
+    // Without a name: shown, unless others were made from it.
+    t.coracle(["rmi", "team/other:2"]).ok();
+    t.coracle(["import", "-", "boat:1"]).stdin(busybox()).ok();
+    t.coracle(["tag", "boat:1", "base:1"]).ok();
+    t.coracle(["tag", "boat:1", "boat:latest"]).ok();
+    assert_eq!(names(&["-f", "dangling=true"]), "<none>:<none>");
+    assert_eq!(names(&["-a"]).matches("<none>:<none>").count(), 2);
+    assert_eq!(names(&[]).matches("<none>:<none>").count(), 1);
+    t.coracle(["images", "-f", "since=none"]).code(1).stderr_has("no such image: none").ok();
+    t.coracle(["images", "-f", "danglin=true"])
+        .code(125)
+        .stderr_has("--filter: unknown key \"danglin\"")
+        .stderr_has("hint: did you mean dangling?")
+        .ok();
+}

@@ -67,7 +67,7 @@ fn at_every_step(verb: &str, before: fn(&Place), result: &str, there: bool) {
         let place = Place::new();
         before(&place);
         let was_killed = killed(&place, verb, step);
-        for row in images(&place.store).unwrap() {
+        for row in images(&place.store, true, &[]).unwrap() {
             let image = place.store.image(&row.id).unwrap();
             place.emitted(&image);
         }

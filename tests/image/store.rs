@@ -19,7 +19,7 @@ fn an_image_goes_with_its_last_name_and_nothing_of_it_stays() {
     let id = image.id;
     tag(store, "one:1", "one:2".parse().unwrap()).unwrap();
     tag(store, &id.short(), "two".parse().unwrap()).unwrap();
-    assert_eq!(images(store).unwrap().len(), 3);
+    assert_eq!(images(store, true, &[]).unwrap().len(), 3);
 
     let by_id = rmi(store, &id.hex(), false, &nobody).unwrap_err();
     assert!(by_id.to_string().contains("several repositories"), "{by_id}");
@@ -40,7 +40,7 @@ fn a_name_moves_and_the_image_that_lost_it_stays_unnamed() {
     let old = place.import(&place.python_tar("a.tar", "add('f', b'1')"), "x");
     let new = place.import(&place.python_tar("b.tar", "add('f', b'2')"), "x");
     assert_eq!(place.store.resolve("x").unwrap(), new.id);
-    let rows = images(&place.store).unwrap();
+    let rows = images(&place.store, true, &[]).unwrap();
     assert!(rows.iter().any(|row| row.id == old.id && row.name.is_none() && row.size == Some(1)));
     let removed = rmi(&place.store, &old.id.hex(), false, &nobody).unwrap();
     assert_eq!(removed, [Removed::Image(old.id)]);
@@ -104,7 +104,7 @@ fn while_an_image_cannot_be_read_nothing_is_swept_away() {
     assert!(tree.join("f").exists());
     let e = place.store.image(&image.id).unwrap_err();
     assert!(matches!(e.root(), Cause::Damaged(_)), "{e}");
-    let rows = images(&place.store).unwrap();
+    let rows = images(&place.store, true, &[]).unwrap();
     assert_eq!((rows.len(), rows[0].size), (1, None));
 }
 

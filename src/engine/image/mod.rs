@@ -1,17 +1,21 @@
 //! The verbs on images. Each takes a `Store` and plain data and returns data.
 
+mod history;
 mod images;
 mod import;
 mod inspect;
+mod lineage;
 mod load;
 mod prune;
 mod rmi;
 mod save;
 mod tag;
 
-pub use images::{ImageRow, images};
+pub use history::{HistoryRow, history};
+pub use images::{ImageFilter, ImageRow, images, matches};
 pub use import::{ImportOptions, import};
 pub use inspect::{GraphDriver, ImageInspect, inspect_image};
+pub use lineage::{ImageTree, Node, StepId, image_tree};
 pub use load::{Loaded, load};
 pub use prune::prune;
 pub use rmi::{ImageUser, Removed, rmi};
