@@ -63,7 +63,7 @@ impl Command for Import {
 
 /// The time that builders are to use in place of the present one, so that the same input gives the
 /// same image (reproducible-builds.org/specs/source-date-epoch).
-fn source_date(seconds: Option<String>) -> Result<Option<Timestamp>> {
+pub fn source_date(seconds: Option<String>) -> Result<Option<Timestamp>> {
     let seconds = seconds.filter(|text| !text.is_empty());
     let seconds = seconds.map(|text| number::<u32>("SOURCE_DATE_EPOCH", &text)).transpose()?;
     Ok(seconds.map(|seconds| Timestamp::from_unix(seconds.into())))

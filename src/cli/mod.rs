@@ -11,10 +11,13 @@
 mod argv;
 mod attach;
 mod command;
+mod commit;
 mod confirm;
 mod df;
+mod diff;
 mod env;
 mod exec;
+mod export;
 mod fsck;
 mod help;
 mod history;
@@ -58,9 +61,12 @@ use std::process::ExitCode;
 /// All commands, in the order of the help.
 const COMMANDS: &[Entry] = &[
     Entry::of::<attach::Attach>(),
+    Entry::of::<commit::Commit>(),
     Entry::of::<prune::ContainerPrune>(),
     Entry::of::<run::Create>(),
+    Entry::of::<diff::Diff>(),
     Entry::of::<exec::Exec>(),
+    Entry::of::<export::Export>(),
     Entry::of::<fsck::Fsck>(),
     Entry::of::<prune::Gc>(),
     Entry::of::<history::History>(),
@@ -97,8 +103,11 @@ const COMMANDS: &[Entry] = &[
 /// the command.
 const SAME: &[(&str, &str, &str)] = &[
     ("container", "attach", "attach"),
+    ("container", "commit", "commit"),
     ("container", "create", "create"),
+    ("container", "diff", "diff"),
     ("container", "exec", "exec"),
+    ("container", "export", "export"),
     ("container", "inspect", "inspect"),
     ("container", "kill", "kill"),
     ("container", "logs", "logs"),

@@ -3,8 +3,11 @@
 use crate::error::{Cause, Error, OsContext, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 
-const TARGET: &str = "standard output";
+pub const TARGET: &str = "standard output";
+/// How much of an archive is written at a time.
+const BUFFER: usize = 64 << 10;
 
 pub fn text(text: &str) -> Result<()> {
     bytes(text.as_bytes())
@@ -31,6 +34,14 @@ pub fn is_closed(error: &Error) -> bool {
         if target == TARGET && source.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// Has `write` write much to stdout: not by way of std's, which flushes at the end of each line.
+pub fn stream(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().on("dup", TARGET)?;
+    let mut out = BufWriter::with_capacity(BUFFER, File::from(stdout));
+    write(&mut out)?;
+    out.flush().on("write", TARGET)
+}
+
 /// Refuses to write an archive to a terminal, before anything else is done for it.
 pub fn check_archive(command: &str, file: Option<&str>) -> Result<()> {
     if file.is_some() || !io::stdout().is_terminal() {
@@ -43,12 +54,12 @@ pub fn check_archive(command: &str, file: Option<&str>) -> Result<()> {
 /// Has `write` write an archive to the file, or to stdout where none is named.
 pub fn archive(file: Option<&str>, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let Some(path) = file else {
-        return write(&mut Stdout);
+        return stream(write);
     };
     // Written aside: a failure leaves what was there.
     let aside = format!("{path}.coracle-{}", std::process::id());
     let write_to = |file: File| {
-        let mut out = BufWriter::new(file);
+        let mut out = BufWriter::with_capacity(BUFFER, file);
         write(&mut out)?;
         out.flush().on("write", path)
     };
@@ -61,17 +72,4 @@ pub fn archive(file: Option<&str>, write: impl FnOnce(&mut dyn Write) -> Result<
         let _ = std::fs::remove_file(&aside);
     }
     written
-}
-
-/// Stdout for those who write much.
-pub struct Stdout;
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stdout().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
-    }
 }

@@ -16,6 +16,8 @@ pub struct Conn {
     pub more: bool,
     outgoing: Vec<u8>,
     pub attached: Attached,
+    /// It reads the container's files, which are to stand still until it is done.
+    pub holds: bool,
     /// Too slow: output is kept from it until it has caught up with what was sent.
     lagging: bool,
     /// It asked for no more, went away, or spoke nonsense.
@@ -37,6 +39,7 @@ impl Conn {
             more: false,
             outgoing: Vec::new(),
             attached: Attached::default(),
+            holds: false,
             lagging: false,
             closed: false,
         };

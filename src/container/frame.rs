@@ -42,6 +42,11 @@ pub enum Frame {
         seconds: Option<u32>,
         restart: bool,
     },
+    /// Thaw the container when this client has gone, and do not start it again before: it is
+    /// about to be frozen.
+    Hold,
+    /// Thaw it now, unless others hold it.
+    Release,
     // --- from the monitor
     /// What the container has to do without; it starts all the same.
     Warning(String),
@@ -70,6 +75,10 @@ pub enum Frame {
         again: bool,
         log: u64,
     },
+    /// The answer to `Hold`.
+    Held,
+    /// The answer to `Release`.
+    Released,
     Unknown {
         kind: u8,
     },
@@ -82,6 +91,8 @@ mod kind {
     pub const STDIN_CLOSE: u8 = 4;
     pub const RESIZE: u8 = 5;
     pub const STOP: u8 = 6;
+    pub const HOLD: u8 = 7;
+    pub const RELEASE: u8 = 8;
     pub const STARTED: u8 = 65;
     pub const FAILED: u8 = 66;
     pub const STDOUT: u8 = 67;
@@ -90,6 +101,8 @@ mod kind {
     pub const ATTACHED: u8 = 71;
     pub const EXITED: u8 = 70;
     pub const WARNING: u8 = 72;
+    pub const HELD: u8 = 73;
+    pub const RELEASED: u8 = 74;
     pub const UNKNOWN: u8 = 127;
 }
 
@@ -127,6 +140,10 @@ impl Frame {
                 out.push(kind::WARNING);
                 out.extend(text.as_bytes());
             }
+            Frame::Hold => out.push(kind::HOLD),
+            Frame::Release => out.push(kind::RELEASE),
+            Frame::Held => out.push(kind::HELD),
+            Frame::Released => out.push(kind::RELEASED),
             Frame::Started => out.push(kind::STARTED),
             Frame::Failed { code, text, hint } => {
                 out.extend([kind::FAILED, *code]);
@@ -207,6 +224,10 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
             Frame::Stop { signal: *rest.first()?, seconds, restart: *rest.get(5)? != 0 }
         }
         kind::WARNING => Frame::Warning(words(rest)),
+        kind::HOLD => Frame::Hold,
+        kind::RELEASE => Frame::Release,
+        kind::HELD => Frame::Held,
+        kind::RELEASED => Frame::Released,
         kind::STARTED => Frame::Started,
         kind::FAILED => {
             let text = rest.get(5..)?;
@@ -239,6 +260,10 @@ mod tests {
             Frame::Resize { rows: 24, columns: 80 },
             Frame::Stop { signal: 15, seconds: Some(10), restart: false },
             Frame::Stop { signal: 15, seconds: None, restart: true },
+            Frame::Hold,
+            Frame::Release,
+            Frame::Held,
+            Frame::Released,
             Frame::Started,
             Frame::Failed { code: 127, text: "no".into(), hint: "yes".into() },
             Frame::Warning("without".into()),

@@ -11,6 +11,7 @@ use super::conn::{Attached, Conn};
 use super::frame::Frame;
 use super::log::{self, Stream};
 use crate::error::{Error, OsContext, Result};
+use crate::oci::cgroup::Cgroup;
 use crate::sys::pidfd::{self, Exit};
 use crate::sys::{fd, poll};
 use crate::types::Signal;
@@ -74,6 +75,8 @@ pub struct Monitor {
     pub is_log_complete: bool,
     buffer: Vec<u8>,
     pipes: Pipes,
+    /// The container's, while it runs.
+    pub cgroup: Option<Cgroup>,
     stdin_waiting: Vec<u8>,
     stdin_closing: bool,
     stop_deadline: Option<Instant>,
@@ -98,6 +101,7 @@ impl Monitor {
             is_log_complete: true,
             buffer: Vec::new(),
             pipes: Pipes::default(),
+            cgroup: None,
             stdin_waiting: Vec::new(),
             stdin_closing: false,
             stop_deadline: None,
@@ -205,17 +209,18 @@ impl Monitor {
         }
     }
 
-    /// Waits for `delay`, or until a client asks for something. Who asks for a restart is told that
-    /// the last run has ended, with `code`.
+    /// Waits for `delay`, or until a client asks for something; and for as long as one holds the
+    /// container. Who asks for a restart is told that the last run has ended, with `code`.
     pub fn pause(&mut self, delay: Duration, code: i32) -> Result<()> {
         let until = Instant::now() + delay;
         let mut events = Events::with_capacity(16);
         while self.asked.is_none() {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left = Some(left).filter(|left| !left.is_zero());
+            if left.is_none() && !self.is_held() {
                 break;
             }
-            match self.poll.poll(&mut events, Some(left)) {
+            match self.poll.poll(&mut events, left) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.on("wait for", "events")?,
             }
@@ -249,10 +254,36 @@ impl Monitor {
                     client.send(&ended);
                 }
             }
+            Frame::Hold | Frame::Release => self.hold(token, frame == Frame::Hold),
             // There is nobody to be fed.
             _ => {}
         }
         Ok(())
+    }
+
+    /// A client begins to hold the container, or is done with it.
+    fn hold(&mut self, token: usize, holds: bool) {
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.holds = holds;
+        }
+        if !holds {
+            self.thaw_unless_held();
+        }
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.send(if holds { &Frame::Held } else { &Frame::Released });
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.clients.values().any(|client| client.holds && !client.closed)
+    }
+
+    /// Thaws what a client froze that is done, or dead.
+    fn thaw_unless_held(&self) {
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| !self.is_held()) {
+            // A cgroup that is gone has nobody to be thawed.
+            let _ = cgroup.thaw();
+        }
     }
 
     /// Begins to stop the container: its signal, and SIGKILL at the deadline.
@@ -361,6 +392,7 @@ impl Monitor {
                 let signal = Signal::from_number(i32::from(signal)).unwrap_or(Signal::TERM);
                 self.stop(process, signal, seconds)?;
             }
+            Frame::Hold | Frame::Release => self.hold(token, frame == Frame::Hold),
             // What a client has no business to say.
             _ => {}
         }
@@ -368,11 +400,15 @@ impl Monitor {
     }
 
     fn drop_closed(&mut self, process: Option<BorrowedFd>) {
-        let mut stdin_gone = false;
+        let (mut stdin_gone, mut holder_gone) = (false, false);
         self.clients.retain(|_, client| {
             stdin_gone |= client.is_over() && client.attached.stdin;
+            holder_gone |= client.is_over() && client.holds;
             !client.is_over()
         });
+        if holder_gone {
+            self.thaw_unless_held();
+        }
         if stdin_gone && process.is_some() {
             self.stdin_left();
         }

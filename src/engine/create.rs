@@ -9,7 +9,7 @@ use crate::sys::lock::{Guard, Mode};
 use crate::types::{ContainerId, ContainerName, Port, Signal, Timestamp};
 use std::collections::BTreeSet;
 
-const DEFAULT_STOP_TIMEOUT: u32 = 10;
+pub(super) const DEFAULT_STOP_TIMEOUT: u32 = 10;
 
 /// A container that exists, and the right to go on working on it.
 pub(super) struct New {

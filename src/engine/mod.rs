@@ -5,11 +5,15 @@
 //! it: they work while anything else is stuck.
 
 mod attach;
+mod commit;
 mod create;
 mod devices;
+mod diff;
 mod exec;
+mod export;
 mod find;
 pub mod fsck;
+mod hold;
 pub mod image;
 mod kill;
 mod logs;
@@ -34,6 +38,7 @@ mod view;
 mod volume;
 mod wait;
 
+pub use commit::CommitOptions;
 pub use exec::ExecOptions;
 pub use monitor::Mode;
 pub use start::Started;

@@ -84,13 +84,14 @@ impl Engine {
                 // Its end came first: it is recorded as any other. Else it lives, and the next
                 // to look tries again.
                 return match self.is_alive(&dir)? {
-                    false => self.end(&dir, &config, live, monitor, UNKNOWN_EXIT, None),
+                    false => self.end(&dir, &config, live, monitor, UNKNOWN_EXIT),
                     true => Err(error),
                 };
             }
             Err(error) => return self.give_up(&dir, &config, live, monitor, error),
         };
-        for warning in up.cgroup.iter().flat_map(Cgroup::warnings) {
+        let Up { process, pipes, cgroup } = up;
+        for warning in cgroup.iter().flat_map(Cgroup::warnings) {
             monitor.tell(&Frame::Warning(warning.clone()));
         }
         monitor.tell(&Frame::Started);
@@ -98,11 +99,12 @@ impl Engine {
         if dir.state()?.want == Want::Down {
             // Asked for while there was nobody to hear.
             let seconds = Some(config.stop_timeout);
-            monitor.stop(up.process.as_fd(), config.stop_signal, seconds)?;
+            monitor.stop(process.as_fd(), config.stop_signal, seconds)?;
         }
-        let exit = monitor.watch(up.process.as_fd(), up.pipes)?;
+        monitor.cgroup = cgroup;
+        let exit = monitor.watch(process.as_fd(), pipes)?;
         let code = exit.map_or(UNKNOWN_EXIT, |exit| exit.code());
-        self.end(&dir, &config, live, monitor, code, up.cgroup)
+        self.end(&dir, &config, live, monitor, code)
     }
 
     /// There is no socket to be reached by: tells the one who started us, if anybody did.
@@ -135,9 +137,8 @@ impl Engine {
         live: Live,
         monitor: Monitor,
         code: i32,
-        cgroup: Option<Cgroup>,
     ) -> Result<()> {
-        let oom_killed = cgroup.is_some_and(|cgroup| cgroup.oom_killed());
+        let oom_killed = monitor.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_killed());
         let restart = monitor.asked == Some(Asked::Restart);
         let is_log_torn = !monitor.is_log_complete;
         let ran = Ran { oom_killed, restart, is_log_torn, ..Ran::default() };
@@ -292,6 +293,8 @@ impl Engine {
             pipes.stdin = None;
         }
         let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
+        // Whoever had it frozen has lost its hold with the last monitor.
+        cgroup.thaw()?;
         Ok(Up { process, pipes, cgroup: Some(cgroup) })
     }
 

@@ -14,7 +14,7 @@ pub struct Segment {
 }
 
 /// The most runs of one file: what bounds the memory for a map (16 bytes each).
-const SEGMENTS_MAX: usize = 1 << 18;
+pub const SEGMENTS_MAX: usize = 1 << 18;
 /// The longest map in text form.
 pub const TEXT_MAX: usize = 4 << 20;
 

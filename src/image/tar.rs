@@ -555,12 +555,17 @@ fn linked_header(name: &str, type_flag: u8, mode: u32, size: u64, link: &str) ->
     put(156, &[type_flag]);
     put(157, link.as_bytes().get(..100).unwrap_or(link.as_bytes()));
     put(257, b"ustar\x0000");
+    set_checksum(&mut block);
+    block
+}
+
+/// Completes a header, in which blanks hold the checksum's place.
+pub fn set_checksum(block: &mut [u8; BLOCK]) {
     let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
     let digits = format!("{sum:06o}\0 ");
     for (to, from) in block.iter_mut().skip(148).zip(digits.as_bytes()) {
         *to = *from;
     }
-    block
 }
 
 #[cfg(test)]

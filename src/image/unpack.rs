@@ -279,7 +279,7 @@ impl Write for At<'_> {
 }
 
 /// Attributes that mean something to overlayfs or to us.
-fn is_reserved(key: &[u8]) -> bool {
+pub fn is_reserved(key: &[u8]) -> bool {
     [&b"trusted.overlay."[..], b"user.overlay.", b"trusted.coracle."]
         .iter()
         .any(|prefix| key.starts_with(prefix))

@@ -1,11 +1,11 @@
 //! Mounts that exist only as a descriptor until somebody attaches them (fsmount(2),
 //! open_tree(2)): nothing appears in any mount table meanwhile, and closing undoes.
 
-use super::check;
 use super::raw::{self, Place};
+use super::{check, namespace};
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// The directories of an overlay, and how it is mounted.
@@ -111,6 +111,25 @@ impl FsContext {
 /// A detached clone of the mount at `path`, without what is mounted below it.
 pub fn clone_tree(path: &CStr) -> io::Result<OwnedFd> {
     Ok(raw::open_tree(Place::Path(path), false)?)
+}
+
+/// A detached clone of what is mounted on the root of the process behind a pidfd, without what
+/// is mounted below it.
+///
+/// Only who is in a mount namespace can clone its mounts: this process goes there and comes back,
+/// with its root and its working directory. It must have but one thread.
+pub fn clone_root_of(process: BorrowedFd) -> io::Result<OwnedFd> {
+    let ours = std::fs::File::open("/proc/self/ns/mnt")?;
+    let root = std::fs::File::open("/")?;
+    let _back = WorkingDir::enter(c"/")?;
+    namespace::join(process, namespace::MOUNT)?;
+    let tree = clone_tree(c"/");
+    namespace::join(ours.as_fd(), namespace::MOUNT)?;
+    // SAFETY: takes an integer.
+    check(unsafe { libc::fchdir(root.as_raw_fd()) })?;
+    // SAFETY: a C string.
+    check(unsafe { libc::chroot(c".".as_ptr()) })?;
+    tree
 }
 
 /// A program as a read-only mount of its own: what is executed through it cannot be opened

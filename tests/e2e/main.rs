@@ -5,6 +5,7 @@
 mod common;
 
 mod bad_input;
+mod commit;
 mod cox;
 mod crash;
 mod exec;

@@ -1,0 +1,140 @@
+//! `commit`: a container's changes become a layer, and its configuration an image's.
+
+use super::Engine;
+use crate::container::{Config, MountKind};
+use crate::error::{Context, Error, OsContext, Result};
+use crate::image::changes::{self, Change, For, Kind};
+use crate::image::config::{Empty, History, ImageConfig, RunConfig, host_architecture};
+use crate::image::pack::Packer;
+use crate::image::store::NewImage;
+use crate::image::tree::split;
+use crate::image::{Image, change, new_layer, run_json};
+use crate::sys::fs;
+use crate::types::{Digest, ImageRef, Signal, Timestamp};
+
+#[derive(Clone, Debug)]
+pub struct CommitOptions {
+    pub name: Option<ImageRef>,
+    pub message: String,
+    pub author: String,
+    /// Dockerfile instructions for the config.
+    pub changes: Vec<String>,
+    /// What `--run` says of the config (`image::run_json`).
+    pub run: RunConfig,
+    /// Have the container stand still meanwhile.
+    pub pause: bool,
+    /// When the image was made; else now.
+    pub created: Option<Timestamp>,
+}
+
+impl Engine {
+    /// Makes an image of the container as it is now, and gives its id.
+    pub fn commit(&self, name: &str, options: CommitOptions) -> Result<Digest> {
+        self.begin()?;
+        let dir = self.find(name)?;
+        let config = dir.config()?;
+        let store = self.images()?;
+        let image = store.image(&config.image)?;
+        let mut run = run_config(&image, &config);
+        run_json::merge(&mut run, options.run);
+        for instruction in &options.changes {
+            change::apply(&mut run, instruction)?;
+        }
+        store.sweep()?;
+        let scratch = store.scratch()?;
+        let place = scratch.fresh_directory()?;
+        let layer = self.hold(&dir, options.pause, || {
+            let lower = self.tree(&dir, &config, None)?;
+            let upper = fs::open_directory(&dir.upper()).on("open", dir.upper())?;
+            new_layer::make(place, |packer| {
+                changes::changes(upper, lower, For::Layer, &mut |change| pack(packer, change))
+            })
+        });
+        let layer = layer.doing(|| format!("commit {name}"))?;
+
+        let created = Some(options.created.unwrap_or_else(Timestamp::now));
+        let command = if config.command.is_empty() { &config.entrypoint } else { &config.command };
+        let ImageConfig { architecture, os, variant, mut rootfs, mut history, .. } = image.config;
+        rootfs.diff_ids.push(layer.unpacked.diff_id);
+        history.push(History {
+            created,
+            created_by: command.join(" "),
+            author: options.author.clone(),
+            comment: options.message,
+            ..History::default()
+        });
+        let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
+        let image = ImageConfig {
+            created,
+            author: options.author,
+            architecture: or(architecture, host_architecture()),
+            variant,
+            os: or(os, "linux"),
+            config: run,
+            rootfs,
+            history,
+            ..ImageConfig::default()
+        };
+        let config = image.to_bytes()?;
+        let names = options.name.into_iter().collect();
+        let ids = store.add(&scratch, vec![NewImage { config, names, layers: vec![layer] }])?;
+        ids.first().copied().ok_or_else(|| Error::conflict("no image was made"))
+    }
+}
+
+fn pack(packer: &mut Packer, change: &Change) -> Result<()> {
+    let path = change.entry.path;
+    if change.kind == Kind::Deleted {
+        return packer.whiteout(path);
+    }
+    if split(path).1.starts_with(b".wh.") {
+        let text = format!("a layer cannot hold /{}", path.escape_ascii());
+        return Err(Error::invalid(text)
+            .hint("in layers, names that begin with .wh. stand for what was deleted"));
+    }
+    packer.entry(&change.entry)?;
+    if change.opaque { packer.opaque(path) } else { Ok(()) }
+}
+
+/// The image's configuration with what the container was created with.
+fn run_config(image: &Image, config: &Config) -> RunConfig {
+    let base = &image.config.config;
+    let words = |words: &[String]| Some(words.to_vec()).filter(|words| !words.is_empty());
+    let set = |texts: &[String]| texts.iter().map(|text| (text.clone(), Empty {})).collect();
+    let anonymous = config
+        .mounts
+        .iter()
+        .filter(|mount| mount.kind == MountKind::Volume && mount.source.parse::<Digest>().is_ok());
+    let mut volumes = base.volumes.clone();
+    volumes.extend(anonymous.map(|mount| (mount.target.clone(), Empty {})));
+    // The container has a value for what its image leaves open.
+    let signal = base.stop_signal.as_ref().map_or(Ok(Signal::TERM), |text| text.parse());
+    let stop_signal = match signal {
+        Ok(signal) if signal == config.stop_signal => base.stop_signal.clone(),
+        _ => Some(config.stop_signal.to_string()),
+    };
+    let timeout = i64::from(config.stop_timeout);
+    let stop_timeout = match base.stop_timeout {
+        None if config.stop_timeout == super::create::DEFAULT_STOP_TIMEOUT => None,
+        _ => Some(timeout),
+    };
+    let working_dir = match config.working_dir.as_str() {
+        "/" if base.working_dir.is_empty() => String::new(),
+        dir => dir.to_string(),
+    };
+    RunConfig {
+        user: config.user.clone(),
+        exposed_ports: set(&config.exposed_ports),
+        env: config.env.clone(),
+        entrypoint: words(&config.entrypoint),
+        cmd: words(&config.command),
+        volumes,
+        working_dir,
+        labels: config.labels.clone(),
+        stop_signal,
+        stop_timeout,
+        // Its triggers were for the images made directly of it.
+        on_build: Vec::new(),
+        ..base.clone()
+    }
+}

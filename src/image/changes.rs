@@ -1,0 +1,320 @@
+//! What a container changed: its upper directory, compared with the image below it.
+//!
+//! The upper directory has overlayfs's form (kernel docs, `filesystems/overlayfs`): a file that is
+//! there replaces the one below it, a character device 0/0 (or, in a directory marked for it, an
+//! empty file with the attribute `trusted.overlay.whiteout`) hides it, and in a directory with
+//! `trusted.overlay.opaque=y` nothing below shows. overlayfs copies a file up before it knows
+//! whether it will really be changed: what is equal to what lies below is no change.
+//!
+//! There are two ways to tell it. People (`diff`) are told as Docker tells it: what was there and
+//! is again is compared, wherever it stands; times of directories do not count; of what was deleted
+//! or is new in place of something else only the top is told. A layer (`commit`) must give the same
+//! tree again: an opaque directory stays one with all that is in it, and times and hard links
+//! count.
+//!
+//! Nothing is told of the mount points that the engine itself made: Docker has them in a layer
+//! of their own, between the image and the container.
+
+use super::pack::xattrs;
+use super::tree::split;
+use super::walk::{self, Entry, Event, Walk, display};
+use crate::error::{OsContext, Result};
+use crate::sys::fs::{self, FileType, Open, Stat, Time};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+
+const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+const WHITEOUT: &[u8] = b"trusted.overlay.whiteout";
+
+/// What the engine makes where an image lacks it: directories to mount on, empty files.
+const ENGINE_DIRS: [&[u8]; 4] = [b"dev", b"etc", b"proc", b"sys"];
+const ENGINE_FILES: [&[u8]; 3] = [b"etc/hostname", b"etc/hosts", b"etc/resolv.conf"];
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Added,
+    Changed,
+    Deleted,
+}
+
+/// Who is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum For {
+    People,
+    Layer,
+}
+
+pub struct Change<'c> {
+    pub kind: Kind,
+    /// What is there now; of what was deleted, what was.
+    pub entry: Entry<'c>,
+    /// Nothing shows in this directory of what lies below.
+    pub opaque: bool,
+}
+
+type Tell<'t> = &'t mut dyn FnMut(&Change) -> Result<()>;
+
+/// Tells all changes, each directory before what is in it. `lower` is the merged tree below.
+pub fn changes(upper: OwnedFd, lower: OwnedFd, told: For, tell: Tell) -> Result<()> {
+    let mut walk = Walk::new(upper.try_clone().on("dup", "")?, None)?;
+    let below = walk::open(lower.as_fd(), b"").transpose().on("open", "the image")?;
+    let top = Level { path: Vec::new(), compared: true, pending: false };
+    let mut changes = Changes { upper, lower, told, below, levels: vec![top] };
+    changes.root(tell)?;
+    while let Some(event) = walk.advance()? {
+        let level = match event {
+            Event::Left => {
+                changes.leave()?;
+                continue;
+            }
+            Event::Entry(entry) => changes.entry(&entry, tell)?,
+        };
+        if let Some(Descent { level, hides }) = level {
+            changes.descend(level)?;
+            // What was below is to be told as deleted where it is not there again.
+            walk.enter(changes.below.as_ref().filter(|_| hides).map(AsFd::as_fd))?;
+        }
+    }
+    Ok(())
+}
+
+struct Changes {
+    upper: OwnedFd,
+    lower: OwnedFd,
+    told: For,
+    /// What the directory at hand is compared with.
+    below: Option<OwnedFd>,
+    levels: Vec<Level>,
+}
+
+/// A directory on the way.
+struct Level {
+    path: Vec<u8>,
+    /// What is in it is compared with what lies below.
+    compared: bool,
+    /// Not told, but it will be once something in it is.
+    pending: bool,
+}
+
+/// A directory to go into.
+struct Descent {
+    level: Level,
+    /// It hides the one below with which it is compared.
+    hides: bool,
+}
+
+impl Changes {
+    /// What a layer does not say of its root is taken for 0755, of root, from 1970.
+    fn root(&self, tell: Tell) -> Result<()> {
+        if self.told == For::People {
+            return Ok(());
+        }
+        let dir = self.upper.as_fd();
+        let stat = fs::fstat(dir).on("look at", "/")?;
+        let entry = Entry { dir, name: b".", path: b"", stat: Some(stat) };
+        let below = self.stat_below(b".")?.filter(|below| below.mtime != stat.mtime);
+        let mtime = match below {
+            Some(below) if self.engine_made_in(b"")? => below.mtime,
+            _ => stat.mtime,
+        };
+        let plain = (stat.mode, stat.uid, stat.gid, mtime) == (0o755, 0, 0, Time(0));
+        match plain && xattrs(&entry)?.is_empty() {
+            true => Ok(()),
+            false => tell(&Change { kind: Kind::Changed, entry, opaque: false }),
+        }
+    }
+
+    fn descend(&mut self, level: Level) -> Result<()> {
+        self.levels.push(level);
+        self.open_below()
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        self.levels.pop();
+        self.open_below()
+    }
+
+    fn open_below(&mut self) -> Result<()> {
+        let compared = self.levels.last().filter(|level| level.compared);
+        let dir = compared.and_then(|level| walk::open(self.lower.as_fd(), &level.path));
+        self.below = dir.transpose().on("open", "a directory of the image")?;
+        Ok(())
+    }
+
+    /// Tells of one entry; gives where to go on, where it is a directory.
+    fn entry(&mut self, entry: &Entry, tell: Tell) -> Result<Option<Descent>> {
+        let below = self.stat_below(entry.name)?;
+        let Some(stat) = entry.stat.filter(|stat| !is_whiteout(entry, stat)) else {
+            if let (Some(dir), Some(_)) = (&self.below, below) {
+                let gone = Entry { dir: dir.as_fd(), stat: below, ..*entry };
+                tell_pending(&self.upper, &mut self.levels, tell)?;
+                tell(&Change { kind: Kind::Deleted, entry: gone, opaque: false })?;
+            }
+            return Ok(None);
+        };
+        let is_dir = stat.file_type == FileType::Directory;
+        let is_engines = is_engines(entry.path, &stat, below.as_ref());
+        let merges = is_dir && below.is_some_and(|below| below.file_type == stat.file_type);
+        let opaque = merges && has(entry, OPAQUE, Some(b"y"))?;
+        let mut kind = match below {
+            _ if is_engines => None,
+            None => Some(Kind::Added),
+            Some(below) if self.is_same(entry, &stat, &below)? => None,
+            Some(_) => Some(Kind::Changed),
+        };
+        if opaque && self.told == For::Layer {
+            kind = kind.or(Some(Kind::Changed));
+        }
+        if let Some(kind) = kind {
+            tell_pending(&self.upper, &mut self.levels, tell)?;
+            tell(&Change { kind, entry: *entry, opaque })?;
+        }
+        let compared = merges && !(opaque && self.told == For::Layer);
+        let level = Level { path: entry.path.to_vec(), compared, pending: kind.is_none() };
+        Ok(is_dir.then_some(Descent { level, hides: opaque && compared }))
+    }
+
+    fn stat_below(&self, name: &[u8]) -> Result<Option<Stat>> {
+        let Some(dir) = &self.below else {
+            return Ok(None);
+        };
+        let stat = fs::stat_at(dir.as_fd(), name).on("look at", "the image")?;
+        Ok(stat.filter(|stat| !is_device_whiteout(stat)))
+    }
+
+    fn is_same(&self, entry: &Entry, stat: &Stat, below: &Stat) -> Result<bool> {
+        let owner = |stat: &Stat| (stat.file_type, stat.mode, stat.uid, stat.gid);
+        let is_dir = stat.file_type == FileType::Directory;
+        let linked = !is_dir && stat.links > 1 && self.told == For::Layer;
+        if owner(stat) != owner(below) || linked {
+            return Ok(false);
+        }
+        let Some(dir) = &self.below else {
+            return Ok(false);
+        };
+        let old = Entry { dir: dir.as_fd(), stat: Some(*below), ..*entry };
+        if is_dir {
+            let times = self.told == For::People
+                || stat.mtime == below.mtime
+                || self.engine_made_in(entry.path)?;
+            return Ok(times && xattrs(entry)? == xattrs(&old)?);
+        }
+        if (stat.mtime, stat.size) != (below.mtime, below.size) || xattrs(entry)? != xattrs(&old)? {
+            return Ok(false);
+        }
+        let same = match stat.file_type {
+            FileType::Regular => same_content(entry, &old),
+            FileType::Symlink => target(entry).and_then(|now| Ok(now == target(&old)?)),
+            _ => Ok(stat.device == below.device),
+        };
+        same.on("compare", display(entry.path))
+    }
+
+    /// Whether the engine made something in this directory.
+    fn engine_made_in(&self, path: &[u8]) -> Result<bool> {
+        let find = |root: &OwnedFd, name: &[u8]| -> Result<Option<Stat>> {
+            match walk::open(root.as_fd(), path) {
+                None => Ok(None),
+                Some(dir) => {
+                    let dir = dir.on("open", display(path))?;
+                    fs::stat_at(dir.as_fd(), name).on("look at", display(path))
+                }
+            }
+        };
+        for own in ENGINE_DIRS.iter().chain(&ENGINE_FILES) {
+            let (parent, name) = split(own);
+            if parent == path
+                && let Some(stat) = find(&self.upper, name)?
+                && is_engines(own, &stat, find(&self.lower, name)?.as_ref())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Tells of the directories on the way that have not been told of, as something in them changed.
+fn tell_pending(upper: &OwnedFd, levels: &mut [Level], tell: Tell) -> Result<()> {
+    for level in levels.iter_mut().filter(|level| level.pending) {
+        level.pending = false;
+        let Some(dir) = walk::open(upper.as_fd(), &level.path) else {
+            continue;
+        };
+        let dir = dir.on("open", display(&level.path))?;
+        let stat = fs::fstat(dir.as_fd()).on("look at", display(&level.path))?;
+        let entry = Entry { dir: dir.as_fd(), name: b".", path: &level.path, stat: Some(stat) };
+        tell(&Change { kind: Kind::Changed, entry, opaque: false })?;
+    }
+    Ok(())
+}
+
+/// Whether the engine made this for itself.
+fn is_engines(path: &[u8], stat: &Stat, below: Option<&Stat>) -> bool {
+    let roots = stat.uid == 0 && stat.gid == 0;
+    match stat.file_type {
+        FileType::Directory => {
+            roots && stat.mode == 0o755 && below.is_none() && ENGINE_DIRS.contains(&path)
+        }
+        // Also in place of a link that led nowhere.
+        FileType::Regular => {
+            let new = below.is_none_or(|below| below.file_type == FileType::Symlink);
+            roots && stat.size == 0 && stat.mode == 0o644 && new && ENGINE_FILES.contains(&path)
+        }
+        _ => false,
+    }
+}
+
+fn is_whiteout(entry: &Entry, stat: &Stat) -> bool {
+    let by_attribute = || {
+        let empty = stat.file_type == FileType::Regular && stat.size == 0;
+        empty && has(entry, WHITEOUT, None).unwrap_or(false)
+    };
+    is_device_whiteout(stat) || by_attribute()
+}
+
+fn is_device_whiteout(stat: &Stat) -> bool {
+    stat.file_type == FileType::CharDevice && stat.device == (0, 0)
+}
+
+/// Whether an attribute is set, to this value where one is given.
+fn has(entry: &Entry, key: &[u8], value: Option<&[u8]>) -> Result<bool> {
+    let found = fs::get_xattr_at(entry.dir, entry.name, key);
+    let found = found.on("look at", display(entry.path))?;
+    Ok(found.is_some_and(|found| value.is_none_or(|value| found == value)))
+}
+
+fn target(entry: &Entry) -> io::Result<Vec<u8>> {
+    fs::read_link_at(entry.dir, entry.name)
+}
+
+/// Compares two files of the same size.
+fn same_content(a: &Entry, b: &Entry) -> io::Result<bool> {
+    let open = |entry: &Entry| fs::open_at(entry.dir, entry.name, Open::Read).map(fs::file);
+    let (mut a, mut b) = (open(a)?, open(b)?);
+    let (mut left, mut right) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let n = read_full(&mut a, &mut left)?;
+        let m = read_full(&mut b, &mut right)?;
+        if left.get(..n) != right.get(..m) {
+            return Ok(false);
+        }
+        if n == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}

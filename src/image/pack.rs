@@ -1,0 +1,410 @@
+//! Writing tars of files on disk: owner, mode, times to the nanosecond, extended attributes, hard
+//! links, devices, fifos, and files with holes. The same files give the same bytes.
+//!
+//! ustar headers, with a pax header before each that says what they cannot; files with holes in
+//! the form pax 1.0 (`GNU.sparse.*`). Sources: POSIX.1-2017 pax; GNU tar manual, "PAX Format,
+//! Version 1.0"; image-spec `layer.md` for whiteouts. Sockets are left out, as they mean nothing
+//! without the process behind them.
+
+use super::sparse::{SEGMENTS_MAX, Segment};
+use super::tar::{self, BLOCK};
+use super::unpack::is_reserved;
+use super::walk::{Entry, display};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::fs::{self, FileType, Open, Stat, Time};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+
+/// What is read and written at a time.
+const BUFFER: usize = 256 << 10;
+/// The largest number in the field of an owner.
+const ID_MAX: u32 = 0o777_7777;
+const SIZE_MAX: u64 = 0o777_7777_7777;
+
+pub struct Packer<'o> {
+    out: &'o mut dyn Write,
+    /// Files with several names, some of which are still to come.
+    links: HashMap<(u64, u64), Link>,
+    buffer: Vec<u8>,
+}
+
+struct Link {
+    path: Vec<u8>,
+    to_come: u64,
+}
+
+/// The fields of a header.
+struct Head<'h> {
+    path: &'h [u8],
+    kind: u8,
+    link: &'h [u8],
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    mtime: Time,
+    device: (u32, u32),
+    size: u64,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The size of a file of which only the data is written, not the holes.
+    real_size: Option<u64>,
+}
+
+impl<'o> Packer<'o> {
+    pub fn new(out: &'o mut dyn Write) -> Packer<'o> {
+        Packer { out, links: HashMap::new(), buffer: vec![0; BUFFER] }
+    }
+
+    /// Writes what `entry` is.
+    pub fn entry(&mut self, entry: &Entry) -> Result<()> {
+        let Some(stat) = entry.stat.filter(|stat| stat.file_type != FileType::Socket) else {
+            return Ok(());
+        };
+        let mut head = Head::of(entry.path, &stat);
+        let first = match stat.file_type {
+            FileType::Directory => None,
+            _ => self.first_name(entry.path, &stat),
+        };
+        if let Some(first) = first {
+            head.kind = b'1';
+            head.link = &first;
+            return self.head(&head);
+        }
+        head.xattrs = xattrs(entry)?;
+        match stat.file_type {
+            FileType::Regular => self.file(entry, &stat, head),
+            FileType::Symlink => {
+                let target = fs::read_link_at(entry.dir, entry.name);
+                let target = target.on("read", display(entry.path))?;
+                head.link = &target;
+                self.head(&head)
+            }
+            FileType::Directory => {
+                let path = [entry.path, b"/"].concat();
+                self.head(&Head { path: if entry.path.is_empty() { b"./" } else { &path }, ..head })
+            }
+            _ => self.head(&head),
+        }
+    }
+
+    /// Writes that lower layers' `path` is hidden.
+    pub fn whiteout(&mut self, path: &[u8]) -> Result<()> {
+        let (dir, name) = super::tree::split(path);
+        let name = [b".wh.", name].concat();
+        self.mark(&super::tree::join(dir, &name))
+    }
+
+    /// Writes that all is hidden that lower layers have in the directory `path`.
+    pub fn opaque(&mut self, path: &[u8]) -> Result<()> {
+        self.mark(&super::tree::join(path, b".wh..wh..opq"))
+    }
+
+    /// Ends the archive.
+    pub fn finish(self) -> Result<()> {
+        let Packer { out, .. } = self;
+        let written = out.write_all(&[0; 2 * BLOCK]).and_then(|()| out.flush());
+        written.map_err(unwritable)
+    }
+
+    fn mark(&mut self, path: &[u8]) -> Result<()> {
+        self.head(&Head::new(path, b'0'))
+    }
+
+    /// Under which name a file of several was written already.
+    fn first_name(&mut self, path: &[u8], stat: &Stat) -> Option<Vec<u8>> {
+        match self.links.get_mut(&stat.inode) {
+            None if stat.links < 2 => None,
+            None => {
+                let link = Link { path: path.to_vec(), to_come: stat.links - 1 };
+                self.links.insert(stat.inode, link);
+                None
+            }
+            Some(link) if link.to_come > 1 => {
+                link.to_come -= 1;
+                Some(link.path.clone())
+            }
+            Some(_) => self.links.remove(&stat.inode).map(|link| link.path),
+        }
+    }
+
+    fn file(&mut self, entry: &Entry, stat: &Stat, head: Head) -> Result<()> {
+        let file = fs::open_at(entry.dir, entry.name, Open::Read);
+        let file = fs::file(file.on("open", display(entry.path))?);
+        let read = |e: io::Error| Error::os("read", display(entry.path).display().to_string(), e);
+        let whole = [Segment { offset: 0, length: stat.size }];
+        let Some(segments) = segments(&file, stat.size).map_err(read)? else {
+            self.head(&Head { size: stat.size, ..head })?;
+            return self.data(&file, &whole).map_err(|e| e.or(read));
+        };
+        let mut map = format!("{}\n", segments.len());
+        for Segment { offset, length } in &segments {
+            map.push_str(&format!("{offset}\n{length}\n"));
+        }
+        map.extend(std::iter::repeat_n('\0', tar::padding(map.len() as u64) as usize));
+        let data: u64 = segments.iter().map(|segment| segment.length).sum();
+        let size = map.len() as u64 + data;
+        self.head(&Head { size, real_size: Some(stat.size), ..head })?;
+        self.write(map.as_bytes())?;
+        self.data(&file, &segments).map_err(|e| e.or(read))
+    }
+
+    /// Copies the segments, and completes the last block. A file that has become shorter is
+    /// filled up with zeros: its header is written.
+    fn data(&mut self, file: &File, segments: &[Segment]) -> std::result::Result<(), Copy> {
+        let mut total = 0;
+        for segment in segments {
+            let (mut at, end) = (segment.offset, segment.offset + segment.length);
+            while at < end {
+                let wanted = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+                let window = self.buffer.get_mut(..wanted).unwrap_or_default();
+                let n = match file.read_at(window, at) {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(e) => return Err(Copy::Read(e)),
+                    Ok(0) => {
+                        window.fill(0);
+                        wanted
+                    }
+                    Ok(n) => n,
+                };
+                let bytes = self.buffer.get(..n).unwrap_or_default();
+                self.out.write_all(bytes).map_err(Copy::Write)?;
+                at += n as u64;
+            }
+            total += segment.length;
+        }
+        let padding = tar::padding(total) as usize;
+        let zeros = [0; BLOCK];
+        self.out.write_all(zeros.get(..padding).unwrap_or_default()).map_err(Copy::Write)
+    }
+
+    fn head(&mut self, head: &Head) -> Result<()> {
+        let records = head.records();
+        if !records.is_empty() {
+            let base = super::tree::split(head.path.strip_suffix(b"/").unwrap_or(head.path)).1;
+            let name = [b"PaxHeaders.0/", base.get(..80).unwrap_or(base)].concat();
+            let size = records.len() as u64;
+            self.write(&Head { size, mode: 0o644, ..Head::new(&name, b'x') }.block())?;
+            self.write(&records)?;
+            let zeros = [0; BLOCK];
+            self.write(zeros.get(..tar::padding(size) as usize).unwrap_or_default())?;
+        }
+        self.write(&head.block())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(unwritable)
+    }
+}
+
+/// What failed while data was copied.
+enum Copy {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl Copy {
+    fn or(self, read: impl FnOnce(io::Error) -> Error) -> Error {
+        match self {
+            Copy::Read(e) => read(e),
+            Copy::Write(e) => unwritable(e),
+        }
+    }
+}
+
+fn unwritable(e: io::Error) -> Error {
+    Error::os("write", "the archive", e)
+}
+
+/// The attributes of a file that belong to it, and not to overlayfs or to this host.
+pub fn xattrs(entry: &Entry) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let what = || display(entry.path);
+    let mut keys = fs::list_xattrs_at(entry.dir, entry.name).on("look at", what())?;
+    keys.retain(|key| !is_reserved(key) && key != b"security.selinux");
+    keys.sort();
+    let mut all = Vec::new();
+    for key in keys {
+        if key.contains(&b'=') {
+            let text = format!("the attribute {} has a name no tar can hold", key.escape_ascii());
+            return Err(Error::invalid(text).doing(what().display().to_string()));
+        }
+        let value = fs::get_xattr_at(entry.dir, entry.name, &key).on("look at", what())?;
+        all.extend(value.map(|value| (key, value)));
+    }
+    Ok(all)
+}
+
+/// The data of a file with holes; `None` for one without, or with so many that it is not worth it.
+fn segments(file: &File, size: u64) -> io::Result<Option<Vec<Segment>>> {
+    let (mut segments, mut at) = (Vec::new(), 0);
+    while at < size {
+        let Some((start, end)) = fs::next_data(file, at)?.filter(|(start, _)| *start < size) else {
+            break;
+        };
+        let end = end.min(size);
+        segments.push(Segment { offset: start, length: end - start });
+        if segments.len() == SEGMENTS_MAX {
+            return Ok(None);
+        }
+        at = end;
+    }
+    match segments[..] {
+        _ if size == 0 => Ok(None),
+        [Segment { offset: 0, length }] if length == size => Ok(None),
+        _ => Ok(Some(segments)),
+    }
+}
+
+impl<'h> Head<'h> {
+    fn new(path: &'h [u8], kind: u8) -> Head<'h> {
+        Head {
+            path,
+            kind,
+            link: b"",
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Time(0),
+            device: (0, 0),
+            size: 0,
+            xattrs: Vec::new(),
+            real_size: None,
+        }
+    }
+
+    fn of(path: &'h [u8], stat: &Stat) -> Head<'h> {
+        let kind = match stat.file_type {
+            FileType::Regular | FileType::Socket => b'0',
+            FileType::Symlink => b'2',
+            FileType::CharDevice => b'3',
+            FileType::BlockDevice => b'4',
+            FileType::Directory => b'5',
+            FileType::Fifo => b'6',
+        };
+        let device = if matches!(kind, b'3' | b'4') { stat.device } else { (0, 0) };
+        let Stat { mode, uid, gid, mtime, .. } = *stat;
+        Head { mode, uid, gid, mtime, device, ..Head::new(path, kind) }
+    }
+
+    /// Whole seconds, where the field can hold the time.
+    fn seconds(&self) -> Option<u64> {
+        let fits = self.mtime.0 % 1_000_000_000 == 0;
+        u64::try_from(self.mtime.0 / 1_000_000_000).ok().filter(|s| fits && *s <= SIZE_MAX)
+    }
+
+    /// The pax records: what the header cannot say.
+    fn records(&self) -> Vec<u8> {
+        let mut records = Vec::new();
+        let mut add = |key: &[u8], value: &[u8]| record(&mut records, key, value);
+        let number = |n: u64| n.to_string().into_bytes();
+        if let Some(size) = self.real_size {
+            add(b"GNU.sparse.major", b"1");
+            add(b"GNU.sparse.minor", b"0");
+            add(b"GNU.sparse.name", self.path);
+            add(b"GNU.sparse.realsize", &number(size));
+        } else if self.path.len() > 100 {
+            add(b"path", self.path);
+        }
+        if self.link.len() > 100 {
+            add(b"linkpath", self.link);
+        }
+        if self.uid > ID_MAX {
+            add(b"uid", &number(self.uid.into()));
+        }
+        if self.gid > ID_MAX {
+            add(b"gid", &number(self.gid.into()));
+        }
+        if self.size > SIZE_MAX {
+            add(b"size", &number(self.size));
+        }
+        if self.seconds().is_none() {
+            add(b"mtime", decimal(self.mtime).as_bytes());
+        }
+        for (key, value) in &self.xattrs {
+            add(&[b"SCHILY.xattr.", &key[..]].concat(), value);
+        }
+        records
+    }
+
+    fn block(&self) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        let mut put = |at: usize, bytes: &[u8]| {
+            for (to, from) in block.iter_mut().skip(at).zip(bytes) {
+                *to = *from;
+            }
+        };
+        let path = match self.real_size {
+            // What does not know the form unpacks the map and the data under this name.
+            Some(_) => {
+                let base = super::tree::split(self.path).1;
+                [b"GNUSparseFile.0/", base.get(..80).unwrap_or(base)].concat()
+            }
+            None => self.path.to_vec(),
+        };
+        let octal = |n: u64, digits: usize| format!("{n:0digits$o}\0").into_bytes();
+        let id = |id: u32| octal(if id > ID_MAX { 0 } else { id.into() }, 7);
+        put(0, path.get(..100).unwrap_or(&path));
+        put(100, &octal(self.mode.into(), 7));
+        put(108, &id(self.uid));
+        put(116, &id(self.gid));
+        put(124, &octal(if self.size > SIZE_MAX { 0 } else { self.size }, 11));
+        // A reader that knows no pax gets the nearest there is.
+        let seconds = u64::try_from(self.mtime.0 / 1_000_000_000).unwrap_or(0).min(SIZE_MAX);
+        put(136, &octal(seconds, 11));
+        put(148, b"        ");
+        put(156, &[self.kind]);
+        put(157, self.link.get(..100).unwrap_or(self.link));
+        put(257, b"ustar\x0000");
+        put(329, &octal(self.device.0.into(), 7));
+        put(337, &octal(self.device.1.into(), 7));
+        tar::set_checksum(&mut block);
+        block
+    }
+}
+
+/// Adds `<length> <key>=<value>\n`; the length counts its own digits.
+fn record(to: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    to.extend_from_slice(format!("{length} ").as_bytes());
+    to.extend_from_slice(key);
+    to.push(b'=');
+    to.extend_from_slice(value);
+    to.push(b'\n');
+}
+
+/// Seconds with a fraction, the sign for both.
+fn decimal(time: Time) -> String {
+    let sign = if time.0 < 0 { "-" } else { "" };
+    let (seconds, fraction) = (time.0.abs() / 1_000_000_000, time.0.abs() % 1_000_000_000);
+    match fraction {
+        0 => format!("{sign}{seconds}"),
+        _ => format!("{sign}{seconds}.{fraction:09}").trim_end_matches('0').to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pax::{self, Records};
+    use super::*;
+
+    #[test]
+    fn records_count_their_own_length() {
+        for length in [1, 88, 89, 90, 91, 92, 993, 9990] {
+            let mut bytes = Vec::new();
+            record(&mut bytes, b"path", &vec![b'x'; length]);
+            let records = Records::parse(&bytes).unwrap();
+            assert_eq!(records.get(b"path").unwrap().len(), length);
+        }
+    }
+
+    #[test]
+    fn times_come_back_to_the_nanosecond() {
+        for time in [0, 1, -1, 1_500_000_000, -2_000_000_001, 1_700_000_000_123_456_789] {
+            assert_eq!(pax::time(decimal(Time(time)).as_bytes()).unwrap(), Time(time));
+        }
+    }
+}
