@@ -18,6 +18,7 @@ pub mod cli;
 pub mod container;
 pub mod engine;
 pub mod error;
+pub mod http;
 pub mod image;
 pub mod network;
 pub mod oci;

@@ -3,8 +3,8 @@
 use super::command::{Command, number};
 use super::output;
 use crate::engine::Engine;
-use crate::engine::image::{ImportOptions, import};
-use crate::error::{Error, OsContext, Result};
+use crate::engine::image::{ImportOptions, Url, fetch, import, url};
+use crate::error::{OsContext, Result};
 use crate::types::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use std::io::Read;
@@ -27,19 +27,16 @@ pub struct Args {
 
 pub struct Import {
     file: String,
+    url: Option<Url>,
     options: ImportOptions,
 }
 
 impl Command for Import {
     type Args = Args;
     const NAME: &'static str = "import";
-    const USAGE: &'static str = "FILE|- [NAME[:TAG]]";
+    const USAGE: &'static str = "FILE|URL|- [NAME[:TAG]]";
 
     fn new(args: Args) -> Result<Import> {
-        if args.file.starts_with("http://") || args.file.starts_with("https://") {
-            return Err(Error::invalid(format!("cannot fetch {}", args.file))
-                .hint("fetch it yourself: curl URL | coracle import - NAME"));
-        }
         Ok(Import {
             options: ImportOptions {
                 name: args.name.map(|text| text.parse()).transpose()?,
@@ -48,12 +45,16 @@ impl Command for Import {
                 created: source_date(std::env::var("SOURCE_DATE_EPOCH").ok())?,
                 source: args.file.clone(),
             },
+            url: url(&args.file)?,
             file: args.file,
         })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let mut archive = input(&self.file)?;
+        let mut archive = match &self.url {
+            Some(url) => fetch(url)?,
+            None => input(&self.file)?,
+        };
         engine.begin()?;
         let id = import(&engine.images()?, &mut *archive, &self.options)?;
         output::line(id)?;

@@ -11,6 +11,7 @@ mod crash;
 mod exec;
 mod fsck;
 mod images;
+mod import;
 mod inside;
 mod layers;
 mod layouts;

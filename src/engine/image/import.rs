@@ -1,6 +1,7 @@
 //! `import`: one tar becomes an image of one layer.
 
 use crate::error::{Context, Result};
+use crate::http::{self, Timeouts, Url};
 use crate::image::change;
 use crate::image::config::{History, ImageConfig, RootFs, RunConfig, host_architecture};
 use crate::image::store::{NewImage, NewLayer, Store};
@@ -21,7 +22,19 @@ pub struct ImportOptions {
     pub source: String,
 }
 
-/// Reads the tar, plain or gzip, to its end, and gives the new image's id.
+/// The URL, where the source of an archive is one and no file.
+pub fn url(source: &str) -> Result<Option<Url>> {
+    let scheme = source.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let is_url = scheme.is_some_and(|scheme| ["http", "https"].contains(&scheme.as_str()));
+    is_url.then(|| source.parse()).transpose()
+}
+
+/// The archive that a URL names.
+pub fn fetch(url: &Url) -> Result<Box<dyn Read>> {
+    Ok(Box::new(http::get(url, Timeouts::default())?))
+}
+
+/// Reads the tar, compressed or not, to its end, and gives the new image's id.
 pub fn import(store: &Store, archive: &mut dyn Read, options: &ImportOptions) -> Result<Digest> {
     let mut config = RunConfig::default();
     for instruction in &options.changes {

@@ -11,9 +11,10 @@ mod rmi;
 mod save;
 mod tag;
 
+pub use crate::http::Url;
 pub use history::{HistoryRow, history};
 pub use images::{ImageFilter, ImageRow, images, matches};
-pub use import::{ImportOptions, import};
+pub use import::{ImportOptions, fetch, import, url};
 pub use inspect::{GraphDriver, ImageInspect, inspect_image};
 pub use lineage::{ImageTree, Node, StepId, image_tree};
 pub use load::{Loaded, load};
