@@ -1,19 +1,51 @@
-//! A verb killed with -9 at each of its steps: the store names whole images only, the next verb
-//! sweeps the rest, and a second try works.
+//! A verb that is killed, or finds the disk full or broken, at each of its steps: the store names
+//! whole images only, the next verb sweeps the rest, and a second try works.
 //!
-//! The verb runs in a child, this very test binary, under strace, which kills it as it enters its
-//! Nth call of those that change anything.
+//! The verb runs in a child, this very test binary, under strace, which does it harm as it enters
+//! a call that changes anything: at the first call of each kind, at the second, and so on until
+//! there are no more.
 
 use crate::support::Place;
 use coracle::engine::image::{ImportOptions, images, import, load, rmi, save, tag};
 use coracle::image::Store;
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const CALLS: &str = "rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir,fsync,syncfs,\
-                     flock,fcntl,utimensat,fchown,setxattr,lsetxattr,fsetxattr";
+/// strace counts each of them by itself.
+const CALLS: [&str; 22] = [
+    "rename",
+    "renameat",
+    "renameat2",
+    "mkdir",
+    "mkdirat",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "fsync",
+    "syncfs",
+    "flock",
+    "fcntl",
+    "utimensat",
+    "fchown",
+    "setxattr",
+    "lsetxattr",
+    "fsetxattr",
+    "openat",
+    "write",
+    "pwrite64",
+    "ftruncate",
+    "symlinkat",
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    Kill,
+    /// The call fails.
+    Error(&'static str),
+}
+
+const HARMS: [Harm; 3] = [Harm::Kill, Harm::Error("ENOSPC"), Harm::Error("EIO")];
 
 /// The child's part. Run as an ordinary test it has nothing to do.
 #[test]
@@ -22,6 +54,7 @@ fn one_verb_in_a_child() {
     let dir = Path::new(&dir);
     let store = Store::open(&dir.join("root")).unwrap();
     let open = |name: &str| File::open(dir.join(name)).unwrap();
+    std::env::set_current_dir("/").unwrap();
     match std::env::var("CORACLE_TEST_VERB").unwrap().as_str() {
         "import" => {
             let name = Some("new".parse().unwrap());
@@ -33,14 +66,34 @@ fn one_verb_in_a_child() {
         "rmi" => drop(rmi(&store, "old", false, &|_| Ok(Vec::new())).unwrap()),
         verb => panic!("{verb}"),
     }
+    std::env::set_current_dir("/").unwrap();
 }
 
-/// Runs `verb` until its call number `step`. Whether it was killed there.
-fn killed(place: &Place, verb: &str, step: usize) -> bool {
-    let status = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={CALLS}")])
-        .args(["-e", &format!("inject={CALLS}:signal=SIGKILL:when={step}")])
-        .arg(std::env::current_exe().unwrap())
+/// How the verb ended.
+#[derive(PartialEq, Eq, Debug)]
+enum End {
+    Well,
+    /// It was killed, or told what went wrong.
+    Badly,
+}
+
+/// Runs `verb`, with `harm` at the `step`th call of one kind.
+fn run(place: &Place, verb: &str, harm: Option<(Harm, &str, usize)>) -> End {
+    let mut command = match harm {
+        None => Command::new(std::env::current_exe().unwrap()),
+        Some((harm, call, step)) => {
+            let what = match harm {
+                Harm::Kill => "signal=SIGKILL".to_string(),
+                Harm::Error(name) => format!("error={name}"),
+            };
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+            strace.args(["-e", &format!("inject={call}:{what}:when={step}")]);
+            strace.arg(std::env::current_exe().unwrap());
+            strace
+        }
+    };
+    let status = command
         .args(["--exact", "crash::one_verb_in_a_child", "--test-threads=1"])
         .env("CORACLE_TEST_CHILD", &place.dir)
         .env("CORACLE_TEST_VERB", verb)
@@ -48,46 +101,62 @@ fn killed(place: &Place, verb: &str, step: usize) -> bool {
         .stderr(Stdio::null())
         .status()
         .unwrap();
-    assert!(
-        status.success() || status.signal() == Some(9) || status.code() == Some(137),
-        "{status}"
-    );
-    !status.success()
+    if status.success() { End::Well } else { End::Badly }
 }
 
-/// Kills `verb` at every step. Every time `before` makes the store it starts from, and at the end
-/// the image `result` is to be there, or gone.
+/// Which of the calls of a kind in a whole run are the verb's: the child changes its working
+/// directory before and after.
+fn steps(place: &Place, verb: &str, call: &str) -> std::ops::Range<usize> {
+    let trace = place.path("trace");
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-o", trace.to_str().unwrap(), "-e", &format!("trace={call},chdir")])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "crash::one_verb_in_a_child", "--test-threads=1"])
+        .env("CORACLE_TEST_CHILD", &place.dir)
+        .env("CORACLE_TEST_VERB", verb)
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    let text = std::fs::read_to_string(trace).unwrap();
+    let mut parts = text.split(" chdir(");
+    let mut calls = || parts.next().unwrap().matches(&format!(" {call}(")).count();
+    let before = calls();
+    before + 1..before + 1 + calls()
+}
+
+/// Does harm to `verb` at every step. `before` makes the store it starts from, and at the end the
+/// image `result` is to be there, or gone.
 fn at_every_step(verb: &str, before: fn(&Place), result: &str, there: bool) {
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(std::env::var_os("MUST_WORK").is_none(), "cannot run: needs strace");
         return eprintln!("skipped: needs strace");
     }
-    let mut step = 1;
-    loop {
-        let place = Place::new();
-        before(&place);
-        let was_killed = killed(&place, verb, step);
-        for row in images(&place.store, true, &[]).unwrap() {
-            let image = place.store.image(&row.id).unwrap();
-            place.emitted(&image);
+    let start = Place::new();
+    before(&start);
+    let mut done = 0;
+    for call in CALLS {
+        let range = steps(&Place::copy(&start), verb, call);
+        let all = HARMS.into_iter().flat_map(|harm| range.clone().map(move |step| (harm, step)));
+        for (harm, step) in all {
+            let at = format!("{verb}: {harm:?} at {call} {step}");
+            let place = Place::copy(&start);
+            let end = run(&place, verb, Some((harm, call, step)));
+            for row in images(&place.store, true, &[]).unwrap() {
+                let image = place.store.image(&row.id).unwrap_or_else(|e| panic!("{at}: {e}"));
+                place.emitted(&image);
+            }
+            place.store.sweep().unwrap();
+            let rest = "ls -A root/images/tmp root/images/trash | grep -v : || true";
+            assert_eq!(place.sh(rest).trim(), "", "{at}");
+            // A removal may be done already when it is harmed.
+            if end == End::Badly && (there || place.store.resolve(result).is_ok()) {
+                assert_eq!(run(&place, verb, None), End::Well, "{at}: a second try");
+            }
+            assert_eq!(place.store.resolve(result).is_ok(), there, "{at}");
+            done += 1;
         }
-        place.store.sweep().unwrap();
-        assert_eq!(
-            place.sh("ls -A root/images/tmp root/images/trash | grep -v : || true").trim(),
-            ""
-        );
-        if !was_killed {
-            assert_eq!(place.store.resolve(result).is_ok(), there);
-            break;
-        }
-        // A removal may be done already when it is killed.
-        if there || place.store.resolve(result).is_ok() {
-            assert!(!killed(&place, verb, usize::from(u16::MAX)), "{verb}: step {step}");
-        }
-        assert_eq!(place.store.resolve(result).is_ok(), there, "{verb}: step {step}");
-        step += 1;
     }
-    assert!(step > 3, "{verb} has only {step} steps");
+    assert!(done > 30, "{verb} has only {done} steps");
 }
 
 fn old(place: &Place) {

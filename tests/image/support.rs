@@ -26,6 +26,13 @@ impl Place {
         Place { dir, store }
     }
 
+    /// A copy of another.
+    pub fn copy(other: &Place) -> Place {
+        let place = Place::new();
+        place.sh(&format!("cp -a {}/. .", other.dir.display()));
+        place
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
