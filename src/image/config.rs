@@ -132,7 +132,7 @@ fn is_zero(n: &i64) -> bool {
 }
 
 /// Go writes an empty list or map as `null`.
-pub(super) fn or_default<'de, D, T>(d: D) -> std::result::Result<T, D::Error>
+fn or_default<'de, D, T>(d: D) -> std::result::Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,

@@ -17,14 +17,14 @@
 //!
 //! Source: moby `image/spec/v1.md`.
 
-use super::config::{History, ImageConfig, RootFs, RunConfig, Unknown, or_default};
+use super::config::{History, ImageConfig, RunConfig, Unknown};
 use super::layer;
 use super::refs::Refs;
 use super::steps::steps;
 use super::store::Store;
 use crate::error::{Context, Error, Result};
 use crate::types::{Digest, Timestamp};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,7 +35,17 @@ const KEPT: &str = "v1_json";
 /// What the member VERSION says.
 pub const VERSION: &str = "1.0";
 /// Fields of a v1 `json` that are about the one layer, or about nothing any more.
-const DROPPED: [&str; 4] = ["Size", "parent_id", "layer_id", "throwaway"];
+const DROPPED: [&str; 9] = [
+    "Size",
+    "comment",
+    "container_config",
+    "history",
+    "id",
+    "layer_id",
+    "parent",
+    "parent_id",
+    "throwaway",
+];
 
 /// 64 lower-case hex digits, random with Docker before 1.10.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -74,13 +84,6 @@ impl Serialize for V1Id {
 }
 
 /// Who an image is, and whose child.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-struct RawHead {
-    id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    parent: String,
-}
-
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
     pub id: V1Id,
@@ -92,44 +95,55 @@ pub struct Head {
 pub struct V1Image {
     pub head: Head,
     text: String,
-    body: Body,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Body {
-    #[serde(default)]
-    created: Option<Timestamp>,
-    #[serde(default, deserialize_with = "or_default")]
-    author: String,
-    #[serde(default, deserialize_with = "or_default")]
+    created_by: String,
     comment: String,
-    #[serde(default, deserialize_with = "or_default")]
-    container_config: RunConfig,
-    #[serde(default, deserialize_with = "or_default")]
-    config: RunConfig,
-    #[serde(default, deserialize_with = "or_default")]
-    architecture: String,
-    #[serde(default, deserialize_with = "or_default")]
-    os: String,
-    #[serde(flatten)]
-    unknown: Unknown,
-}
-
-fn head(text: &str) -> Result<Head> {
-    let raw: RawHead = serde_json::from_str(text).map_err(|e| Error::invalid(e.to_string()))?;
-    let parent = match raw.parent.as_str() {
-        "" => None,
-        parent => Some(parent.parse().doing(|| "its parent".to_string())?),
-    };
-    Ok(Head { id: raw.id.parse()?, parent })
+    /// All else, of no layers yet.
+    config: ImageConfig,
 }
 
 impl V1Image {
     pub fn parse(bytes: Vec<u8>) -> Result<V1Image> {
         let text = String::from_utf8(bytes).map_err(|_| Error::invalid("is not UTF-8"))?;
-        let head = head(&text)?;
-        let body = serde_json::from_str(&text).map_err(|e| Error::invalid(e.to_string()))?;
-        Ok(V1Image { head, text, body })
+        let mut fields = object(text.as_bytes())?;
+        let head = head(&fields)?;
+        let created_by = fields.get("container_config").map(command).unwrap_or_default();
+        let comment = string(&fields, "comment").to_string();
+        fields.retain(|key, _| !DROPPED.contains(&key.as_str()));
+        fields.insert("rootfs".to_string(), json!({"type": "layers"}));
+        let config = ImageConfig::parse(&to_bytes(&fields)?)?;
+        Ok(V1Image { head, text, created_by, comment, config })
+    }
+}
+
+fn object(bytes: &[u8]) -> Result<Unknown> {
+    serde_json::from_slice(bytes).map_err(|e| Error::invalid(e.to_string()))
+}
+
+fn to_bytes(fields: &Unknown) -> Result<Vec<u8>> {
+    serde_json::to_vec(fields).map_err(|e| Error::invalid(e.to_string()))
+}
+
+fn string<'f>(fields: &'f Unknown, key: &str) -> &'f str {
+    fields.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn head(fields: &Unknown) -> Result<Head> {
+    let parent = match fields.get("parent") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(none)) if none.is_empty() => None,
+        Some(parent) => {
+            let parent = parent.as_str().unwrap_or_default().parse();
+            Some(parent.doing(|| "its parent".to_string())?)
+        }
+    };
+    Ok(Head { id: string(fields, "id").parse()?, parent })
+}
+
+/// The words of a container's command.
+fn command(config: &Value) -> String {
+    match &config["Cmd"] {
+        Value::Array(words) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        one => one.as_str().unwrap_or_default().to_string(),
     }
 }
 
@@ -139,42 +153,30 @@ pub fn config(chain: &[(&V1Image, Digest)]) -> Result<ImageConfig> {
         return Err(Error::invalid("an image of no layers"));
     };
     let entry = |(image, _): &(&V1Image, Digest)| {
-        let body = &image.body;
         let kept = (KEPT.to_string(), Value::String(image.text.clone()));
         History {
-            created: body.created,
-            author: body.author.clone(),
-            created_by: body.container_config.cmd.clone().unwrap_or_default().join(" "),
-            comment: body.comment.clone(),
+            created: image.config.created,
+            author: image.config.author.clone(),
+            created_by: image.created_by.clone(),
+            comment: image.comment.clone(),
             empty_layer: false,
             unknown: [kept].into_iter().collect(),
         }
     };
-    let body = top.body.clone();
-    let or = |text: String, usual: &str| if text.is_empty() { usual.to_string() } else { text };
-    let mut unknown = body.unknown;
-    unknown.retain(|key, _| !DROPPED.contains(&key.as_str()) && key != "id" && key != "parent");
-    Ok(ImageConfig {
-        created: body.created,
-        author: body.author,
-        // There was nothing else when they went without saying.
-        architecture: or(body.architecture, "amd64"),
-        variant: String::new(),
-        os: or(body.os, "linux"),
-        config: body.config,
-        rootfs: RootFs {
-            kind: "layers".to_string(),
-            diff_ids: chain.iter().map(|(_, diff_id)| *diff_id).collect(),
-        },
-        history: chain.iter().map(entry).collect(),
-        unknown,
-    })
+    let or = |text: &str, usual: &str| if text.is_empty() { usual } else { text }.to_string();
+    let mut config = top.config.clone();
+    // There was nothing else when they went without saying.
+    config.architecture = or(&config.architecture, "amd64");
+    config.os = or(&config.os, "linux");
+    config.rootfs.diff_ids = chain.iter().map(|(_, diff_id)| *diff_id).collect();
+    config.history = chain.iter().map(entry).collect();
+    Ok(config)
 }
 
 /// The v1 `json` that a history entry keeps.
 pub fn kept(history: &History) -> Option<(Head, &str)> {
     let text = history.unknown.get(KEPT)?.as_str()?;
-    Some((head(text).ok()?, text))
+    Some((head(&object(text.as_bytes()).ok()?).ok()?, text))
 }
 
 /// The image whose v1 id, or the beginning of it, is `text`; else the error `missing`.
@@ -261,7 +263,7 @@ pub fn add_members(
 
 /// Whether a v1 `json` has this `config`.
 fn says(text: &str, config: &RunConfig) -> bool {
-    serde_json::from_str::<Body>(text).is_ok_and(|body| body.config == *config)
+    V1Image::parse(text.into()).is_ok_and(|image| image.config.config == *config)
 }
 
 /// What of a config of today Docker of 2014 understands or passes over.
@@ -302,13 +304,11 @@ fn made(
     }
     // The id stands for the layers too, though they are not in the file.
     fields.insert("layer_id".to_string(), json!(chain_id));
-    let bytes = |fields: &Unknown| {
-        serde_json::to_vec(fields).map_err(|e| Error::invalid(format!("image config: {e}")))
-    };
-    let id = V1Id(Digest::of(&bytes(&fields)?).hex());
+    let id = V1Id(Digest::of(&to_bytes(&fields)?).hex());
     fields.remove("layer_id");
     fields.insert("id".to_string(), json!(id.as_str()));
-    Ok((id, bytes(&fields)?))
+    let bytes = to_bytes(&fields)?;
+    Ok((id, bytes))
 }
 
 #[cfg(test)]
@@ -417,6 +417,7 @@ mod tests {
             (format!("{{\"id\":\"{a}\""), "EOF"),
             ("{\"id\":\"../x\"}".to_string(), "\"../x\" is no image id"),
             (format!("{{\"id\":\"{a}\",\"parent\":\"up\"}}"), "its parent: \"up\" is no image id"),
+            (format!("{{\"id\":\"{a}\",\"parent\":7}}"), "its parent: \"\" is no image id"),
             (format!("{{\"id\":\"{a}\",\"created\":\"x\"}}"), "RFC 3339"),
         ] {
             let e = text(V1Image::parse(bad.clone().into_bytes()).unwrap_err());
