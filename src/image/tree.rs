@@ -450,6 +450,14 @@ fn visible(trees: &[OwnedFd], path: &[u8]) -> Result<Option<OwnedFd>> {
     Ok(None)
 }
 
+/// Gives the root of a new layer the attributes of the one below it: in an overlay the upper one
+/// counts.
+pub fn copy_root(below: &Path, new: &Path) -> Result<()> {
+    let from = fs::open_directory(below).on("open", below)?;
+    let to = fs::open_directory(new).on("open", new)?;
+    copy_attributes(from.as_fd(), to.as_fd())
+}
+
 fn copy_attributes(from: BorrowedFd, to: BorrowedFd) -> Result<()> {
     let what = "an implied directory";
     let stat = fs::fstat(from).on("look at", what)?;
