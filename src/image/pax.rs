@@ -4,8 +4,8 @@
 use crate::error::{Error, Result};
 use crate::sys::fs::Time;
 
-/// The most bytes of keys and values held at a time.
-const TOTAL_MAX: usize = 1 << 20;
+/// The most bytes of keys and values of global headers: each member carries a copy.
+const GLOBALS_MAX: usize = 64 << 10;
 
 /// Records in the order of the archive; of several with one key the last counts, except for
 /// `all`.
@@ -66,8 +66,8 @@ impl Records {
         self.0.retain(|(k, _)| !later.0.iter().any(|(l, _)| l == k));
         self.0.extend(later.0);
         let total: usize = self.0.iter().map(|(k, v)| k.len() + v.len()).sum();
-        if total > TOTAL_MAX {
-            return Err(Error::invalid("global pax headers of more than 1 MiB"));
+        if total > GLOBALS_MAX {
+            return Err(Error::invalid("global pax headers of more than 64 KiB"));
         }
         Ok(())
     }

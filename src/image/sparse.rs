@@ -36,6 +36,7 @@ impl Map {
         let Some((more, pairs)) = bytes.split_last() else {
             return Err(damaged());
         };
+        let before = self.0.len();
         for pair in pairs.chunks_exact(24) {
             let (offset, length) = pair.split_at(12);
             if offset.first() == Some(&0) {
@@ -43,6 +44,10 @@ impl Map {
             }
             let field = |f| tar::number(f).and_then(|n| u64::try_from(n).ok()).ok_or_else(damaged);
             self.push(field(offset)?, field(length)?)?;
+        }
+        // A block without any would be continued for ever.
+        if *more != 0 && self.0.len() == before {
+            return Err(damaged());
         }
         Ok(*more != 0)
     }

@@ -22,6 +22,8 @@ use std::io::{self, BufRead, Read};
 pub const BLOCK: usize = 512;
 /// The longest extension header (Go's limit). A path has at most 4 KiB, an attribute 64.
 const EXTENSION_MAX: u64 = 1 << 20;
+/// The most extension headers of one member; there are five kinds.
+const EXTENSIONS_MAX: usize = 16;
 
 /// Takes raw bytes of the archive, in order.
 pub type Tap<'t> = &'t mut dyn FnMut(&[u8]) -> Result<()>;
@@ -116,7 +118,7 @@ impl<'a> Archive<'a> {
         self.padding = 0;
         let mut local = Records::default();
         let (mut long_name, mut long_link) = (None, None);
-        loop {
+        for _ in 0..=EXTENSIONS_MAX {
             let Some(header) = self.header(tap)? else {
                 return Ok(None);
             };
@@ -135,6 +137,8 @@ impl<'a> Archive<'a> {
                 }
             }
         }
+        let text = format!("more than {EXTENSIONS_MAX} extension headers before one member");
+        Err(self.after_member(Error::invalid(text)))
     }
 
     /// Data of the current member: as much as is at hand, empty at its end.

@@ -86,6 +86,11 @@ impl Tree {
         Ok(tree)
     }
 
+    /// The room left on the store's file system.
+    pub fn room(&self) -> Result<fs::Room> {
+        fs::room(self.root.as_fd()).on("look at the room in", &self.root_path)
+    }
+
     /// Makes the directory, or gives an existing one other attributes.
     pub fn directory(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
         if path.is_empty() {

@@ -17,7 +17,7 @@ use super::tar::{Archive, EndMarker, Kind, Member};
 use super::tree::{self, Attributes, Tree};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::fs::FileType;
-use crate::types::Digest;
+use crate::types::{Digest, human_size};
 use sha2::Digest as _;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -31,13 +31,23 @@ pub struct Limits {
     pub members: u64,
     /// Device nodes: each pins an inode and is a door; a full static /dev has some 2,000.
     pub devices: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { members: 5_000_000, devices: 10_000 }
+        Limits { members: 5_000_000, devices: 10_000, bytes: 16 << 40 }
     }
 }
+
+/// A part of the store's disk, at most this much, is left free: running containers need room to
+/// log and to write down how they end.
+const KEPT_PART: u64 = 50;
+const KEPT_MAX: u64 = 1 << 30;
+/// After so many bytes or members the room is looked at again.
+const LOOK_BYTES: u64 = 4 << 20;
+const LOOK_MEMBERS: u64 = 64;
 
 /// A layer as it came out of its archive.
 #[derive(Clone, Debug)]
@@ -115,6 +125,7 @@ fn write_tree(
         members: 0,
         devices: 0,
         size: 0,
+        unlooked: 0,
     };
     unpacker.run(&mut Archive::new(input, end_marker))?;
     let Unpacker { tree, recipe, size, .. } = unpacker;
@@ -133,6 +144,8 @@ struct Unpacker {
     members: u64,
     devices: u64,
     size: u64,
+    /// Bytes written since the room was looked at.
+    unlooked: u64,
 }
 
 impl Unpacker {
@@ -147,6 +160,9 @@ impl Unpacker {
     fn place(&mut self, member: &Member, archive: &mut Archive) -> Result<()> {
         if self.members > self.limits.members {
             return Err(Error::invalid(format!("is one too many after {}", self.limits.members)));
+        }
+        if self.members % LOOK_MEMBERS == 1 {
+            self.look_at_room()?;
         }
         if member.kind == Kind::Label {
             return Ok(());
@@ -224,11 +240,16 @@ impl Unpacker {
         attributes: &Attributes,
         archive: &mut Archive,
     ) -> Result<()> {
+        self.size = self.size.saturating_add(member.size);
+        if self.size > self.limits.bytes {
+            let limit = human_size(self.limits.bytes);
+            return Err(Error::invalid(format!("makes the layer larger than {limit}")));
+        }
         let (mut file, path) = self.tree.file(path)?;
         self.recipe.file(&path)?;
         match &member.segments {
             None => {
-                fill(&mut file, member.size, archive)?;
+                self.fill(&mut file, member.size, archive)?;
                 if member.size > 0 {
                     self.recipe.data(0, member.size)?;
                 }
@@ -237,27 +258,46 @@ impl Unpacker {
                 file.set_len(member.size).on("set the size of", "it")?;
                 for segment in segments {
                     let mut at = At { file: &file, offset: segment.offset };
-                    fill(&mut at, segment.length, archive)?;
+                    self.fill(&mut at, segment.length, archive)?;
                     self.recipe.data(segment.offset, segment.length)?;
                 }
             }
         }
-        self.size = self.size.saturating_add(member.size);
         self.tree.finish_file(&file, attributes)
     }
-}
 
-/// Copies the next `length` bytes of the member's data.
-fn fill(to: &mut dyn Write, length: u64, archive: &mut Archive) -> Result<()> {
-    let mut left = length;
-    while left > 0 {
-        let bytes = archive.data()?;
-        let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        to.write_all(bytes.get(..n).unwrap_or_default()).on("write", "it")?;
-        archive.consume(n);
-        left -= n as u64;
+    /// Copies the next `length` bytes of the member's data.
+    fn fill(&mut self, to: &mut dyn Write, length: u64, archive: &mut Archive) -> Result<()> {
+        let mut left = length;
+        while left > 0 {
+            let bytes = archive.data()?;
+            let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+            to.write_all(bytes.get(..n).unwrap_or_default()).on("write", "it")?;
+            archive.consume(n);
+            left -= n as u64;
+            self.unlooked += n as u64;
+            if self.unlooked > LOOK_BYTES {
+                self.look_at_room()?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Refuses to fill the disk.
+    fn look_at_room(&mut self) -> Result<()> {
+        self.unlooked = 0;
+        let room = self.tree.room()?;
+        let (kept, files) = ((room.bytes / KEPT_PART).min(KEPT_MAX), room.files / KEPT_PART);
+        let left = if room.free_bytes < kept {
+            format!("less than {}", human_size(kept))
+        } else if room.free_files < files {
+            format!("less than {files} files")
+        } else {
+            return Ok(());
+        };
+        Err(Error::conflict(format!("would leave {left} of room on the store's disk"))
+            .hint("make room there, or move the store (--root)"))
+    }
 }
 
 /// Writes from an offset on.

@@ -439,6 +439,30 @@ pub fn list_xattrs_at(dir: BorrowedFd, name: &[u8]) -> io::Result<Vec<Vec<u8>>> 
     }
 }
 
+/// What a file system has, and what of it is left for everybody.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    pub bytes: u64,
+    pub free_bytes: u64,
+    /// 0 where the file system does not count them.
+    pub files: u64,
+    pub free_files: u64,
+}
+
+/// The room on the file system of `fd`.
+pub fn room(fd: BorrowedFd) -> io::Result<Room> {
+    // SAFETY: a statvfs is integers only, for which zeros are values.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `stat` is one whole struct to be written.
+    done(unsafe { libc::fstatvfs(fd.as_raw_fd(), &raw mut stat) })?;
+    Ok(Room {
+        bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        files: stat.f_files,
+        free_files: stat.f_favail,
+    })
+}
+
 /// Calls `get` with a buffer that is as long as `get` of nothing says.
 fn fill(get: impl Fn(*mut libc::c_void, usize) -> isize) -> io::Result<Vec<u8>> {
     let result = |n: isize| check(n).map(|n| n as usize);

@@ -10,6 +10,7 @@ mod cox;
 mod crash;
 mod exec;
 mod fsck;
+mod hostile;
 mod images;
 mod import;
 mod inside;

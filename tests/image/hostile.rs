@@ -93,7 +93,7 @@ fn damaged_numbers_and_maps_are_refused() {
     let place = Place::new();
     for (script, words) in [
         ("add('f', b'x', pax_headers={'size': '99999999999999999999'})", &["\"f\"", "size"][..]),
-        ("add('f', b'x', pax_headers={'size': '9223372036854775807'})", &["\"f\"", "cut off"]),
+        ("add('f', b'x', pax_headers={'size': '9223372036854775807'})", &["\"f\"", "larger than"]),
         ("add('f', b'x', pax_headers={'mtime': 'noon'})", &["\"f\"", "time"]),
         ("add('f', b'x', pax_headers={'mtime': '99999999999999999999'})", &["\"f\"", "time"]),
         ("add('f', b'x', pax_headers={'uid': '4294967295'})", &["\"f\"", "user id"]),
@@ -115,6 +115,11 @@ pax_headers={'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.reals
             &["\"f\"", "too large"],
         ),
         ("add('f', b'x', pax_headers={'comment': 'c' * (2 << 20)})", &["extension header of"]),
+        ("add('f'); [add('x', b'9 path=a\n', type=b'x') for i in range(17)]", &["after member \"f\"", "more than 16"]),
+        (
+            "[add('g', b'40010 c%04d=%s\n' % (i, b'c' * 39997), type=b'g') for i in range(2)]",
+            &["global pax headers"],
+        ),
     ] {
         refused(&place, script, words);
     }
