@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::prune::Filter;
 use crate::error::Result;
 use crate::types::{Timestamp, human_size};
+use crate::volume::ANONYMOUS;
 use argh::{ArgsInfo, FromArgs};
 
 /// Remove images that nobody needs
@@ -102,12 +103,16 @@ pub struct SystemArgs {
     /// do not ask
     #[argh(switch, short = 'f')]
     force: bool,
+    /// anonymous volumes that no container uses too
+    #[argh(switch)]
+    volumes: bool,
 }
 
 pub struct SystemPrune {
     all: bool,
     filters: Vec<Filter>,
     force: bool,
+    volumes: bool,
 }
 
 impl Command for SystemPrune {
@@ -117,20 +122,23 @@ impl Command for SystemPrune {
 
     fn new(args: SystemArgs) -> Result<SystemPrune> {
         let filters = filters(&args.filter)?;
-        Ok(SystemPrune { all: args.all, filters, force: args.force })
+        Ok(SystemPrune { all: args.all, filters, force: args.force, volumes: args.volumes })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
         let which = if self.all { "that no container uses" } else { "without a name" };
+        let volumes = if self.volumes { "  - anonymous volumes that none uses\n" } else { "" };
         let warning = format!(
-            "This will remove:\n  - all stopped containers\n  - all images {which}\n\
+            "This will remove:\n  - all stopped containers\n{volumes}  - all images {which}\n\
              \x20 - what was discarded and not yet removed\n"
         );
         if self.force || confirm(&warning)? {
             let discarded = engine.gc()?;
             let containers = containers(engine, &self.filters)?;
+            let volumes = if self.volumes { anonymous_volumes(engine, &self.filters)? } else { 0 };
             let images = images(engine, self.all, &self.filters)?;
-            total(discarded.saturating_add(containers).saturating_add(images))?;
+            let all = [discarded, containers, volumes, images];
+            total(all.into_iter().fold(0, u64::saturating_add))?;
         }
         Ok(0)
     }
@@ -170,13 +178,22 @@ fn containers(engine: &Engine, filters: &[Filter]) -> Result<u64> {
     Ok(pruned.bytes)
 }
 
+fn anonymous_volumes(engine: &Engine, filters: &[Filter]) -> Result<u64> {
+    let pruned = engine.prune_volumes(&|volume| {
+        volume.labels.contains_key(ANONYMOUS)
+            && Filter::all_match(filters, volume.created, &volume.labels)
+    })?;
+    list("Deleted Volumes:", pruned.removed.into_iter())?;
+    Ok(pruned.bytes)
+}
+
 fn images(engine: &Engine, all: bool, filters: &[Filter]) -> Result<u64> {
     let pruned = engine.prune_images(all, filters)?;
     list("Deleted Images:", pruned.removed.iter().map(rmi::text))?;
     Ok(pruned.bytes)
 }
 
-fn list(title: &str, lines: impl Iterator<Item = String>) -> Result<()> {
+pub fn list(title: &str, lines: impl Iterator<Item = String>) -> Result<()> {
     let lines: String = lines.map(|line| format!("{line}\n")).collect();
     if lines.is_empty() {
         return Ok(());
@@ -184,6 +201,6 @@ fn list(title: &str, lines: impl Iterator<Item = String>) -> Result<()> {
     output::text(&format!("{title}\n{lines}\n"))
 }
 
-fn total(bytes: u64) -> Result<()> {
+pub fn total(bytes: u64) -> Result<()> {
     output::line(format!("Total reclaimed space: {}", human_size(bytes)))
 }

@@ -78,6 +78,15 @@ fn container_and_system_prune_leave_what_runs() {
         .ok();
     let names = t.says(["ps", "-a", "--format", "{{.Names}}"]);
     assert_eq!(names.lines().collect::<Vec<_>>(), ["kept", "on"]);
+
+    t.coracle(["create", "--name", "v", "-v", "/data", "-v", "mine:/m", "busybox", "true"]).ok();
+    let df = ["system", "df", "--format", "{{.Type}}|{{.TotalCount}}|{{.Active}}"];
+    assert_eq!(t.says(df).lines().nth(2), Some("Local Volumes|2|2"));
+    t.coracle(["rm", "v"]).ok();
+    assert_eq!(t.says(df).lines().nth(2), Some("Local Volumes|2|0"));
+    let prune = ["system", "prune", "-f", "--volumes", "--filter", "label!=tier"];
+    t.coracle(prune).stdout_has("Deleted Volumes:\n").ok();
+    assert_eq!(t.says(["volume", "ls", "-q"]), "mine");
     assert_eq!(t.says(["images", "--format", "{{.Repository}}"]), "busybox");
 }
 

@@ -2,11 +2,10 @@
 
 use super::Filter;
 use crate::cli::command::Command;
-use crate::cli::{confirm, output};
+use crate::cli::{confirm, prune};
 use crate::engine::Engine;
 use crate::engine::report::Volume;
 use crate::error::Result;
-use crate::types::human_size;
 use crate::volume::ANONYMOUS;
 use argh::{ArgsInfo, FromArgs};
 
@@ -51,10 +50,8 @@ impl Command for Prune {
             return Ok(0);
         }
         let pruned = engine.prune_volumes(&|volume| self.is_meant(volume))?;
-        if !pruned.removed.is_empty() {
-            output::line(format!("Deleted Volumes:\n{}\n", pruned.removed.join("\n")))?;
-        }
-        output::line(format!("Total reclaimed space: {}", human_size(pruned.bytes)))?;
+        prune::list("Deleted Volumes:", pruned.removed.into_iter())?;
+        prune::total(pruned.bytes)?;
         Ok(0)
     }
 }
