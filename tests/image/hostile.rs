@@ -115,9 +115,9 @@ pax_headers={'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.reals
             &["\"f\"", "larger than"],
         ),
         ("add('f', b'x', pax_headers={'comment': 'c' * (2 << 20)})", &["extension header of"]),
-        ("add('f'); [add('x', b'9 path=a\n', type=b'x') for i in range(17)]", &["after member \"f\"", "more than 16"]),
+        ("add('f'); [add('x', b'9 path=a\\n', type=b'x') for i in range(17)]", &["after member \"f\"", "more than 16"]),
         (
-            "[add('g', b'40010 c%04d=%s\n' % (i, b'c' * 39997), type=b'g') for i in range(2)]",
+            "[add('g', b'40010 c%04d=%s\\n' % (i, b'c' * 39997), type=b'g') for i in range(2)]",
             &["global pax headers"],
         ),
     ] {
