@@ -25,4 +25,5 @@ mod prune;
 mod restart;
 mod run;
 mod terminal;
+mod together;
 mod volumes;
