@@ -169,7 +169,7 @@ impl Command for Gc {
 
 fn filters(texts: &[String]) -> Result<Vec<Filter>> {
     let now = Timestamp::now();
-    texts.iter().map(|text| Filter::parse(text, now).map_err(|e| e.doing("--filter"))).collect()
+    texts.iter().map(|text| Filter::parse(text, now)).collect()
 }
 
 fn containers(engine: &Engine, filters: &[Filter]) -> Result<u64> {

@@ -8,7 +8,7 @@ use crate::container::MountKind;
 use crate::engine::Engine;
 use crate::engine::report::Container;
 use crate::error::{Error, Result};
-use crate::types::{LabelFilter, Timestamp, human_ago, human_duration};
+use crate::types::{LabelFilter, Timestamp, all_match, human_ago, human_duration, parse_filter};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
@@ -220,22 +220,17 @@ const STATES: [&str; 7] =
 
 impl Filter {
     fn parse(text: &str) -> Result<Filter> {
-        let bad = |what: String| Error::invalid(format!("--filter: {what}"));
-        let Some((key, value)) = text.split_once('=') else {
-            return Err(bad(format!("\"{text}\" is not key=value")));
-        };
+        let (key, value) = parse_filter(text, &["exited", "id", "label", "name", "status"])?;
         match key {
             "name" => Filter::name(value),
             "id" => Ok(Filter::Id(value.to_string())),
             "status" if STATES.contains(&value) => Ok(Filter::Status(value.to_string())),
-            "status" => Err(bad(format!("unknown status \"{value}\""))
-                .hint(format!("use one of {}", STATES.join(", ")))),
-            "label" => Ok(Filter::Label(LabelFilter::new(value))),
-            "exited" => Ok(Filter::Exited(number("--filter exited", value)?)),
-            _ => {
-                Err(bad(format!("unknown key \"{key}\""))
-                    .hint("use name, id, status, label or exited"))
+            "status" => {
+                let error = Error::invalid(format!("--filter: unknown status \"{value}\""));
+                Err(error.hint(format!("use one of {}", STATES.join(", "))))
             }
+            "label" => Ok(Filter::Label(LabelFilter::new(value))),
+            _ => Ok(Filter::Exited(number("--filter exited", value)?)),
         }
     }
 
@@ -283,15 +278,7 @@ impl Filter {
     }
 
     fn all_match(filters: &[Filter], container: &Container) -> bool {
-        filters.iter().all(|filter| match filter {
-            Filter::Label(_) => filter.matches(container),
-            _ => {
-                let same_key = |other: &&Filter| {
-                    std::mem::discriminant(*other) == std::mem::discriminant(filter)
-                };
-                filters.iter().filter(same_key).any(|other| other.matches(container))
-            }
-        })
+        all_match(filters, |f| matches!(f, Filter::Label(_)), |f| f.matches(container))
     }
 }
 
@@ -399,7 +386,7 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
         for (filter, text) in [
             ("web", "--filter: \"web\" is not key=value"),
             ("status=up", "--filter: unknown status \"up\""),
-            ("volume=x", "--filter: unknown key \"volume\""),
+            ("volume=x", "--filter: there is no filter \"volume\""),
             ("name=a.*b", "--filter: cannot use name=a.*b"),
         ] {
             let error = ps(&["--filter", filter]).err().unwrap();

@@ -4,7 +4,7 @@
 use super::image::{self, Removed};
 use super::{Engine, usage};
 use crate::error::{Error, Result};
-use crate::types::{ContainerId, Digest, LabelFilter, Timestamp, parse_moment};
+use crate::types::{ContainerId, Digest, LabelFilter, Timestamp, parse_filter, parse_moment};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What went, and the bytes that its files had.
@@ -26,12 +26,11 @@ pub enum Filter {
 impl Filter {
     /// Reads `until=TIME`, `label=KEY[=VALUE]` or `label!=KEY[=VALUE]`.
     pub fn parse(text: &str, now: Timestamp) -> Result<Filter> {
-        match text.split_once('=') {
-            Some(("until", time)) => Ok(Filter::Until(parse_moment(time, now)?)),
-            Some(("label", label)) => Ok(Filter::Label(LabelFilter::new(label))),
-            Some(("label!", label)) => Ok(Filter::NotLabel(LabelFilter::new(label))),
-            _ => Err(Error::invalid(format!("unknown filter \"{text}\""))
-                .hint("use until=TIME, label=KEY[=VALUE] or label!=KEY[=VALUE]")),
+        let (key, value) = parse_filter(text, &["label", "label!", "until"])?;
+        match key {
+            "until" => parse_moment(value, now).map(Filter::Until),
+            "label" => Ok(Filter::Label(LabelFilter::new(value))),
+            _ => Ok(Filter::NotLabel(LabelFilter::new(value))),
         }
     }
 

@@ -378,7 +378,7 @@ fn images_are_chosen_by_filters() {
     t.coracle(["images", "-f", "since=none"]).code(1).stderr_has("no such image: none").ok();
     t.coracle(["images", "-f", "danglin=true"])
         .code(125)
-        .stderr_has("--filter: unknown key \"danglin\"")
+        .stderr_has("--filter: there is no filter \"danglin\"")
         .stderr_has("hint: did you mean dangling?")
         .ok();
 }

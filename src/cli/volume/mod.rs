@@ -13,8 +13,8 @@ pub use prune::Prune;
 pub use rm::Rm;
 
 use crate::engine::report::Volume;
-use crate::error::{Error, Result};
-use crate::types::{LabelFilter, nearest};
+use crate::error::Result;
+use crate::types::{LabelFilter, all_match, parse_filter, parse_switch};
 
 /// One `--filter`. Of those with the same key one must match; labels all.
 #[derive(Debug, PartialEq)]
@@ -33,24 +33,10 @@ enum Filter {
 impl Filter {
     /// Reads one whose key is among `keys`.
     fn parse(text: &str, keys: &[&str]) -> Result<Filter> {
-        let bad = |what: String| Error::invalid(format!("--filter: {what}"));
-        let (key, value) =
-            text.split_once('=').ok_or_else(|| bad(format!("\"{text}\" is not key=value")))?;
-        let yes = || match value {
-            "true" | "1" => Ok(true),
-            "false" | "0" => Ok(false),
-            _ => Err(bad(format!("{key}: \"{value}\" is neither true nor false"))),
-        };
-        if !keys.contains(&key) {
-            let error = bad(format!("there is no filter \"{key}\""));
-            return Err(match nearest(key, keys.iter().copied()) {
-                Some(meant) => error.hint(format!("did you mean {meant}?")),
-                None => error.hint(format!("use {}", keys.join(", "))),
-            });
-        }
+        let (key, value) = parse_filter(text, keys)?;
         match key {
-            "dangling" => yes().map(Filter::Dangling),
-            "all" => yes().map(Filter::All),
+            "dangling" => parse_switch(key, value).map(Filter::Dangling),
+            "all" => parse_switch(key, value).map(Filter::All),
             "name" => Ok(Filter::Name(value.to_string())),
             "driver" => Ok(Filter::Driver(value.to_string())),
             "label" => Ok(Filter::Label(LabelFilter::new(value))),
@@ -70,13 +56,8 @@ impl Filter {
     }
 
     fn all_match(filters: &[Filter], volume: &Volume) -> bool {
-        filters.iter().all(|filter| match filter {
-            Filter::Label(_) | Filter::NotLabel(_) => filter.matches(volume),
-            of_a_kind => filters
-                .iter()
-                .filter(|other| std::mem::discriminant(*other) == std::mem::discriminant(of_a_kind))
-                .any(|other| other.matches(volume)),
-        })
+        let each = |filter: &Filter| matches!(filter, Filter::Label(_) | Filter::NotLabel(_));
+        all_match(filters, each, |filter| filter.matches(volume))
     }
 }
 

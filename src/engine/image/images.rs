@@ -1,9 +1,11 @@
 //! `images`: what is in the store.
 
 use super::lineage;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::{Image, Store};
-use crate::types::{Digest, Glob, ImageRef, LabelFilter, Timestamp, nearest, parse_moment};
+use crate::types::{
+    Digest, Glob, ImageRef, LabelFilter, Timestamp, parse_filter, parse_moment, parse_switch,
+};
 
 /// One name of one image; an image without a name has one row too.
 #[derive(Clone, PartialEq, Debug)]
@@ -35,26 +37,14 @@ const KEYS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "u
 
 impl ImageFilter {
     pub fn parse(text: &str, now: Timestamp) -> Result<ImageFilter> {
-        let bad = |what: String| Error::invalid(format!("--filter: {what}"));
-        let Some((key, value)) = text.split_once('=') else {
-            return Err(bad(format!("\"{text}\" is not key=value")));
-        };
-        match (key, value) {
-            ("dangling", "true" | "1") => Ok(ImageFilter::Dangling(true)),
-            ("dangling", "false" | "0") => Ok(ImageFilter::Dangling(false)),
-            ("dangling", _) => Err(bad(format!("dangling is true or false, not \"{value}\""))),
-            ("before", _) => Ok(ImageFilter::Before(value.to_string())),
-            ("since", _) => Ok(ImageFilter::Since(value.to_string())),
-            ("until", _) => parse_moment(value, now).map(ImageFilter::Until),
-            ("label", _) => Ok(ImageFilter::Label(LabelFilter::new(value))),
-            ("reference", _) => value.parse().map(ImageFilter::Reference),
-            _ => {
-                let error = bad(format!("unknown key \"{key}\""));
-                Err(error.hint(match nearest(key, KEYS) {
-                    Some(meant) => format!("did you mean {meant}?"),
-                    None => format!("use one of {}", KEYS.join(", ")),
-                }))
-            }
+        let (key, value) = parse_filter(text, &KEYS)?;
+        match key {
+            "dangling" => parse_switch(key, value).map(ImageFilter::Dangling),
+            "before" => Ok(ImageFilter::Before(value.to_string())),
+            "since" => Ok(ImageFilter::Since(value.to_string())),
+            "until" => parse_moment(value, now).map(ImageFilter::Until),
+            "label" => Ok(ImageFilter::Label(LabelFilter::new(value))),
+            _ => value.parse().map(ImageFilter::Reference),
         }
     }
 }
@@ -163,7 +153,7 @@ mod tests {
         for (bad, told) in [
             ("dangling", "\"dangling\" is not key=value"),
             ("dangling=yes", "dangling is true or false, not \"yes\""),
-            ("befor=x", "unknown key \"befor\""),
+            ("befor=x", "there is no filter \"befor\""),
             ("reference=[", "no pattern"),
         ] {
             assert!(parse(bad).unwrap_err().to_string().contains(told), "{bad}");

@@ -1,6 +1,6 @@
 //! `image prune`: images that nobody needs go.
 
-use super::Removed;
+use super::{Removed, lineage};
 use crate::engine::prune::{Filter, Pruned};
 use crate::error::Result;
 use crate::image::Store;
@@ -8,7 +8,7 @@ use crate::sys::lock::Mode;
 use crate::types::Digest;
 use std::collections::BTreeSet;
 
-/// Removes the images without a name, or with `all` any, that no container uses and all `filters`
+/// Removes the images without a name from which none was made, or with `all` any, that no container uses and all `filters`
 /// match. `users` tells the images of containers; it is called with the images lock held.
 pub fn prune(
     store: &Store,
@@ -20,10 +20,12 @@ pub fn prune(
     let used = users()?;
     let mut refs = store.refs()?;
     let before = store.layers_size()?;
+    let parents = if all { BTreeSet::new() } else { lineage::parents(store)? };
     let mut removed = Vec::new();
     for id in refs.images() {
         let names = refs.names_of(&id);
-        if used.contains(&id) || !(all || names.is_empty()) {
+        let is_dangling = names.is_empty() && !parents.contains(&id);
+        if used.contains(&id) || !(all || is_dangling) {
             continue;
         }
         // One that cannot be read is for `fsck`.
