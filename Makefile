@@ -6,7 +6,7 @@ dist := $(CURDIR)/dist
 e2e := CORACLE_BIN=$(dist)/coracle COX_BIN=$(dist)/cox
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint test-unit test-e2e test-vm dist bench bench-init fmt
+.PHONY: help run test lint test-unit test-e2e test-vm dist bench bench-images bench-init fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,10 @@ dist: ## static binaries in dist/, with their sizes
 bench: dist ## side by side with crun, runc, podman and docker
 	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3
 	@$(e2e) benches/run
+
+bench-images: dist ## images side by side with podman and docker: import, save, load, rmi
+	@scripts/need python3=python3
+	@$(e2e) benches/images
 
 bench-init: dist ## cox side by side with daemontools, runit, s6, tini and others
 	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 CACHE = Path(os.environ.get("CORACLE_CACHE", "/var/cache/coracle"))
@@ -72,6 +73,65 @@ def namespaced(name, packages, script, net=False):
         flags = "-mnpf" if net else "-mpf"
         enter = ["unshare", flags, "--kill-child", "--mount-proc", "sh", "-c", script, "sh"]
         sys.exit(subprocess.call([*enter, *sys.orig_argv]))
+
+
+def podman_base(work):
+    """Podman with all that it has below `work`; the words before its command."""
+    program, conmon, runc = find("podman"), find("conmon"), find("runc")
+    if not (program and conmon and runc):
+        return None
+    conf = work / "containers.conf"
+    conf.write_text(
+        '[containers]\ndefault_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]\n'
+        f'[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nconmon_path = ["{conmon}"]\n'
+        f'[engine.runtimes]\nrunc = ["{runc}"]\n'
+    )
+    (work / "registries.conf").write_text("")
+    os.environ["CONTAINERS_CONF"] = str(conf)
+    os.environ["CONTAINERS_REGISTRIES_CONF"] = str(work / "registries.conf")
+    return [program, "--root", work / "podman", "--runroot", work / "podman-run", "--tmpdir", work / "podman-tmp",
+            "--runtime", "runc", "--storage-driver", "overlay"]
+
+
+def docker_base(work, tidy):
+    """A dockerd with all that it has below `work`, ended by `tidy`; the words before a command."""
+    daemon, client = find("dockerd"), find("docker")
+    if not (daemon and client):
+        return None
+    socket = f"unix://{work}/docker.sock"
+    log = open(work / "dockerd.log", "w")
+    path = "/usr/bin:/usr/sbin:/bin:/sbin"
+    process = subprocess.Popen(
+        [daemon, "--data-root", work / "docker", "--exec-root", work / "docker-run", "-H", socket, "-p", work / "docker.pid",
+         "--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs", "--bridge=none", "--iptables=false"],
+        stdout=log, stderr=log, env=dict(os.environ, PATH=path))
+
+    def stop():
+        process.terminate()
+        process.wait()
+        remove_groups("docker")
+
+    tidy.append(stop)
+    base = [client, "-H", socket]
+    for _ in range(100):
+        if process.poll() is not None or subprocess.run([*base, "version"], capture_output=True).returncode == 0:
+            break
+        time.sleep(0.1)
+    if process.poll() is not None:
+        last = (work / "dockerd.log").read_text().splitlines()[-1:]
+        print(f"bench: dockerd does not start: {last}", file=sys.stderr)
+        return None
+    return base
+
+
+def remove_groups(name):
+    """The empty control groups that a peer leaves; the deepest first."""
+    for top in Path("/sys/fs/cgroup").glob(f"*/{name}"):
+        for directory, _, _ in os.walk(top, topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass
 
 
 def verdict(met):
