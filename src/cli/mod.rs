@@ -210,6 +210,7 @@ fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
         Parsed::Run(command) => {
             refuse_remote_engine(std::env::var("DOCKER_HOST").ok()).map_err(usage)?;
             let engine = engine(global.root, program).map_err(usage)?;
+            engine.check_version().map_err(usage)?;
             let outcome = command(&engine);
             warn(&engine);
             outcome

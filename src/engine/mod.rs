@@ -157,36 +157,43 @@ impl Engine {
             return Err(Error::conflict("this needs root")
                 .hint("run it with sudo; rootless containers are not there yet"));
         }
-        let version = self.home.root.join("version");
-        match fs::read_to_string(&version) {
-            Ok(text) => {
-                let found: u32 = text
-                    .trim()
-                    .parse()
-                    .map_err(|_| Error::damaged(format!("{}: not a number", version.display())))?;
-                if found > VERSION {
-                    return Err(Error::conflict(format!(
-                        "{} has format {found}; this release knows up to {VERSION}",
-                        self.home.root.display()
-                    ))
-                    .hint("use the newer release that wrote it"));
-                }
+        if !self.check_version()? {
+            for dir in ["containers", "names", "mountpoint", "network", "volumes"] {
+                make_dir(&self.home.root.join(dir))?;
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                for dir in ["containers", "names", "mountpoint", "network", "volumes"] {
-                    make_dir(&self.home.root.join(dir))?;
-                }
-                let text = format!("{VERSION}\n");
-                let _lock = self.root_lock()?;
-                atomic::replace(&version, text.as_bytes(), Durability::PowerLoss)
-                    .on("write", &version)?;
-            }
-            Err(e) => return Err(Error::os("read", version.display().to_string(), e)),
+            let version = self.version_file();
+            let text = format!("{VERSION}\n");
+            let _lock = self.root_lock()?;
+            atomic::replace(&version, text.as_bytes(), Durability::PowerLoss)
+                .on("write", &version)?;
         }
         if !self.home.run.join("live").exists() {
             self.lay_run()?;
         }
         Ok(())
+    }
+
+    /// Refuses a state root of a later release, for readers too. Whether there is one at all.
+    pub fn check_version(&self) -> Result<bool> {
+        let path = self.version_file();
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            // Readers are told by what they read that they may not.
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return Ok(true),
+            other => other.on("read", &path)?,
+        };
+        let not_a_number = |_| Error::damaged(format!("{}: not a number", path.display()));
+        let found: u32 = text.trim().parse().map_err(not_a_number)?;
+        if found <= VERSION {
+            return Ok(true);
+        }
+        let root = self.home.root.display();
+        let text = format!("{root} has format {found}; this release knows up to {VERSION}");
+        Err(Error::conflict(text).hint("use the newer release that wrote it"))
+    }
+
+    fn version_file(&self) -> PathBuf {
+        self.home.root.join("version")
     }
 
     /// After a reboot the run directory is new, and every container the sweep's business. The list

@@ -172,6 +172,14 @@ impl ImageConfig {
     }
 }
 
+/// Whether programs for that system run here; one that is not told may.
+pub fn runs_here(os: &str, architecture: &str) -> bool {
+    let host = host_architecture();
+    // The 64-bit kernels run the programs of their 32-bit ancestors too.
+    let is_ancestor = matches!((host, architecture), ("amd64", "386") | ("arm64", "arm"));
+    ["", "linux"].contains(&os) && (["", host].contains(&architecture) || is_ancestor)
+}
+
 /// The name of this machine's architecture in image configs (Go's GOARCH).
 pub fn host_architecture() -> &'static str {
     match std::env::consts::ARCH {

@@ -86,7 +86,7 @@ mod tests {
             ["use one of id, name"]
         );
         assert!(parse_filter("label", &["label"]).is_err());
-        assert_eq!(parse_switch("dangling", "0").unwrap(), false);
+        assert!(!parse_switch("dangling", "0").unwrap());
         assert!(parse_switch("dangling", "maybe").is_err());
     }
 

@@ -73,6 +73,25 @@ fn a_root_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_state_root_of_a_later_release_is_left_alone() {
+    let t = test!(busybox);
+    let version = t.root().join("version");
+    let now = std::fs::read(&version).expect("read the version");
+    std::fs::write(&version, "99\n").expect("write the version");
+    let refs = std::fs::read(t.root().join("images/refs.json")).expect("read");
+    for args in [&["images"][..], &["ps", "-a"], &["rmi", "busybox"], &["run", "busybox", "true"]] {
+        t.coracle(args)
+            .code(125)
+            .stderr_has("has format 99; this release knows up to 1")
+            .stderr_has("hint: use the newer release that wrote it")
+            .ok();
+    }
+    assert_eq!(std::fs::read(t.root().join("images/refs.json")).expect("read"), refs);
+    std::fs::write(&version, now).expect("write the version");
+    assert_eq!(t.says(["images", "--format", "{{.Repository}}"]), "busybox");
+}
+
+#[test]
 fn a_user_without_privileges_is_told_what_is_needed() {
     let t = test!(busybox);
     let program = std::env::var("CORACLE_BIN").unwrap_or(env!("CARGO_BIN_EXE_coracle").into());

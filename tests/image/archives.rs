@@ -147,6 +147,10 @@ fn broken_archives_are_refused_and_the_store_is_as_before() {
         ("members[:1] + [(members[1][0], members[2][1])] + members[2:]", "came as"),
         ("members[:1] + [(members[1][0], b'text')] + members[2:]", "no tar"),
         ("[(members[0][0], b'{}')] + members[1:]", "image config"),
+        (
+            "[(members[0][0], members[0][1].replace(b'amd64', b's390x'))] + members[1:]",
+            "is for linux/s390x, and this machine is linux/amd64",
+        ),
         ("members[:-1] + [('manifest.json', b'[{')]", "manifest.json"),
         (
             "members[:-1] + [('manifest.json', members[-1][1].replace(b'one:1', b'ONE'))]",

@@ -8,7 +8,7 @@
 use crate::error::{Cause, Context, Error, OsContext, Result};
 use crate::image::archive::{self, Descriptor, Index, Manifest, SavedImage};
 use crate::image::compression::{self, BUFFER, Compression};
-use crate::image::config::{ImageConfig, host_architecture};
+use crate::image::config::{ImageConfig, host_architecture, runs_here};
 use crate::image::scratch::Scratch;
 use crate::image::store::{NewImage, NewLayer, Store};
 use crate::image::tar::{self, Archive, Data, EndMarker, Kind, Member};
@@ -261,6 +261,13 @@ impl Part {
 /// The image, once its config is seen to list just these layers.
 fn checked(image: NewImage, name: &str) -> Result<NewImage> {
     let config = ImageConfig::parse(&image.config).doing(|| name.to_string())?;
+    let (os, architecture) = (&config.os, &config.architecture);
+    if !runs_here(os, architecture) {
+        let text = format!("{name}: is for {os}/{architecture}, and this machine is");
+        let host = host_architecture();
+        return Err(Error::invalid(format!("{text} linux/{host}"))
+            .hint(format!("save the image for linux/{host} where it was made")));
+    }
     let wanted = &config.rootfs.diff_ids;
     let (has, needs) = (image.layers.len(), wanted.len());
     if has != needs {
