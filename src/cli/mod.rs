@@ -25,6 +25,7 @@ mod image_tree;
 mod images;
 mod import;
 mod info;
+mod insert;
 mod inspect;
 mod json;
 mod kill;
@@ -74,6 +75,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<images::Images>(),
     Entry::of::<import::Import>(),
     Entry::of::<info::Info>(),
+    Entry::of::<insert::Insert>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<kill::Kill>(),
     Entry::of::<load::Load>(),

@@ -4,10 +4,9 @@ use super::Engine;
 use crate::container::{Config, MountKind};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::changes::{self, Change, For, Kind};
-use crate::image::config::{Empty, History, ImageConfig, RunConfig, host_architecture};
+use crate::image::config::{Empty, History, ImageConfig, RunConfig};
 use crate::image::pack::Packer;
 use crate::image::store::NewImage;
-use crate::image::tree::split;
 use crate::image::{Image, change, new_layer, run_json};
 use crate::sys::fs;
 use crate::types::{Digest, ImageRef, Signal, Timestamp};
@@ -44,7 +43,7 @@ impl Engine {
         let scratch = store.scratch()?;
         let place = scratch.fresh_directory()?;
         let layer = self.hold(&dir, options.pause, || {
-            let lower = self.tree(&dir, &config, None)?;
+            let lower = self.tree(&image, None)?;
             let upper = fs::open_directory(&dir.upper()).on("open", dir.upper())?;
             new_layer::make(place, |packer| {
                 changes::changes(upper, lower, For::Layer, &mut |change| pack(packer, change))
@@ -54,27 +53,15 @@ impl Engine {
 
         let created = Some(options.created.unwrap_or_else(Timestamp::now));
         let command = if config.command.is_empty() { &config.entrypoint } else { &config.command };
-        let ImageConfig { architecture, os, variant, mut rootfs, mut history, .. } = image.config;
-        rootfs.diff_ids.push(layer.unpacked.diff_id);
-        history.push(History {
+        let history = History {
             created,
             created_by: command.join(" "),
             author: options.author.clone(),
             comment: options.message,
             ..History::default()
-        });
-        let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
-        let image = ImageConfig {
-            created,
-            author: options.author,
-            architecture: or(architecture, host_architecture()),
-            variant,
-            os: or(os, "linux"),
-            config: run,
-            rootfs,
-            history,
-            ..ImageConfig::default()
         };
+        let image = image.config.with_layer(layer.unpacked.diff_id, history);
+        let image = ImageConfig { author: options.author, config: run, ..image };
         let config = image.to_bytes()?;
         let names = options.name.into_iter().collect();
         let ids = store.add(&scratch, vec![NewImage { config, names, layers: vec![layer] }])?;
@@ -87,12 +74,7 @@ fn pack(packer: &mut Packer, change: &Change) -> Result<()> {
     if change.kind == Kind::Deleted {
         return packer.whiteout(path);
     }
-    if split(path).1.starts_with(b".wh.") {
-        let text = format!("a layer cannot hold /{}", path.escape_ascii());
-        return Err(Error::invalid(text)
-            .hint("in layers, names that begin with .wh. stand for what was deleted"));
-    }
-    packer.entry(&change.entry)?;
+    new_layer::pack(packer, &change.entry)?;
     if change.opaque { packer.opaque(path) } else { Ok(()) }
 }
 

@@ -38,7 +38,7 @@ impl Engine {
         if dir.state()?.status == Status::Running {
             return Err(Error::conflict("the container was just started").hint("try again"));
         }
-        self.tree(dir, &dir.config()?, Some(dir.upper()))
+        self.tree(&self.images()?.image(&dir.config()?.image)?, Some(dir.upper()))
     }
 }
 

@@ -15,6 +15,7 @@ mod find;
 pub mod fsck;
 mod hold;
 pub mod image;
+mod insert;
 mod kill;
 mod logs;
 mod monitor;
@@ -40,6 +41,7 @@ mod wait;
 
 pub use commit::CommitOptions;
 pub use exec::ExecOptions;
+pub use insert::InsertOptions;
 pub use monitor::Mode;
 pub use start::Started;
 

@@ -26,6 +26,21 @@ impl Url {
         &self.path
     }
 
+    /// The last part of the path, as the name of a file; `None` where it cannot be one.
+    pub fn file_name(&self) -> Option<Vec<u8>> {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let mut parts = path.rsplit('/').next().unwrap_or_default().split('%');
+        let mut name = parts.next().unwrap_or_default().as_bytes().to_vec();
+        for part in parts {
+            let (digits, rest) = part.split_at_checked(2)?;
+            let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+            name.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?);
+            name.extend_from_slice(rest.as_bytes());
+        }
+        let is_name = !matches!(&name[..], b"" | b"." | b"..") && !name.contains(&b'/');
+        (is_name && !name.contains(&0)).then_some(name)
+    }
+
     /// Host and port as a request names them.
     pub fn authority(&self) -> String {
         let host = match self.host.contains(':') {
@@ -76,9 +91,7 @@ impl FromStr for Url {
         let bad = |what: &str| Error::invalid(format!("{}: {what}", text.escape_default()));
         let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("no URL"))?;
         if scheme.eq_ignore_ascii_case("https") {
-            return Err(
-                bad("https is not built in yet").hint("curl -L URL | coracle import - NAME")
-            );
+            return Err(bad("https is not built in yet").hint("curl -L URL gets it"));
         }
         if !scheme.eq_ignore_ascii_case("http") {
             return Err(bad("no http URL"));
@@ -143,6 +156,24 @@ mod tests {
         }
         let told = "https://h/x".parse::<Url>().unwrap_err();
         assert!(told.to_string().contains("not built in yet") && !told.hints().is_empty());
+    }
+
+    #[test]
+    fn the_last_part_names_a_file() {
+        for (text, name) in [
+            ("http://h/a/b.txt?c=/d", Some("b.txt")),
+            ("http://h/a%20b%C3%A9", Some("a b\u{e9}")),
+            ("http://h/.../", None),
+            ("http://h", None),
+            ("http://h/a/..", None),
+            ("http://h/a%2fb", None),
+            ("http://h/a%00", None),
+            ("http://h/a%", None),
+            ("http://h/a%+1", None),
+        ] {
+            let url: Url = text.parse().unwrap();
+            assert_eq!(url.file_name().as_deref(), name.map(str::as_bytes), "{text}");
+        }
     }
 
     #[test]

@@ -166,6 +166,27 @@ impl ImageConfig {
         Ok(config)
     }
 
+    /// The config of a new image: one more layer, and how that came about. Fields that nobody here
+    /// knows tell of the old image, and are left out.
+    pub fn with_layer(self, diff_id: Digest, made: History) -> ImageConfig {
+        let ImageConfig { mut rootfs, mut history, .. } = self;
+        let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
+        let created = made.created;
+        rootfs.diff_ids.push(diff_id);
+        history.push(made);
+        ImageConfig {
+            created,
+            author: self.author,
+            architecture: or(self.architecture, host_architecture()),
+            variant: self.variant,
+            os: or(self.os, "linux"),
+            config: self.config,
+            rootfs,
+            history,
+            unknown: Unknown::default(),
+        }
+    }
+
     /// The bytes of a new config.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|e| Error::invalid(format!("image config: {e}")))

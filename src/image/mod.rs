@@ -13,6 +13,7 @@
 //! recipe    layer directory -> tar stream    tree: the directory being made)
 //! compare   two trees, entry by entry
 //! walk      files on disk, one after the other;  changes: those of a container
+//!           place: where a new one goes;  room: what stays free on the disk
 //! pack      files on disk -> tar stream;  new_layer: a layer of them
 //! archive   the archives that hold whole images
 //! ```
@@ -28,8 +29,10 @@ pub mod new_layer;
 pub mod pack;
 pub mod pax;
 mod pipe;
+pub mod place;
 pub mod recipe;
 pub mod refs;
+pub mod room;
 pub mod run_json;
 pub mod scratch;
 pub mod sparse;

@@ -5,7 +5,9 @@
 use super::pack::Packer;
 use super::store::NewLayer;
 use super::tar::EndMarker;
+use super::tree::split;
 use super::unpack::{Limits, unpack};
+use super::walk::Entry;
 use crate::error::{Cause, Error, OsContext, Result};
 use std::io::{BufWriter, ErrorKind};
 use std::path::PathBuf;
@@ -31,6 +33,16 @@ pub fn make(dir: PathBuf, pack: impl FnOnce(&mut Packer) -> Result<()> + Send) -
         }
         Ok(NewLayer { unpacked: unpacked?, dir: dir.clone() })
     })
+}
+
+/// Packs what `entry` is.
+pub fn pack(packer: &mut Packer, entry: &Entry) -> Result<()> {
+    if split(entry.path).1.starts_with(b".wh.") {
+        let text = format!("a layer cannot hold /{}", entry.path.escape_ascii());
+        return Err(Error::invalid(text)
+            .hint("in layers, names that begin with .wh. stand for what was deleted"));
+    }
+    packer.entry(entry)
 }
 
 fn is_cut_off(error: &Error) -> bool {

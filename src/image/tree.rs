@@ -86,9 +86,8 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The room left on the store's file system.
-    pub fn room(&self) -> Result<fs::Room> {
-        fs::room(self.root.as_fd()).on("look at the room in", &self.root_path)
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
     }
 
     /// Makes the directory, or gives an existing one other attributes.
@@ -528,7 +527,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn is_whiteout(stat: &Stat) -> bool {
+pub fn is_whiteout(stat: &Stat) -> bool {
     stat.file_type == FileType::CharDevice && stat.device == (0, 0)
 }
 

@@ -13,6 +13,7 @@
 use super::compression::{self, Compression};
 use super::pipe;
 use super::recipe::{self, Writer};
+use super::room;
 use super::tar::{Archive, EndMarker, Kind, Member};
 use super::tree::{self, Attributes, Tree};
 use crate::error::{Context, Error, OsContext, Result};
@@ -40,14 +41,6 @@ impl Default for Limits {
         Limits { members: 5_000_000, devices: 10_000, bytes: 16 << 40 }
     }
 }
-
-/// A part of the store's disk, at most this much, is left free: running containers need room to
-/// log and to write down how they end.
-const KEPT_PART: u64 = 50;
-const KEPT_MAX: u64 = 1 << 30;
-/// After so many bytes or members the room is looked at again.
-const LOOK_BYTES: u64 = 4 << 20;
-const LOOK_MEMBERS: u64 = 64;
 
 /// A layer as it came out of its archive.
 #[derive(Clone, Debug)]
@@ -161,7 +154,7 @@ impl Unpacker {
         if self.members > self.limits.members {
             return Err(Error::invalid(format!("is one too many after {}", self.limits.members)));
         }
-        if self.members % LOOK_MEMBERS == 1 {
+        if self.members % room::LOOK_MEMBERS == 1 {
             self.look_at_room()?;
         }
         if member.kind == Kind::Label {
@@ -276,27 +269,16 @@ impl Unpacker {
             archive.consume(n);
             left -= n as u64;
             self.unlooked += n as u64;
-            if self.unlooked > LOOK_BYTES {
+            if self.unlooked > room::LOOK_BYTES {
                 self.look_at_room()?;
             }
         }
         Ok(())
     }
 
-    /// Refuses to fill the disk.
     fn look_at_room(&mut self) -> Result<()> {
         self.unlooked = 0;
-        let room = self.tree.room()?;
-        let (kept, files) = ((room.bytes / KEPT_PART).min(KEPT_MAX), room.files / KEPT_PART);
-        let left = if room.free_bytes < kept {
-            format!("less than {}", human_size(kept))
-        } else if room.free_files < files {
-            format!("less than {files} files")
-        } else {
-            return Ok(());
-        };
-        Err(Error::conflict(format!("would leave {left} of room on the store's disk"))
-            .hint("make room there, or move the store (--root)"))
+        room::check(self.tree.root())
     }
 }
 

@@ -16,6 +16,7 @@
 pub mod command;
 pub mod guard;
 pub mod image;
+pub mod server;
 
 use command::Run;
 use coracle::sys::pidfd;

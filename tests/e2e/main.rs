@@ -13,6 +13,7 @@ mod fsck;
 mod hostile;
 mod images;
 mod import;
+mod insert;
 mod inside;
 mod layers;
 mod layouts;

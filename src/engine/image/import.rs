@@ -25,11 +25,17 @@ pub struct ImportOptions {
 /// The URL, where the source of an archive is one and no file.
 pub fn url(source: &str) -> Result<Option<Url>> {
     let scheme = source.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-    let is_url = scheme.is_some_and(|scheme| ["http", "https"].contains(&scheme.as_str()));
-    is_url.then(|| source.parse()).transpose()
+    match scheme.as_deref() {
+        Some("http") => source.parse().map(Some),
+        Some("https") => {
+            let url = source.parse::<Url>().map(Some);
+            url.map_err(|e| e.hint("curl -L URL | coracle import - NAME"))
+        }
+        _ => Ok(None),
+    }
 }
 
-/// The archive that a URL names.
+/// What a URL names.
 pub fn fetch(url: &Url) -> Result<Box<dyn Read>> {
     Ok(Box::new(http::get(url, Timeouts::default())?))
 }
