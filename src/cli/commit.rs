@@ -25,7 +25,7 @@ pub struct Args {
     /// have the container stand still meanwhile (default true)
     #[argh(option, short = 'p', arg_name = "bool", default = "true")]
     pause: bool,
-    /// configuration in JSON: '{{"Cmd": ["ls"], "PortSpecs": ["22"]}}'
+    /// configuration in JSON: '{"Cmd": ["ls"], "PortSpecs": ["22"]}'
     #[argh(option, arg_name = "string")]
     run: Option<String>,
     #[argh(positional)]

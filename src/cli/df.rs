@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
-    /// print by a template: json or '{{{{.Type}}}} {{{{.Size}}}}'
+    /// print by a template: json or '{{.Type}} {{.Size}}'
     #[argh(option, arg_name = "string")]
     format: Option<String>,
 }
@@ -30,7 +30,7 @@ impl Command for Df {
     const USAGE: &'static str = "";
 
     fn new(args: Args) -> Result<Df> {
-        Ok(Df { format: args.format.map(|text| Template::parse(&text)).transpose()? })
+        Ok(Df { format: Template::wanted(args.format)? })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {

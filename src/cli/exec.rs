@@ -5,7 +5,7 @@ use super::command::Command;
 use super::{attach, env};
 use crate::engine::options::EnvChange;
 use crate::engine::{Engine, ExecOptions, session};
-use crate::error::{Context, Error, OsContext, Result};
+use crate::error::{Context, Error, Result};
 use argh::{ArgsInfo, FromArgs};
 
 /// Run a program in a running container
@@ -53,11 +53,9 @@ impl Command for Exec {
 
     fn new(args: Args) -> Result<Exec> {
         let own = |key: &str| std::env::var(key).ok();
-        let cwd = std::env::current_dir().on("find", "the working directory")?;
         let mut changes = Vec::new();
         for file in &args.env_file {
-            let file = cwd.join(file);
-            changes.extend(env::parse_file(&file, &own).doing(|| "--env-file".into())?);
+            changes.extend(env::parse_file(file.as_ref(), &own).doing(|| "--env-file".into())?);
         }
         for text in &args.env {
             changes.push(env::parse(text, &own).doing(|| "--env".into())?);

@@ -89,6 +89,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn braces_are_shown_as_they_are_typed() {
+        for (name, text) in [
+            ("images", "'{{.ID}}'"),
+            ("system df", "'{{.Type}} {{.Size}}'"),
+            ("commit", "'{\"Cmd\": [\"ls\"], "),
+        ] {
+            let entry = crate::cli::COMMANDS.iter().find(|entry| entry.name == name).unwrap();
+            let words: Vec<String> = of(entry).split_whitespace().map(String::from).collect();
+            assert!(words.join(" ").contains(text), "{name}");
+        }
+    }
+
+    #[test]
     fn descriptions_wrap_in_their_column() {
         let rows = [
             ("-a, --all".to_string(), "word ".repeat(16)),

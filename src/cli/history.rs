@@ -49,7 +49,7 @@ impl Command for History {
 
     fn new(args: Args) -> Result<History> {
         Ok(History {
-            format: args.format.map(|text| Template::parse(&text)).transpose()?,
+            format: Template::wanted(args.format)?,
             human: args.human,
             no_trunc: args.no_trunc,
             quiet: args.quiet,

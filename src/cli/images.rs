@@ -83,7 +83,7 @@ impl Command for Images {
             all: args.all,
             digests: args.digests,
             filters: filters.collect::<Result<_>>()?,
-            format: args.format.map(|text| Template::parse(&text)).transpose()?,
+            format: Template::wanted(args.format)?,
             no_trunc: args.no_trunc,
             quiet: args.quiet,
             graph,

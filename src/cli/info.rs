@@ -30,7 +30,7 @@ impl Command for Info {
     const USAGE: &'static str = "";
 
     fn new(args: Args) -> Result<Info> {
-        Ok(Info { format: args.format.map(|text| Template::parse(&text)).transpose()? })
+        Ok(Info { format: Template::wanted(args.format)? })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {

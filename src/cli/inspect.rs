@@ -58,7 +58,7 @@ impl Command for Inspect {
             }
         };
         Ok(Inspect {
-            format: args.format.map(|text| Template::parse(&text)).transpose()?,
+            format: Template::wanted(args.format)?,
             containers,
             images,
             volumes,

@@ -1,9 +1,11 @@
 //! Writing: results to stdout, where a reader who goes away is no failure, all else to stderr.
 
+use crate::engine::outfile;
 use crate::error::{Cause, Error, OsContext, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 pub const TARGET: &str = "standard output";
 /// How much of an archive is written at a time.
@@ -53,23 +55,8 @@ pub fn check_archive(command: &str, file: Option<&str>) -> Result<()> {
 
 /// Has `write` write an archive to the file, or to stdout where none is named.
 pub fn archive(file: Option<&str>, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    let Some(path) = file else {
-        return stream(write);
-    };
-    // Written aside: a failure leaves what was there.
-    let aside = format!("{path}.coracle-{}", std::process::id());
-    let write_to = |file: File| {
-        let mut out = BufWriter::with_capacity(BUFFER, file);
-        write(&mut out)?;
-        out.flush().on("write", path)
-    };
-    let written = File::create(&aside)
-        .on("create", &aside)
-        .and_then(write_to)
-        .and_then(|()| std::fs::rename(&aside, path).on("rename", &aside));
-    if written.is_err() {
-        // The error to tell is the other one.
-        let _ = std::fs::remove_file(&aside);
+    match file {
+        Some(path) => outfile::replace(Path::new(path), write),
+        None => stream(write),
     }
-    written
 }

@@ -65,7 +65,7 @@ impl Command for Ps {
             all: args.all || in_any_state,
             last,
             filters,
-            format: args.format.map(|text| Template::parse(&text)).transpose()?,
+            format: Template::wanted(args.format)?,
             no_trunc: args.no_trunc,
             quiet: args.quiet,
         })

@@ -126,7 +126,8 @@ pub struct Caller<'a> {
 impl Request {
     /// Reads the options as the present process's.
     pub fn new(args: Args) -> Result<Request> {
-        let cwd = std::env::current_dir().on("find", "the working directory")?;
+        // Where it is gone, only what is relative to it fails.
+        let cwd = std::env::current_dir().unwrap_or_default();
         let env = |key: &str| std::env::var(key).ok();
         Request::parse(args, &Caller { env: &env, cwd: &cwd })
     }

@@ -29,6 +29,12 @@ enum Part {
 }
 
 impl Template {
+    /// What `--format` asks for; without it, and as "" or "table", it is the command's own form.
+    pub fn wanted(format: Option<String>) -> Result<Option<Template>> {
+        let text = format.filter(|text| !text.is_empty() && text != "table");
+        text.map(|text| Template::parse(&text)).transpose()
+    }
+
     pub fn parse(text: &str) -> Result<Template> {
         if text == "json" {
             let whole = Part::Field { path: Vec::new(), as_json: true };
@@ -206,6 +212,14 @@ mod tests {
             assert_eq!(rendered(template).unwrap(), text, "{template}");
         }
         assert_eq!(rendered("json").unwrap(), rendered("{{json .}}").unwrap());
+    }
+
+    #[test]
+    fn nothing_and_table_alone_ask_for_the_form_without_a_template() {
+        for text in [None, Some(""), Some("table")] {
+            assert!(Template::wanted(text.map(String::from)).unwrap().is_none());
+        }
+        assert!(Template::wanted(Some("json".to_string())).unwrap().is_some());
     }
 
     #[test]

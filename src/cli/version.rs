@@ -29,7 +29,7 @@ impl Command for Version {
     const USAGE: &'static str = "";
 
     fn new(args: Args) -> Result<Version> {
-        Ok(Version { format: args.format.map(|text| Template::parse(&text)).transpose()? })
+        Ok(Version { format: Template::wanted(args.format)? })
     }
 
     fn run(self, _engine: &Engine) -> Result<u8> {

@@ -22,6 +22,7 @@ mod monitor;
 mod names;
 mod network;
 pub mod options;
+pub mod outfile;
 mod patience;
 pub mod prune;
 mod remove;

@@ -27,6 +27,7 @@ mod raw;
 pub mod signal;
 pub mod step;
 pub mod tty;
+pub mod unnamed;
 pub mod wait;
 
 use std::io;

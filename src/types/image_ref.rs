@@ -74,7 +74,10 @@ impl FromStr for ImageRef {
             }
             parts.next();
         }
-        if repository.len() > 255 || parts.peek().is_none() || !parts.all(component_fits) {
+        if repository.len() > 255 {
+            return Err(bad("a repository has at most 255 characters"));
+        }
+        if parts.peek().is_none() || !parts.all(component_fits) {
             return Err(bad("a repository is lower-case letters, digits, '.', '_', '-' and '/'"));
         }
         Ok(ImageRef { repository: repository.to_string(), tag: tag.to_string() })

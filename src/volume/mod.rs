@@ -108,6 +108,9 @@ pub fn parse(text: &str, cwd: &Path) -> Result<MountSpec> {
         Some("") => return Err(bad("the source is empty")),
         Some(path) if path.starts_with('/') => Source::Host(clean(path)),
         Some(path) if is_relative(path) => {
+            if !cwd.is_absolute() {
+                return Err(bad("the working directory is gone"));
+            }
             let cwd = cwd.to_str().ok_or_else(|| bad("the working directory is not UTF-8"))?;
             Source::Host(clean(&format!("{cwd}/{path}")))
         }

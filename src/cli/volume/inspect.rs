@@ -30,7 +30,7 @@ impl Command for Inspect {
     const USAGE: &'static str = "VOLUME [VOLUME...]";
 
     fn new(args: Args) -> Result<Inspect> {
-        let format = args.format.map(|text| Template::parse(&text)).transpose()?;
+        let format = Template::wanted(args.format)?;
         Ok(Inspect { format, volumes: args.volumes })
     }
 

@@ -42,7 +42,7 @@ impl Command for Ls {
         let filters = args.filter.iter().map(|text| Filter::parse(text, &keys));
         Ok(Ls {
             filters: filters.collect::<Result<_>>()?,
-            format: args.format.map(|text| Template::parse(&text)).transpose()?,
+            format: Template::wanted(args.format)?,
             quiet: args.quiet,
         })
     }
