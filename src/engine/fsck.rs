@@ -17,6 +17,8 @@ use crate::image::{Image, Store};
 use crate::sys::lock::Mode;
 use crate::types::{Digest, ImageRef};
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// Something that is not as it was.
@@ -74,6 +76,8 @@ impl Check<'_> {
             let called = called(&id, &refs.names_of(&id));
             let image = match self.store.image(&id) {
                 Ok(image) => image,
+                // Removed meanwhile.
+                Err(_) if !self.store.refs()?.contains(&id) => continue,
                 Err(error) => {
                     let cure = "load it again, or remove it with rmi";
                     self.add(error.doing(format!("image {called}")).hint(cure), false);
@@ -82,6 +86,7 @@ impl Check<'_> {
             };
             let layers = match self.store.layers(&image) {
                 Ok(layers) => layers,
+                Err(_) if !self.store.refs()?.contains(&id) => continue,
                 Err(error) => {
                     self.add(error, false);
                     continue;
@@ -102,9 +107,15 @@ impl Check<'_> {
     /// A layer of the image that is called so, on the trees `below`.
     fn layer(&mut self, called: &str, layer: &Layer, below: &[PathBuf]) -> Result<()> {
         let scratch = self.store.scratch()?;
-        let Verified { wrong, fresh } = self.store.verify(&scratch, layer, below)?;
-        // Nobody removed it meanwhile?
-        if wrong.is_empty() || !layer.dir.exists() {
+        let inode = || fs::metadata(&layer.dir).map(|meta| meta.ino()).ok();
+        let before = inode();
+        let verified = self.store.verify(&scratch, layer, below);
+        // Removed meanwhile, and perhaps added again?
+        if before.is_none() || inode() != before {
+            return Ok(());
+        }
+        let Verified { wrong, fresh } = verified?;
+        if wrong.is_empty() {
             return Ok(());
         }
         let text = format!("image {called}: layer {}: {}", layer.diff_id, wrong.join("; "));
@@ -117,6 +128,9 @@ impl Check<'_> {
             scratch.sync()?;
         }
         let _lock = self.store.lock(Mode::Exclusive)?;
+        if inode() != before {
+            return Ok(());
+        }
         if let Some(container) = self.running_on(layer)? {
             let cure = format!("stop container {container}, and try again");
             self.add(what.hint(cure), false);
@@ -170,7 +184,7 @@ impl Check<'_> {
             }
         }
         let names = home.root.join("names");
-        for entry in std::fs::read_dir(&names).on("read", &names)? {
+        for entry in fs::read_dir(&names).on("read", &names)? {
             let name = entry.on("read", &names)?.file_name().to_string_lossy().into_owned();
             let Some(id) = dir::named(home, &name)? else { continue };
             if Dir::new(home, &id).path().exists() {

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 impl Engine {
-    /// Sends a signal. SIGKILL ends the container for good: its restart policy is not asked.
+    /// Sends a signal. SIGKILL ends the container for good: its restart policy is not asked, and it
+    /// is down and recorded when this returns.
     pub fn kill(&self, name: &str, signal: Signal) -> Result<()> {
         self.begin()?;
         let dir = self.find(name)?;
@@ -17,7 +18,11 @@ impl Engine {
         if signal == Signal::KILL {
             dir.update_state(|state| state.want = Want::Down)?;
         }
-        pidfd::send_signal(process.fd.as_fd(), signal).on("signal", name)
+        pidfd::send_signal(process.fd.as_fd(), signal).on("signal", name)?;
+        match signal {
+            Signal::KILL => self.stop_dir(&dir, signal, None),
+            _ => Ok(()),
+        }
     }
 
     /// The container's first process, while it runs.

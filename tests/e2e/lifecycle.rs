@@ -83,6 +83,16 @@ fn kill_sends_the_signal_asked_for() {
 }
 
 #[test]
+fn a_killed_container_is_down_and_can_be_removed() {
+    let t = test!(busybox);
+    for _ in 0..10 {
+        t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+        t.coracle(["kill", "c"]).ok();
+        t.coracle(["rm", "c"]).ok();
+    }
+}
+
+#[test]
 fn a_stopped_container_starts_again_with_what_it_wrote() {
     let t = test!(busybox);
     t.coracle(["run", "--name", "c", "busybox", "sh", "-c", "echo x >>/count; wc -l </count"])

@@ -65,8 +65,9 @@ fn writers_removers_and_a_gc_at_once_lose_nothing_and_leave_nothing() {
             .stdout_has("2 images, 3 layers and 0 containers checked: 0 damaged")
             .ok();
 
-        // One goes, while the other comes again.
-        let all = [words(&["rmi", "a:1"]), load(&b), words(&["gc"])];
+        // One goes, while the other comes again, and somebody looks at both.
+        let fsck = || words(&["fsck"]);
+        let all = [fsck(), words(&["rmi", "a:1"]), fsck(), load(&b), fsck(), words(&["gc"])];
         let running: Vec<_> = all.into_iter().map(|words| t.coracle(words).spawn()).collect();
         end_well(running, round);
         t.coracle(["fsck"])
