@@ -6,7 +6,7 @@ dist := $(CURDIR)/dist
 e2e := CORACLE_BIN=$(dist)/coracle COX_BIN=$(dist)/cox
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint test-unit test-e2e test-vm dist bench bench-images bench-init fmt
+.PHONY: help run test lint test-unit test-e2e test-peers test-vm dist bench bench-images bench-init fmt
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -15,7 +15,7 @@ run: dist ## install what is missing, build, start the demo container and show i
 	@scripts/need /bin/busybox=busybox-static
 	@$(e2e) examples/demo/run.sh
 
-test: lint test-unit dist test-e2e test-vm ## everything CI runs (as root)
+test: lint test-unit dist test-e2e test-peers test-vm ## everything CI runs (as root)
 
 lint: ## formatting and clippy, warnings denied
 	@scripts/need cc=gcc
@@ -30,6 +30,10 @@ test-e2e: dist ## the end-to-end tests, against the static binaries (as root)
 	@scripts/need /bin/busybox=busybox-static nft=nftables ip=iproute2 python3=python3 strace=strace \
 		bzip2=bzip2 xz=xz-utils zstd=zstd skopeo=skopeo svc=daemontools sv=runit s6-svc=s6 /usr/sbin/sshd=openssh-server
 	$(e2e) scripts/sandbox scripts/cargo test --locked --test '*' -- --test-threads=1
+
+test-peers: dist ## images to docker, podman, skopeo and umoci, and back (as root)
+	@scripts/need /bin/busybox=busybox-static python3=python3
+	$(e2e) tests/peers/images
 
 test-vm: dist ## end-to-end scenarios under Debian's kernel with cgroup v2 only, in qemu
 	@scripts/need /bin/busybox=busybox-static qemu-system-x86_64=qemu-system-x86 cpio=cpio

@@ -113,7 +113,7 @@ def docker_base(work, tidy):
 
     tidy.append(stop)
     base = [client, "-H", socket]
-    for _ in range(100):
+    for _ in range(300):
         if process.poll() is not None or subprocess.run([*base, "version"], capture_output=True).returncode == 0:
             break
         time.sleep(0.1)

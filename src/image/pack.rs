@@ -1,12 +1,12 @@
 //! Writing tars of files on disk: owner, mode, times to the nanosecond, extended attributes, hard
-//! links, devices, fifos, and files with holes. The same files give the same bytes.
+//! links, devices and fifos. The same files give the same bytes.
 //!
-//! ustar headers, with a pax header before each that says what they cannot; files with holes in
-//! the form pax 1.0 (`GNU.sparse.*`). Sources: POSIX.1-2017 pax; GNU tar manual, "PAX Format,
-//! Version 1.0"; image-spec `layer.md` for whiteouts. Sockets are left out, as they mean nothing
-//! without the process behind them.
+//! ustar headers, with a pax header before each that says what they cannot. Sources: POSIX.1-2017
+//! pax; image-spec `layer.md` for whiteouts. Holes are written as the zeros that they read as:
+//! Docker and Podman take the sparse forms in, but can never save or push such a layer again; and
+//! `unpack` makes holes of zeros. Sockets are left out, as they mean nothing without the process
+//! behind them.
 
-use super::sparse::{SEGMENTS_MAX, Segment};
 use super::tar::{self, BLOCK};
 use super::unpack::is_reserved;
 use super::walk::{Entry, display};
@@ -47,8 +47,6 @@ struct Head<'h> {
     device: (u32, u32),
     size: u64,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The size of a file of which only the data is written, not the holes.
-    real_size: Option<u64>,
 }
 
 impl<'o> Packer<'o> {
@@ -132,48 +130,31 @@ impl<'o> Packer<'o> {
         let file = fs::open_at(entry.dir, entry.name, Open::Read);
         let file = fs::file(file.on("open", display(entry.path))?);
         let read = |e: io::Error| Error::os("read", display(entry.path).display().to_string(), e);
-        let whole = [Segment { offset: 0, length: stat.size }];
-        let Some(segments) = segments(&file, stat.size).map_err(read)? else {
-            self.head(&Head { size: stat.size, ..head })?;
-            return self.data(&file, &whole).map_err(|e| e.or(read));
-        };
-        let mut map = format!("{}\n", segments.len());
-        for Segment { offset, length } in &segments {
-            map.push_str(&format!("{offset}\n{length}\n"));
-        }
-        map.extend(std::iter::repeat_n('\0', tar::padding(map.len() as u64) as usize));
-        let data: u64 = segments.iter().map(|segment| segment.length).sum();
-        let size = map.len() as u64 + data;
-        self.head(&Head { size, real_size: Some(stat.size), ..head })?;
-        self.write(map.as_bytes())?;
-        self.data(&file, &segments).map_err(|e| e.or(read))
+        self.head(&Head { size: stat.size, ..head })?;
+        self.data(&file, stat.size).map_err(|e| e.or(read))
     }
 
-    /// Copies the segments, and completes the last block. A file that has become shorter is
-    /// filled up with zeros: its header is written.
-    fn data(&mut self, file: &File, segments: &[Segment]) -> std::result::Result<(), Copy> {
-        let mut total = 0;
-        for segment in segments {
-            let (mut at, end) = (segment.offset, segment.offset + segment.length);
-            while at < end {
-                let wanted = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
-                let window = self.buffer.get_mut(..wanted).unwrap_or_default();
-                let n = match file.read_at(window, at) {
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(e) => return Err(Copy::Read(e)),
-                    Ok(0) => {
-                        window.fill(0);
-                        wanted
-                    }
-                    Ok(n) => n,
-                };
-                let bytes = self.buffer.get(..n).unwrap_or_default();
-                self.out.write_all(bytes).map_err(Copy::Write)?;
-                at += n as u64;
-            }
-            total += segment.length;
+    /// Copies the data, and completes the last block. A file that has become shorter is filled up
+    /// with zeros: its header is written.
+    fn data(&mut self, file: &File, size: u64) -> std::result::Result<(), Copy> {
+        let mut at = 0;
+        while at < size {
+            let wanted = usize::try_from(size - at).unwrap_or(BUFFER).min(BUFFER);
+            let window = self.buffer.get_mut(..wanted).unwrap_or_default();
+            let n = match file.read_at(window, at) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Copy::Read(e)),
+                Ok(0) => {
+                    window.fill(0);
+                    wanted
+                }
+                Ok(n) => n,
+            };
+            let bytes = self.buffer.get(..n).unwrap_or_default();
+            self.out.write_all(bytes).map_err(Copy::Write)?;
+            at += n as u64;
         }
-        let padding = tar::padding(total) as usize;
+        let padding = tar::padding(size) as usize;
         let zeros = [0; BLOCK];
         self.out.write_all(zeros.get(..padding).unwrap_or_default()).map_err(Copy::Write)
     }
@@ -234,27 +215,6 @@ pub fn xattrs(entry: &Entry) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(all)
 }
 
-/// The data of a file with holes; `None` for one without, or with so many that it is not worth it.
-fn segments(file: &File, size: u64) -> io::Result<Option<Vec<Segment>>> {
-    let (mut segments, mut at) = (Vec::new(), 0);
-    while at < size {
-        let Some((start, end)) = fs::next_data(file, at)?.filter(|(start, _)| *start < size) else {
-            break;
-        };
-        let end = end.min(size);
-        segments.push(Segment { offset: start, length: end - start });
-        if segments.len() == SEGMENTS_MAX {
-            return Ok(None);
-        }
-        at = end;
-    }
-    match segments[..] {
-        _ if size == 0 => Ok(None),
-        [Segment { offset: 0, length }] if length == size => Ok(None),
-        _ => Ok(Some(segments)),
-    }
-}
-
 impl<'h> Head<'h> {
     fn new(path: &'h [u8], kind: u8) -> Head<'h> {
         Head {
@@ -268,7 +228,6 @@ impl<'h> Head<'h> {
             device: (0, 0),
             size: 0,
             xattrs: Vec::new(),
-            real_size: None,
         }
     }
 
@@ -297,12 +256,7 @@ impl<'h> Head<'h> {
         let mut records = Vec::new();
         let mut add = |key: &[u8], value: &[u8]| record(&mut records, key, value);
         let number = |n: u64| n.to_string().into_bytes();
-        if let Some(size) = self.real_size {
-            add(b"GNU.sparse.major", b"1");
-            add(b"GNU.sparse.minor", b"0");
-            add(b"GNU.sparse.name", self.path);
-            add(b"GNU.sparse.realsize", &number(size));
-        } else if self.path.len() > 100 {
+        if self.path.len() > 100 {
             add(b"path", self.path);
         }
         if self.link.len() > 100 {
@@ -333,17 +287,9 @@ impl<'h> Head<'h> {
                 *to = *from;
             }
         };
-        let path = match self.real_size {
-            // What does not know the form unpacks the map and the data under this name.
-            Some(_) => {
-                let base = super::tree::split(self.path).1;
-                [b"GNUSparseFile.0/", base.get(..80).unwrap_or(base)].concat()
-            }
-            None => self.path.to_vec(),
-        };
         let octal = |n: u64, digits: usize| format!("{n:0digits$o}\0").into_bytes();
         let id = |id: u32| octal(if id > ID_MAX { 0 } else { id.into() }, 7);
-        put(0, path.get(..100).unwrap_or(&path));
+        put(0, self.path.get(..100).unwrap_or(self.path));
         put(100, &octal(self.mode.into(), 7));
         put(108, &id(self.uid));
         put(116, &id(self.gid));

@@ -14,6 +14,7 @@ use super::compression::{self, Compression};
 use super::pipe;
 use super::recipe::{self, Writer};
 use super::room;
+use super::sparse::Segment;
 use super::tar::{Archive, EndMarker, Kind, Member};
 use super::tree::{self, Attributes, Tree};
 use crate::error::{Context, Error, OsContext, Result};
@@ -21,7 +22,7 @@ use crate::sys::fs::FileType;
 use crate::types::{Digest, human_size};
 use sha2::Digest as _;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
@@ -238,42 +239,44 @@ impl Unpacker {
             let limit = human_size(self.limits.bytes);
             return Err(Error::invalid(format!("makes the layer larger than {limit}")));
         }
-        let (mut file, path) = self.tree.file(path)?;
+        let (file, path) = self.tree.file(path)?;
         self.recipe.file(&path)?;
-        match &member.segments {
-            None => {
-                self.fill(&mut file, member.size, archive)?;
-                if member.size > 0 {
-                    self.recipe.data(0, member.size)?;
-                }
+        let whole = [Segment { offset: 0, length: member.size }];
+        let segments = member.segments.as_deref().unwrap_or(&whole);
+        let mut end = 0;
+        for Segment { offset, length } in segments.iter().copied() {
+            end = self.fill(&file, offset, length, archive)?.max(end);
+            if length > 0 || member.segments.is_some() {
+                self.recipe.data(offset, length)?;
             }
-            Some(segments) => {
-                file.set_len(member.size).on("set the size of", "it")?;
-                for segment in segments {
-                    let mut at = At { file: &file, offset: segment.offset };
-                    self.fill(&mut at, segment.length, archive)?;
-                    self.recipe.data(segment.offset, segment.length)?;
-                }
-            }
+        }
+        if end < member.size {
+            file.set_len(member.size).on("set the size of", "it")?;
         }
         self.tree.finish_file(&file, attributes)
     }
 
-    /// Copies the next `length` bytes of the member's data.
-    fn fill(&mut self, to: &mut dyn Write, length: u64, archive: &mut Archive) -> Result<()> {
-        let mut left = length;
-        while left > 0 {
+    /// Copies the next `length` bytes of the member's data to `offset`; blocks of zeros become
+    /// holes. Gives where the last byte that was written ends.
+    fn fill(&mut self, to: &File, offset: u64, length: u64, archive: &mut Archive) -> Result<u64> {
+        let (mut at, mut end) = (offset, 0);
+        while at < offset + length {
             let bytes = archive.data()?;
-            let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-            to.write_all(bytes.get(..n).unwrap_or_default()).on("write", "it")?;
+            let left = usize::try_from(offset + length - at).unwrap_or(usize::MAX);
+            let bytes = bytes.get(..left.min(bytes.len())).unwrap_or_default();
+            for (from, data) in written(bytes, at) {
+                to.write_all_at(data, from).on("write", "it")?;
+                end = from + data.len() as u64;
+            }
+            let n = bytes.len();
             archive.consume(n);
-            left -= n as u64;
+            at += n as u64;
             self.unlooked += n as u64;
             if self.unlooked > room::LOOK_BYTES {
                 self.look_at_room()?;
             }
         }
-        Ok(())
+        Ok(end)
     }
 
     fn look_at_room(&mut self) -> Result<()> {
@@ -282,22 +285,32 @@ impl Unpacker {
     }
 }
 
-/// Writes from an offset on.
-struct At<'f> {
-    file: &'f File,
-    offset: u64,
-}
+/// So long, and so aligned, a run of zeros is not written.
+const HOLE: usize = 4096;
 
-impl Write for At<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.file.write_at(bytes, self.offset)?;
-        self.offset += n as u64;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The parts of `bytes`, which belong at `offset`, that are to be written, each with its place:
+/// all but whole blocks of zeros.
+fn written(bytes: &[u8], offset: u64) -> impl Iterator<Item = (u64, &[u8])> {
+    let block = move |at: usize| {
+        let into = (offset + at as u64) % HOLE as u64;
+        (HOLE - into as usize).min(bytes.len() - at)
+    };
+    let is_hole = move |at: usize| {
+        let block = bytes.get(at..at + block(at)).unwrap_or_default();
+        block.len() == HOLE && block.iter().all(|byte| *byte == 0)
+    };
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < bytes.len() && is_hole(at) {
+            at += HOLE;
+        }
+        let from = at;
+        while at < bytes.len() && !is_hole(at) {
+            at += block(at);
+        }
+        let data = bytes.get(from..at).filter(|data| !data.is_empty())?;
+        Some((offset + from as u64, data))
+    })
 }
 
 /// Attributes that mean something to overlayfs or to us.
@@ -328,5 +341,25 @@ impl<R: Read> Read for Hashed<R> {
         let n = self.input.read(buffer)?;
         self.hash.update(buffer.get(..n).unwrap_or_default());
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_blocks_of_zeros_are_not_written() {
+        let mut bytes = vec![0; 5 * HOLE];
+        bytes[2 * HOLE + 7] = 1;
+        let parts = |from: usize, to: usize, at: usize| -> Vec<(u64, usize)> {
+            written(&bytes[from..to], at as u64).map(|(at, data)| (at, data.len())).collect()
+        };
+        assert_eq!(parts(0, 5 * HOLE, 0), [(2 * HOLE as u64, HOLE)]);
+        assert_eq!(parts(0, 5 * HOLE, HOLE), [(3 * HOLE as u64, HOLE)]);
+        // Blocks are those of the file: of one that comes in two parts nobody knows yet.
+        assert_eq!(parts(0, HOLE, 100), [(100, HOLE)]);
+        assert_eq!(parts(0, 100, 0), [(0, 100)]);
+        assert_eq!(parts(0, 0, 0), []);
     }
 }
