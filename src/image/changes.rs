@@ -16,13 +16,14 @@
 //! of their own, between the image and the container.
 
 use super::pack::xattrs;
-use super::tree::split;
+use super::place::{self, Place};
+use super::tree::{join, split};
 use super::walk::{self, Entry, Event, Walk, display};
-use crate::error::{OsContext, Result};
+use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const WHITEOUT: &[u8] = b"trusted.overlay.whiteout";
@@ -30,6 +31,21 @@ const WHITEOUT: &[u8] = b"trusted.overlay.whiteout";
 /// What the engine makes where an image lacks it: directories to mount on, empty files.
 const ENGINE_DIRS: [&[u8]; 4] = [b"dev", b"etc", b"proc", b"sys"];
 const ENGINE_FILES: [&[u8]; 3] = [b"etc/hostname", b"etc/hosts", b"etc/resolv.conf"];
+
+/// Where those files are made: also at the end of a link that leads into a directory of the image.
+fn engine_files(lower: BorrowedFd) -> Vec<Vec<u8>> {
+    let missing = |path: &&[u8]| {
+        let taken = || Err(Error::conflict("a directory is there"));
+        let Place { dir, missing } = place::find(lower, path, &taken).ok()?;
+        let [name] = &missing[..] else {
+            return None;
+        };
+        Some(join(&dir, name))
+    };
+    let mut files: Vec<_> = ENGINE_FILES.iter().filter_map(missing).collect();
+    files.extend(ENGINE_FILES.map(<[u8]>::to_vec));
+    files
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -60,7 +76,8 @@ pub fn changes(upper: OwnedFd, lower: OwnedFd, told: For, tell: Tell) -> Result<
     let mut walk = Walk::new(upper.try_clone().on("dup", "")?, None)?;
     let below = walk::open(lower.as_fd(), b"").transpose().on("open", "the image")?;
     let top = Level { path: Vec::new(), compared: true, pending: false };
-    let mut changes = Changes { upper, lower, told, below, levels: vec![top] };
+    let files = engine_files(lower.as_fd());
+    let mut changes = Changes { upper, lower, told, files, below, levels: vec![top] };
     changes.root(tell)?;
     while let Some(event) = walk.advance()? {
         let level = match event {
@@ -83,6 +100,8 @@ struct Changes {
     upper: OwnedFd,
     lower: OwnedFd,
     told: For,
+    /// What the engine makes, as far as it is files.
+    files: Vec<Vec<u8>>,
     /// What the directory at hand is compared with.
     below: Option<OwnedFd>,
     levels: Vec<Level>,
@@ -154,7 +173,7 @@ impl Changes {
             return Ok(None);
         };
         let is_dir = stat.file_type == FileType::Directory;
-        let is_engines = is_engines(entry.path, &stat, below.as_ref());
+        let is_engines = self.is_engines(entry.path, &stat, below.as_ref());
         let merges = is_dir && below.is_some_and(|below| below.file_type == stat.file_type);
         let opaque = merges && has(entry, OPAQUE, Some(b"y"))?;
         let mut kind = match below {
@@ -211,6 +230,26 @@ impl Changes {
         same.on("compare", display(entry.path))
     }
 
+    /// Whether the engine made this for itself.
+    fn is_engines(&self, path: &[u8], stat: &Stat, below: Option<&Stat>) -> bool {
+        let roots = stat.uid == 0 && stat.gid == 0;
+        match stat.file_type {
+            FileType::Directory => {
+                roots && stat.mode == 0o755 && below.is_none() && ENGINE_DIRS.contains(&path)
+            }
+            // Also in place of a link that led nowhere.
+            FileType::Regular => {
+                let new = below.is_none_or(|below| below.file_type == FileType::Symlink);
+                roots
+                    && stat.size == 0
+                    && stat.mode == 0o644
+                    && new
+                    && self.files.iter().any(|own| own == path)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the engine made something in this directory.
     fn engine_made_in(&self, path: &[u8]) -> Result<bool> {
         let find = |root: &OwnedFd, name: &[u8]| -> Result<Option<Stat>> {
@@ -222,11 +261,12 @@ impl Changes {
                 }
             }
         };
-        for own in ENGINE_DIRS.iter().chain(&ENGINE_FILES) {
+        let files = self.files.iter().map(Vec::as_slice);
+        for own in ENGINE_DIRS.into_iter().chain(files) {
             let (parent, name) = split(own);
             if parent == path
                 && let Some(stat) = find(&self.upper, name)?
-                && is_engines(own, &stat, find(&self.lower, name)?.as_ref())
+                && self.is_engines(own, &stat, find(&self.lower, name)?.as_ref())
             {
                 return Ok(true);
             }
@@ -248,22 +288,6 @@ fn tell_pending(upper: &OwnedFd, levels: &mut [Level], tell: Tell) -> Result<()>
         tell(&Change { kind: Kind::Changed, entry, opaque: false })?;
     }
     Ok(())
-}
-
-/// Whether the engine made this for itself.
-fn is_engines(path: &[u8], stat: &Stat, below: Option<&Stat>) -> bool {
-    let roots = stat.uid == 0 && stat.gid == 0;
-    match stat.file_type {
-        FileType::Directory => {
-            roots && stat.mode == 0o755 && below.is_none() && ENGINE_DIRS.contains(&path)
-        }
-        // Also in place of a link that led nowhere.
-        FileType::Regular => {
-            let new = below.is_none_or(|below| below.file_type == FileType::Symlink);
-            roots && stat.size == 0 && stat.mode == 0o644 && new && ENGINE_FILES.contains(&path)
-        }
-        _ => false,
-    }
 }
 
 fn is_whiteout(entry: &Entry, stat: &Stat) -> bool {

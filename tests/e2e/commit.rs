@@ -105,6 +105,29 @@ fn mount_points_of_volumes_are_told_and_those_of_the_engine_are_not() {
     assert_eq!(t.says(["inspect", "same", "--format", "{{.Id}}"]), id);
 }
 
+#[test]
+fn the_file_at_the_end_of_the_images_link_is_the_engines_too() {
+    let t = test!();
+    for (image, to) in [("within", "/run/lib/resolv.conf"), ("nowhere", "/run/none/resolv.conf")] {
+        let mut root = crate::common::image::busybox_root();
+        for dir in ["run", "run/lib"] {
+            root.dir(dir, 0o755);
+        }
+        root.link("etc/resolv.conf", to);
+        t.coracle(["import", "-", image]).stdin(root.tar()).ok();
+        t.coracle(["run", "--name", image, image, "cat", "/etc/resolv.conf"]).stdout_has("").ok();
+        assert_eq!(diff(&t, image), Vec::<String>::new(), "{image}");
+        t.coracle(["commit", image, image]).ok();
+        t.coracle(["run", "--rm", image, "find", "/run"]).stdout_has("/run/lib\n").ok();
+    }
+    assert_eq!(
+        t.says(["run", "--rm", "within", "readlink", "/etc/resolv.conf"]),
+        "/run/lib/resolv.conf"
+    );
+    t.coracle(["run", "--name", "own", "within", "sh", "-c", "echo 1 >/run/lib/own"]).ok();
+    assert_eq!(diff(&t, "own"), ["C /run", "C /run/lib", "A /run/lib/own"]);
+}
+
 /// All of a tree that an image is to keep, a line for each entry.
 fn tree(root: &Path) -> Vec<String> {
     let script = r#"
