@@ -6,7 +6,7 @@
 //! there are no more.
 
 use crate::support::Place;
-use coracle::engine::image::{ImportOptions, images, import, load, rmi, save, tag};
+use coracle::engine::image::{ImportOptions, images, import, load, prune, rmi, save, tag};
 use coracle::image::Store;
 use std::fs::File;
 use std::path::Path;
@@ -64,6 +64,7 @@ fn one_verb_in_a_child() {
         "load" => drop(load(&store, &mut open("saved.tar")).unwrap()),
         "tag" => drop(tag(&store, "old", "moved".parse().unwrap()).unwrap()),
         "rmi" => drop(rmi(&store, "old", false, &|_| Ok(Vec::new())).unwrap()),
+        "prune" => drop(prune(&store, true, &[], &|| Ok(Default::default())).unwrap()),
         verb => panic!("{verb}"),
     }
     std::env::set_current_dir("/").unwrap();
@@ -164,7 +165,7 @@ fn old(place: &Place) {
 }
 
 #[test]
-fn import_may_be_killed_at_any_step() {
+fn import_may_be_harmed_at_any_step() {
     let before = |place: &Place| {
         old(place);
         place.python_tar("new.tar", "add('d/f', b'first'); add('d/f', b'y'); add('d/.wh.x')");
@@ -173,7 +174,7 @@ fn import_may_be_killed_at_any_step() {
 }
 
 #[test]
-fn load_may_be_killed_at_any_step() {
+fn load_may_be_harmed_at_any_step() {
     let before = |place: &Place| {
         old(place);
         place.import(&place.python_tar("new.tar", "add('d/f', b'y')"), "new");
@@ -185,8 +186,9 @@ fn load_may_be_killed_at_any_step() {
 }
 
 #[test]
-fn tag_and_rmi_may_be_killed_at_any_step() {
+fn tag_rmi_and_prune_may_be_harmed_at_any_step() {
     at_every_step("rmi", old, "old", false);
+    at_every_step("prune", old, "old", false);
     let tagged = |place: &Place| {
         old(place);
         place.import(&place.python_tar("new.tar", "add('d/f', b'y')"), "moved");
