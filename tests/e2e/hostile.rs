@@ -4,6 +4,7 @@
 use crate::common::Test;
 use crate::test;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 /// Has Python write the file `name`. `script` adds members to `t`, a TarFile, by `add`.
@@ -44,11 +45,27 @@ fn refused(t: &Test, tar: &str, words: &[&str]) {
 fn a_bomb_is_stopped_before_the_disk_is_full() {
     let t = test!();
     let script = "add('small', b'x'); i = tarfile.TarInfo('bomb'); i.size = 1 << 30
+class Ones:
+    def read(self, n): return b'\\1' * n
+t.addfile(i, Ones())";
+    let tar = python_tar(&t, "bomb.tar.gz", script);
+    refused(&t, &tar, &["member \"bomb\"", "of room on the store's disk"]);
+}
+
+#[test]
+fn zeros_take_no_room() {
+    let t = test!();
+    let script = "i = tarfile.TarInfo('zeros'); i.size = 1 << 30
 class Zeros:
     def read(self, n): return bytes(n)
 t.addfile(i, Zeros())";
-    let tar = python_tar(&t, "bomb.tar.gz", script);
-    refused(&t, &tar, &["member \"bomb\"", "of room on the store's disk"]);
+    let tar = python_tar(&t, "zeros.tar.gz", script);
+    t.coracle(["import", &tar, "zeros"]).by("ulimit -v 65536; exec \"$@\"").ok();
+    let layers = t.root().join("images/layers");
+    let layer = fs::read_dir(&layers).expect("read").next().expect("a layer").expect("a layer");
+    let meta = fs::metadata(layer.path().join("fs/zeros")).expect("the file");
+    assert_eq!(meta.len(), 1 << 30);
+    assert!(meta.blocks() * 512 < 1 << 26, "it takes {} blocks", meta.blocks());
 }
 
 #[test]
