@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::engine::prune::Filter;
 use crate::error::Result;
 use crate::types::{Timestamp, human_size};
-use crate::volume::ANONYMOUS;
 use argh::{ArgsInfo, FromArgs};
 
 /// Remove images that nobody needs
@@ -180,8 +179,7 @@ fn containers(engine: &Engine, filters: &[Filter]) -> Result<u64> {
 
 fn anonymous_volumes(engine: &Engine, filters: &[Filter]) -> Result<u64> {
     let pruned = engine.prune_volumes(&|volume| {
-        volume.labels.contains_key(ANONYMOUS)
-            && Filter::all_match(filters, volume.created, &volume.labels)
+        volume.is_anonymous() && Filter::all_match(filters, volume.created, &volume.labels)
     })?;
     list("Deleted Volumes:", pruned.removed.into_iter())?;
     Ok(pruned.bytes)

@@ -85,9 +85,11 @@ impl Engine {
     pub fn gc(&self) -> Result<u64> {
         self.begin()?;
         let store = self.images()?;
-        let before = usage::bytes(store.dir());
-        store.sweep()?;
-        Ok(before.saturating_sub(usage::bytes(store.dir())))
+        store.discard()?;
+        let bytes = || usage::bytes(&store.trash()).saturating_add(usage::bytes(&store.tmp()));
+        let before = bytes();
+        store.remove_discarded()?;
+        Ok(before.saturating_sub(bytes()))
     }
 
     /// The images that containers were made from.

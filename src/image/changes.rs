@@ -17,15 +17,15 @@
 
 use super::pack::xattrs;
 use super::place::{self, Place};
-use super::tree::{join, split};
+use super::tree::{self, OPAQUE, join, split};
 use super::walk::{self, Entry, Event, Walk, display};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
+use crate::sys::xattr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const WHITEOUT: &[u8] = b"trusted.overlay.whiteout";
 
 /// What the engine makes where an image lacks it: directories to mount on, empty files.
@@ -199,7 +199,7 @@ impl Changes {
             return Ok(None);
         };
         let stat = fs::stat_at(dir.as_fd(), name).on("look at", "the image")?;
-        Ok(stat.filter(|stat| !is_device_whiteout(stat)))
+        Ok(stat.filter(|stat| !tree::is_whiteout(stat)))
     }
 
     fn is_same(&self, entry: &Entry, stat: &Stat, below: &Stat) -> Result<bool> {
@@ -295,16 +295,12 @@ fn is_whiteout(entry: &Entry, stat: &Stat) -> bool {
         let empty = stat.file_type == FileType::Regular && stat.size == 0;
         empty && has(entry, WHITEOUT, None).unwrap_or(false)
     };
-    is_device_whiteout(stat) || by_attribute()
-}
-
-fn is_device_whiteout(stat: &Stat) -> bool {
-    stat.file_type == FileType::CharDevice && stat.device == (0, 0)
+    tree::is_whiteout(stat) || by_attribute()
 }
 
 /// Whether an attribute is set, to this value where one is given.
 fn has(entry: &Entry, key: &[u8], value: Option<&[u8]>) -> Result<bool> {
-    let found = fs::get_xattr_at(entry.dir, entry.name, key);
+    let found = xattr::get_at(entry.dir, entry.name, key);
     let found = found.on("look at", display(entry.path))?;
     Ok(found.is_some_and(|found| value.is_none_or(|value| found == value)))
 }

@@ -3,6 +3,7 @@
 
 use crate::error::{OsContext, Result};
 use crate::sys::fs::{self, FileType, Stat};
+use crate::sys::xattr;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -84,14 +85,10 @@ fn attributes(is: &Stat, should: &Stat) -> Option<String> {
 }
 
 /// The target of a link, and the extended attributes.
-type Contents = (Option<PathBuf>, Vec<(Vec<u8>, Option<Vec<u8>>)>);
+type Contents = (Option<PathBuf>, Vec<(Vec<u8>, Vec<u8>)>);
 
 fn contents(dir: BorrowedFd, name: &OsStr) -> Result<Contents> {
-    let mut attributes = Vec::new();
-    for key in fs::list_xattrs_at(dir, name.as_bytes()).on("look at", name)? {
-        let value = fs::get_xattr_at(dir, name.as_bytes(), &key).on("look at", name)?;
-        attributes.push((key, value));
-    }
+    let mut attributes = xattr::all_at(dir, name.as_bytes()).on("look at", name)?;
     attributes.sort();
     let path = fs::path_of(dir).on("find", name)?.join(name);
     Ok((std::fs::read_link(path).ok(), attributes))

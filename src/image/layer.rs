@@ -64,9 +64,6 @@ pub fn chain(diff_ids: &[Digest]) -> impl Iterator<Item = (&Digest, Option<Diges
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LayerInfo {
     pub diff_id: Digest,
-    /// Chain-id of the layers below, where the tree depends on them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub below: Option<Digest>,
     /// Bytes of the tar.
     pub tar_size: u64,
     /// Bytes of the files.

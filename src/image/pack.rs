@@ -12,6 +12,7 @@ use super::unpack::is_reserved;
 use super::walk::{Entry, display};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
+use crate::sys::xattr;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -200,19 +201,16 @@ fn unwritable(e: io::Error) -> Error {
 /// The attributes of a file that belong to it, and not to overlayfs or to this host.
 pub fn xattrs(entry: &Entry) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let what = || display(entry.path);
-    let mut keys = fs::list_xattrs_at(entry.dir, entry.name).on("look at", what())?;
-    keys.retain(|key| !is_reserved(key) && key != b"security.selinux");
-    keys.sort();
-    let mut all = Vec::new();
-    for key in keys {
-        if key.contains(&b'=') {
+    let mut all = xattr::all_at(entry.dir, entry.name).on("look at", what())?;
+    all.retain(|(key, _)| !is_reserved(key) && key != b"security.selinux");
+    all.sort();
+    match all.iter().find(|(key, _)| key.contains(&b'=')) {
+        None => Ok(all),
+        Some((key, _)) => {
             let text = format!("the attribute {} has a name no tar can hold", key.escape_ascii());
-            return Err(Error::invalid(text).doing(what().display().to_string()));
+            Err(Error::invalid(text).doing(what().display().to_string()))
         }
-        let value = fs::get_xattr_at(entry.dir, entry.name, &key).on("look at", what())?;
-        all.extend(value.map(|value| (key, value)));
     }
-    Ok(all)
 }
 
 impl<'h> Head<'h> {

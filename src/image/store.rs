@@ -151,18 +151,6 @@ impl Store {
         Ok(self.layers(image)?.iter().map(Layer::tree).collect())
     }
 
-    /// Bytes of the files of all layers in the store, each counted once.
-    pub fn layers_size(&self) -> Result<u64> {
-        let dir = self.layers_dir();
-        let mut total = 0_u64;
-        for entry in std::fs::read_dir(&dir).on("read", &dir)? {
-            // One that cannot be read is for `fsck`.
-            let info = LayerInfo::read(&entry.on("read", &dir)?.path());
-            total = total.saturating_add(info.map_or(0, |info| info.size));
-        }
-        Ok(total)
-    }
-
     pub fn names(&self, id: &Digest) -> Result<Vec<ImageRef>> {
         Ok(self.refs()?.names_of(id))
     }
@@ -187,7 +175,7 @@ impl Store {
     }
 
     pub fn scratch(&self) -> Result<Scratch> {
-        Scratch::create(&self.dir.join("tmp"))
+        Scratch::create(&self.tmp())
     }
 
     /// Adds all the images, or none. Gives their ids.
@@ -270,14 +258,12 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        let implies = unpacked.implied > 0;
-        if implies {
+        if unpacked.implied > 0 {
             tree::adopt(&fresh, below)?;
         }
         let Unpacked { diff_id, tar_size, size, .. } = unpacked;
         let told = LayerInfo::read(&layer.dir);
-        let below = told.as_ref().ok().and_then(|info| info.below).filter(|_| implies);
-        let info = LayerInfo { diff_id, below, tar_size, size };
+        let info = LayerInfo { diff_id, tar_size, size };
         info.write(&fresh)?;
         let mut wrong = match told {
             Ok(told) if told == info => Vec::new(),
@@ -308,13 +294,14 @@ impl Store {
         Ok(to)
     }
 
-    /// Moves everything to the trash that no image of `refs.json` refers to. The caller holds the
-    /// lock. Where an image cannot be read nothing is moved.
-    pub fn discard_unreferenced(&self) -> Result<()> {
+    /// Moves everything to the trash that no image of `refs.json` refers to; gives the bytes of
+    /// the files of those layers. The caller holds the lock. Where an image cannot be read nothing
+    /// is moved.
+    pub fn discard_unreferenced(&self) -> Result<u64> {
         let (mut blobs, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for id in self.refs()?.images() {
             let Ok(image) = self.image(&id) else {
-                return Ok(());
+                return Ok(0);
             };
             blobs.insert(id.hex());
             for (diff_id, below) in layer::chain(&image.config.rootfs.diff_ids) {
@@ -322,44 +309,58 @@ impl Store {
                 keys.insert(LayerKey::on(diff_id, below.as_ref()).as_str().to_string());
             }
         }
-        self.discard_others(&self.layers_dir(), &keys)?;
-        self.discard_others(&self.dir.join("blobs/sha256"), &blobs)
+        let bytes = self.discard_others(&self.layers_dir(), &keys)?;
+        self.discard_others(&self.dir.join("blobs/sha256"), &blobs)?;
+        Ok(bytes)
     }
 
-    fn discard_others(&self, dir: &Path, keep: &BTreeSet<String>) -> Result<()> {
+    fn discard_others(&self, dir: &Path, keep: &BTreeSet<String>) -> Result<u64> {
+        let mut bytes = 0_u64;
         for entry in std::fs::read_dir(dir).on("read", dir)? {
             let entry = entry.on("read", dir)?;
             let name = entry.file_name();
             if name.to_str().is_some_and(|name| keep.contains(name)) {
                 continue;
             }
+            // What is no layer, or cannot be read, counts nothing.
+            let info = LayerInfo::read(&entry.path());
+            bytes = bytes.saturating_add(info.map_or(0, |info| info.size));
             let trash = Scratch::create(&self.trash())?;
             std::fs::rename(entry.path(), trash.fresh()).on("discard", entry.path())?;
             trash.leave();
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// Removes what crashes left and what was discarded. Every verb that adds to the store begins
     /// with it; it is safe beside others that do.
     pub fn sweep(&self) -> Result<()> {
-        {
-            let _lock = self.lock(Mode::Exclusive)?;
-            self.discard_unreferenced()?;
-            for entry in std::fs::read_dir(&self.dir).on("read", &self.dir)? {
-                let entry = entry.on("read", &self.dir)?;
-                if atomic::is_leftover(&entry.file_name()) {
-                    fs::remove_tree(&entry.path()).on("remove", entry.path())?;
-                }
-            }
-        }
-        scratch::sweep(&self.trash())?;
-        scratch::sweep(&self.dir.join("tmp"))
+        self.discard()?;
+        self.remove_discarded()
     }
 
-    /// All of it.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// The first half of the sweep: what nobody needs is on its way out.
+    pub fn discard(&self) -> Result<()> {
+        let _lock = self.lock(Mode::Exclusive)?;
+        self.discard_unreferenced()?;
+        for entry in std::fs::read_dir(&self.dir).on("read", &self.dir)? {
+            let entry = entry.on("read", &self.dir)?;
+            if atomic::is_leftover(&entry.file_name()) {
+                fs::remove_tree(&entry.path()).on("remove", entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The second half, which takes no lock.
+    pub fn remove_discarded(&self) -> Result<()> {
+        scratch::sweep(&self.trash())?;
+        scratch::sweep(&self.tmp())
+    }
+
+    /// Where what comes in is made, and what a crash left of it.
+    pub fn tmp(&self) -> PathBuf {
+        self.dir.join("tmp")
     }
 
     /// Where what is removed waits for the next sweep.
@@ -368,7 +369,7 @@ impl Store {
     }
 
     /// Where the layers lie.
-    pub fn layers_dir(&self) -> PathBuf {
+    fn layers_dir(&self) -> PathBuf {
         self.dir.join("layers")
     }
 
@@ -416,9 +417,8 @@ fn prepare(
                 }
                 tree::adopt(&dir, &below_dirs)?;
             }
-            let below = below.filter(|_| implies);
             let Unpacked { tar_size, size, .. } = new.unpacked;
-            LayerInfo { diff_id: *diff_id, below, tar_size, size }.write(&dir)?;
+            LayerInfo { diff_id: *diff_id, tar_size, size }.write(&dir)?;
             ready.insert(key.clone(), dir);
         }
         below_dirs.extend(ready.get(&key).map(|dir| dir.join("fs")));

@@ -22,13 +22,14 @@ use super::recipe::Displaced;
 use super::tar::quote;
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
+use crate::sys::xattr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+pub(super) const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const IMPLIED: &[u8] = b"trusted.coracle.implied";
 const PATH_MAX: usize = 4095;
 
@@ -94,8 +95,10 @@ impl Tree {
     pub fn directory(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
         if path.is_empty() {
             let root = self.root.as_fd();
+            // What the store's disk cannot hold is left out, as Docker does: the recipe has it.
             for (key, value) in attributes.xattrs {
-                supported(fs::set_xattr_at(root, b".", key, value)).on("set an attribute", "/")?;
+                xattr::supported(xattr::set_at(root, b".", key, value))
+                    .on("set an attribute", "/")?;
             }
             fs::fchown(root, attributes.uid, attributes.gid).on("chown", "/")?;
             fs::fchmod(root, attributes.mode).on("chmod", "/")?;
@@ -122,7 +125,7 @@ impl Tree {
         // The owner first: a new one takes suid bits and capabilities away.
         fs::fchown(fd, attributes.uid, attributes.gid).on("chown", "it")?;
         for (key, value) in attributes.xattrs {
-            supported(fs::fset_xattr(fd, key, value)).on("set an attribute of", "it")?;
+            xattr::supported(xattr::fset(fd, key, value)).on("set an attribute of", "it")?;
         }
         fs::fchmod(fd, attributes.mode).on("chmod", "it")?;
         fs::futimens(fd, attributes.mtime).on("set the time of", "it")
@@ -198,7 +201,7 @@ impl Tree {
     }
 
     fn set_opaque(&self, name: &[u8]) -> Result<()> {
-        let set = fs::set_xattr_at(self.here(), name, OPAQUE, b"y");
+        let set = xattr::set_at(self.here(), name, OPAQUE, b"y");
         set.on("set trusted.overlay.opaque on", "a directory")
     }
 
@@ -216,7 +219,7 @@ impl Tree {
             match note {
                 Note::Listed(mtime) => fs::futimens(dir.as_fd(), mtime).on("set a time", "")?,
                 Note::Implied => {
-                    let mark = fs::get_xattr_at(dir.as_fd(), b".", IMPLIED);
+                    let mark = xattr::get_at(dir.as_fd(), b".", IMPLIED);
                     implied += u64::from(mark.on("look at", "a directory")?.is_some());
                 }
             }
@@ -302,7 +305,8 @@ impl Tree {
         let dir = self.here();
         fs::chown_at(dir, name, attributes.uid, attributes.gid).on("chown", "it")?;
         for (key, value) in attributes.xattrs {
-            supported(fs::set_xattr_at(dir, name, key, value)).on("set an attribute of", "it")?;
+            xattr::supported(xattr::set_at(dir, name, key, value))
+                .on("set an attribute of", "it")?;
         }
         if !symlink {
             fs::chmod_at(dir, name, attributes.mode).on("chmod", "it")?;
@@ -323,8 +327,8 @@ impl Tree {
             let old = fs::stat_at(self.here(), name).map_err(failed)?;
             match old {
                 Some(old) if old.file_type == FileType::Directory => {
-                    match fs::remove_xattr_at(self.here(), name, IMPLIED) {
-                        Err(e) if !fs::is_no_attribute(&e) => return Err(failed(e)),
+                    match xattr::remove_at(self.here(), name, IMPLIED) {
+                        Err(e) if !xattr::is_no_attribute(&e) => return Err(failed(e)),
                         _ => return Ok(()),
                     }
                 }
@@ -343,7 +347,7 @@ impl Tree {
             self.set_opaque(name)?;
         }
         if !listed {
-            let marked = fs::set_xattr_at(self.here(), name, IMPLIED, b"y");
+            let marked = xattr::set_at(self.here(), name, IMPLIED, b"y");
             marked.on("set trusted.coracle.implied on", "a directory")?;
             let path = self.path_here(name);
             self.note(&[IMPLIED_NOTE], &path)?;
@@ -412,15 +416,16 @@ pub fn adopt(dir: &Path, below: &[PathBuf]) -> Result<()> {
         let Ok(to) = open_directory(root.as_fd(), path) else {
             return Ok(());
         };
-        let mark = fs::get_xattr_at(to.as_fd(), b".", IMPLIED);
+        let mark = xattr::get_at(to.as_fd(), b".", IMPLIED);
         if note != Note::Implied || mark.on("look at", "a directory")?.is_none() {
             return Ok(());
         }
         match visible(&lower, path)? {
-            Some(from) => copy_attributes(from.as_fd(), to.as_fd())?,
+            Some(from) => fs::copy_attributes(from.as_fd(), to.as_fd())
+                .on("copy the attributes of", quote(path))?,
             None => fs::futimens(to.as_fd(), Time(0)).on("set the time of", "a directory")?,
         }
-        fs::remove_xattr_at(to.as_fd(), b".", IMPLIED).on("unmark", "a directory")
+        xattr::remove_at(to.as_fd(), b".", IMPLIED).on("unmark", "a directory")
     })?;
     std::fs::remove_file(&notes).on("remove", &notes)
 }
@@ -439,7 +444,7 @@ fn visible(trees: &[OwnedFd], path: &[u8]) -> Result<Option<OwnedFd>> {
         let mut at = fs::open_at(tree.as_fd(), b".", Open::Directory).on("open", "a layer")?;
         for end in ends.chain([path.len()]) {
             let name = split(path.get(..end).unwrap_or_default()).1;
-            if fs::get_xattr_at(at.as_fd(), b".", OPAQUE).on("look at", "a layer")?.is_some() {
+            if xattr::get_at(at.as_fd(), b".", OPAQUE).on("look at", "a layer")?.is_some() {
                 return Ok(None);
             }
             match fs::stat_at(at.as_fd(), name).on("look at", "a layer")? {
@@ -459,23 +464,7 @@ fn visible(trees: &[OwnedFd], path: &[u8]) -> Result<Option<OwnedFd>> {
 pub fn copy_root(below: &Path, new: &Path) -> Result<()> {
     let from = fs::open_directory(below).on("open", below)?;
     let to = fs::open_directory(new).on("open", new)?;
-    copy_attributes(from.as_fd(), to.as_fd())
-}
-
-fn copy_attributes(from: BorrowedFd, to: BorrowedFd) -> Result<()> {
-    let what = "an implied directory";
-    let stat = fs::fstat(from).on("look at", what)?;
-    fs::fchown(to, stat.uid, stat.gid).on("chown", what)?;
-    for key in fs::list_xattrs_at(from, b".").on("look at", what)? {
-        if key.starts_with(b"trusted.overlay.") {
-            continue;
-        }
-        if let Some(value) = fs::get_xattr_at(from, b".", &key).on("look at", what)? {
-            supported(fs::fset_xattr(to, &key, &value)).on("set an attribute of", what)?;
-        }
-    }
-    fs::fchmod(to, stat.mode).on("chmod", what)?;
-    fs::futimens(to, stat.mtime).on("set the time of", what)
+    fs::copy_attributes(from.as_fd(), to.as_fd()).on("copy the attributes of", below)
 }
 
 /// What `directories` says of one of them.
@@ -529,15 +518,6 @@ fn is_absent(error: &io::Error) -> bool {
 
 pub fn is_whiteout(stat: &Stat) -> bool {
     stat.file_type == FileType::CharDevice && stat.device == (0, 0)
-}
-
-/// An attribute that the store's file system cannot hold is left out, as Docker does: the recipe
-/// still has it.
-fn supported(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(e) if fs::is_unsupported(&e) => Ok(()),
-        other => other,
-    }
 }
 
 pub fn split(path: &[u8]) -> (&[u8], &[u8]) {

@@ -19,6 +19,7 @@ use super::tar::{Archive, EndMarker, Kind, Member};
 use super::tree::{self, Attributes, Tree};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::fs::FileType;
+use crate::sys::xattr;
 use crate::types::{Digest, human_size};
 use sha2::Digest as _;
 use std::fs::File;
@@ -315,9 +316,7 @@ fn written(bytes: &[u8], offset: u64) -> impl Iterator<Item = (u64, &[u8])> {
 
 /// Attributes that mean something to overlayfs or to us.
 pub fn is_reserved(key: &[u8]) -> bool {
-    [&b"trusted.overlay."[..], b"user.overlay.", b"trusted.coracle."]
-        .iter()
-        .any(|prefix| key.starts_with(prefix))
+    xattr::is_overlays(key) || key.starts_with(b"trusted.coracle.")
 }
 
 /// Hashes what is read through it.

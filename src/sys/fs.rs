@@ -1,11 +1,11 @@
-//! Files by directory descriptor: the *at calls, openat2(2), extended attributes.
+//! Files by directory descriptor: the *at calls, openat2(2).
 //!
 //! Whoever works on a tree that strangers described (layers of images) names everything as
 //! (open directory, one component); paths of several components go through `open_beneath` or
 //! `open_in_root`, which no symbolic link leads outside. Only `Open::ReadThrough` and
 //! `Open::DirectoryThrough` follow a link in the last component.
 
-use super::{check, raw};
+use super::{check, raw, xattr};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
@@ -379,64 +379,18 @@ fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
     })
 }
 
-/// Sets an extended attribute of `name`, of a symbolic link itself too.
-pub fn set_xattr_at(dir: BorrowedFd, name: &[u8], key: &[u8], value: &[u8]) -> io::Result<()> {
-    with_entry(dir, name, |path| {
-        with_c_str(key, |key| {
-            // SAFETY: live C strings; pointer and length of the value agree.
-            done(unsafe {
-                let (data, len) = (value.as_ptr().cast(), value.len());
-                libc::lsetxattr(path.as_ptr(), key.as_ptr(), data, len, 0)
-            })
-        })
-    })
-}
-
-pub fn fset_xattr(fd: BorrowedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
-    // SAFETY: a live C string; pointer and length of the value agree.
-    with_c_str(key, |key| unsafe {
-        let (data, len) = (value.as_ptr().cast(), value.len());
-        done(libc::fsetxattr(fd.as_raw_fd(), key.as_ptr(), data, len, 0))
-    })
-}
-
-pub fn remove_xattr_at(dir: BorrowedFd, name: &[u8], key: &[u8]) -> io::Result<()> {
-    with_entry(dir, name, |path| {
-        // SAFETY: live C strings.
-        with_c_str(key, |key| unsafe { done(libc::lremovexattr(path.as_ptr(), key.as_ptr())) })
-    })
-}
-
-/// The value of an extended attribute, or `None` where it is not set or the file system has none.
-pub fn get_xattr_at(dir: BorrowedFd, name: &[u8], key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let got = with_entry(dir, name, |path| {
-        with_c_str(key, |key| {
-            fill(|data, len| {
-                // SAFETY: live C strings; pointer and length of the buffer agree.
-                unsafe { libc::lgetxattr(path.as_ptr(), key.as_ptr(), data, len) }
-            })
-        })
-    });
-    match got {
-        Err(e) if is_no_attribute(&e) => Ok(None),
-        got => got.map(Some),
-    }
-}
-
-/// The names of the extended attributes of `name`.
-pub fn list_xattrs_at(dir: BorrowedFd, name: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-    let got = with_entry(dir, name, |path| {
-        // SAFETY: a live C string; pointer and length of the buffer agree.
-        fill(|data, len| unsafe { libc::llistxattr(path.as_ptr(), data.cast(), len) })
-    });
-    match got {
-        Err(e) if e.raw_os_error() == Some(libc::ENOTSUP) => Ok(Vec::new()),
-        Err(e) => Err(e),
-        Ok(names) => {
-            let names = names.split(|b| *b == 0).filter(|n| !n.is_empty());
-            Ok(names.map(<[u8]>::to_vec).collect())
+/// Gives one open directory owner, mode, extended attributes (but overlayfs's own) and time of
+/// another. A file system without such attributes does without.
+pub fn copy_attributes(from: BorrowedFd, to: BorrowedFd) -> io::Result<()> {
+    let stat = fstat(from)?;
+    fchown(to, stat.uid, stat.gid)?;
+    for (key, value) in xattr::all_at(from, b".")? {
+        if !xattr::is_overlays(&key) {
+            xattr::supported(xattr::fset(to, &key, &value))?;
         }
     }
+    fchmod(to, stat.mode)?;
+    futimens(to, stat.mtime)
 }
 
 /// What a file system has, and what of it is left for everybody.
@@ -461,37 +415,6 @@ pub fn room(fd: BorrowedFd) -> io::Result<Room> {
         files: stat.f_files,
         free_files: stat.f_favail,
     })
-}
-
-/// Calls `get` with a buffer that is as long as `get` of nothing says.
-fn fill(get: impl Fn(*mut libc::c_void, usize) -> isize) -> io::Result<Vec<u8>> {
-    let result = |n: isize| check(n).map(|n| n as usize);
-    let mut buffer = vec![0; result(get(std::ptr::null_mut(), 0))?];
-    let filled = result(get(buffer.as_mut_ptr().cast(), buffer.len()))?;
-    buffer.truncate(filled);
-    Ok(buffer)
-}
-
-/// The xattr calls take no directory descriptor (setxattrat came with Linux 6.13): the way to
-/// the entry of an open directory leads through /proc.
-fn with_entry<T>(
-    dir: BorrowedFd,
-    name: &[u8],
-    call: impl FnOnce(&CStr) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name);
-    with_c_str(&path, call)
-}
-
-/// Whether `error` says that the file system holds no such extended attributes.
-pub fn is_unsupported(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ENOTSUP)
-}
-
-/// Whether `error` says that the extended attribute is not set (or cannot be).
-pub fn is_no_attribute(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENODATA | libc::ENOTSUP))
 }
 
 /// Whether `error` is the refusal to go through a symbolic link.
@@ -602,12 +525,15 @@ fn exists(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EEXIST | libc::ENOTEMPTY | libc::ENOTDIR))
 }
 
-fn done(ret: libc::c_int) -> io::Result<()> {
+pub(super) fn done(ret: libc::c_int) -> io::Result<()> {
     check(ret).map(|_| ())
 }
 
 /// Calls with `bytes` as a C string; EINVAL where it holds a NUL. Short ones stay on the stack.
-fn with_c_str<T>(bytes: &[u8], call: impl FnOnce(&CStr) -> io::Result<T>) -> io::Result<T> {
+pub(super) fn with_c_str<T>(
+    bytes: &[u8],
+    call: impl FnOnce(&CStr) -> io::Result<T>,
+) -> io::Result<T> {
     let mut buffer = [0_u8; 256];
     if let Some(head) = buffer.get_mut(..bytes.len()).filter(|_| bytes.len() < 256) {
         head.copy_from_slice(bytes);
@@ -685,20 +611,6 @@ mod tests {
             assert_eq!(stat_at(at.as_fd(), b"link").unwrap().unwrap().mtime, time);
         }
         assert!(stat_at(at.as_fd(), b"none").unwrap().is_none());
-        remove_tree(&dir).unwrap();
-    }
-
-    #[test]
-    fn extended_attributes_of_a_symbolic_link_are_its_own() {
-        let dir = scratch("xattr");
-        let at = open_directory(&dir).unwrap();
-        symlink("nowhere", dir.join("link")).unwrap();
-        set_xattr_at(at.as_fd(), b"link", b"trusted.test", b"a\nb\0").unwrap();
-        let got = get_xattr_at(at.as_fd(), b"link", b"trusted.test").unwrap();
-        assert_eq!(got.unwrap(), b"a\nb\0");
-        assert_eq!(list_xattrs_at(at.as_fd(), b"link").unwrap(), [b"trusted.test".to_vec()]);
-        remove_xattr_at(at.as_fd(), b"link", b"trusted.test").unwrap();
-        assert!(get_xattr_at(at.as_fd(), b"link", b"trusted.test").unwrap().is_none());
         remove_tree(&dir).unwrap();
     }
 }

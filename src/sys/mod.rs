@@ -29,6 +29,7 @@ pub mod step;
 pub mod tty;
 pub mod unnamed;
 pub mod wait;
+pub mod xattr;
 
 use std::io;
 

@@ -7,6 +7,7 @@
 
 use crate::error::{OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat};
+use crate::sys::xattr;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -43,18 +44,6 @@ pub fn copy_tree(from: BorrowedFd, to: BorrowedFd) -> Result<u64> {
         }
     }
     Ok(copy.count)
-}
-
-/// Copies owner, mode, extended attributes and times of one open directory to another.
-pub fn copy_attributes(from: BorrowedFd, to: BorrowedFd) -> Result<()> {
-    let what = "the directory";
-    let stat = fs::fstat(from).on("look at", what)?;
-    fs::fchown(to, stat.uid, stat.gid).on("chown", what)?;
-    fs::fchmod(to, stat.mode).on("chmod", what)?;
-    for (key, value) in xattrs(from, b".")? {
-        supported(fs::fset_xattr(to, &key, &value)).on("set an attribute of", what)?;
-    }
-    fs::futimens(to, stat.mtime).on("set the time of", what)
 }
 
 /// Where a copy stands.
@@ -110,7 +99,8 @@ impl Copy<'_> {
     }
 
     fn attributes(&self) -> Result<()> {
-        copy_attributes(self.from.as_fd(), self.to.as_fd()).map_err(|e| e.doing(self.shown(b"")))
+        let copied = fs::copy_attributes(self.from.as_fd(), self.to.as_fd());
+        copied.on("copy the attributes of", self.shown(b""))
     }
 
     /// Copies one name that is no directory.
@@ -135,9 +125,12 @@ impl Copy<'_> {
             _ => fs::chmod_at(to, name, stat.mode),
         });
         set.on("chown", self.shown(name))?;
-        for (key, value) in xattrs(from, name)? {
-            supported(fs::set_xattr_at(to, name, &key, &value))
-                .on("set an attribute of", self.shown(name))?;
+        for (key, value) in xattr::all_at(from, name).on("look at", self.shown(name))? {
+            // How layers lie on each other is no business of the copy's.
+            if !xattr::is_overlays(&key) {
+                xattr::supported(xattr::set_at(to, name, &key, &value))
+                    .on("set an attribute of", self.shown(name))?;
+            }
         }
         fs::utimens_at(to, name, stat.mtime).on("set the time of", self.shown(name))
     }
@@ -198,31 +191,6 @@ fn content(from: &File, to: &File, size: u64, buffer: &mut [u8]) -> std::io::Res
         }
     }
     to.set_len(size)
-}
-
-type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
-
-fn xattrs(dir: BorrowedFd, name: &[u8]) -> Result<Attributes> {
-    let shown = || String::from_utf8_lossy(name).into_owned();
-    let mut found = Vec::new();
-    for key in fs::list_xattrs_at(dir, name).on("look at", shown())? {
-        // How layers lie on each other is no business of the copy's.
-        if key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") {
-            continue;
-        }
-        if let Some(value) = fs::get_xattr_at(dir, name, &key).on("look at", shown())? {
-            found.push((key, value));
-        }
-    }
-    Ok(found)
-}
-
-/// A file system without such attributes does without.
-fn supported(result: std::io::Result<()>) -> std::io::Result<()> {
-    match result {
-        Err(e) if fs::is_unsupported(&e) => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@
 //! Locks, in this order: the volumes lock, held to make, remove and look who uses; then the
 //! directory of a volume (flock(2)), held while it is filled. The trash has a lock of its own.
 
-use super::copy::{copy_attributes, copy_tree};
+use super::copy::copy_tree;
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs::{self, Open};
@@ -297,7 +297,7 @@ fn bring_in(dir: &Path) -> Result<()> {
             other => other.on("rename", data.join(OsStr::from_bytes(name)))?,
         }
     }
-    copy_attributes(from.as_fd(), to.as_fd())?;
+    fs::copy_attributes(from.as_fd(), to.as_fd()).on("copy the attributes of", "the directory")?;
     drop(from);
     fs::remove_tree(&filled).on("remove", &filled)
 }

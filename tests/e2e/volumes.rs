@@ -317,7 +317,7 @@ fn owners_links_and_attributes_come_along_and_the_user_may_write() {
     let (file, same) = (fs::metadata(dir.join("file")), fs::metadata(dir.join("same")));
     assert_eq!(file.expect("stat").ino(), same.expect("stat").ino());
     let at = coracle::sys::fs::open_directory(&dir).expect("open the volume");
-    let colour = coracle::sys::fs::get_xattr_at(at.as_fd(), b"file", b"trusted.colour");
+    let colour = coracle::sys::xattr::get_at(at.as_fd(), b"file", b"trusted.colour");
     assert_eq!(colour.expect("look").as_deref(), Some(&b"blue"[..]));
     t.coracle(["rm", "-v", "c"]).ok();
     assert_eq!(volumes(&t).len(), 0);

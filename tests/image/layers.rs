@@ -2,6 +2,7 @@
 
 use crate::support::{Place, describe};
 use coracle::sys::fs::{self, FileType, Open};
+use coracle::sys::xattr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
@@ -23,7 +24,7 @@ fn a_tree_of_every_kind_of_file_is_kept_and_its_tar_comes_out_bit_for_bit() {
     let xattrs: [(&[u8], &[u8]); 2] =
         [(b"user.note", b"two\nlines\0"), (b"security.capability", capability)];
     for (key, value) in xattrs {
-        fs::set_xattr_at(source.as_fd(), b"file", key, value).unwrap();
+        xattr::set_at(source.as_fd(), b"file", key, value).unwrap();
     }
     let name = "n".repeat(200);
     place.sh(&format!(
@@ -45,7 +46,7 @@ fn a_tree_of_every_kind_of_file_is_kept_and_its_tar_comes_out_bit_for_bit() {
                 assert_eq!(describe(&tree), before, "{options} {sparse}");
                 let dir = fs::open_directory(&tree.join("a")).unwrap();
                 for (key, value) in xattrs {
-                    let got = fs::get_xattr_at(dir.as_fd(), b"file", key).unwrap();
+                    let got = xattr::get_at(dir.as_fd(), b"file", key).unwrap();
                     assert_eq!(got.as_deref(), Some(value));
                 }
             }
@@ -151,7 +152,7 @@ add('a/.wh.linked', type=LNKTYPE, linkname='.wh..wh.aufs')",
         stat.is_some_and(|s| s.file_type == FileType::CharDevice && s.device == (0, 0))
     };
     let opaque = |name: &[u8]| {
-        let value = fs::get_xattr_at(root.as_fd(), name, b"trusted.overlay.opaque").unwrap();
+        let value = xattr::get_at(root.as_fd(), name, b"trusted.overlay.opaque").unwrap();
         value.as_deref() == Some(b"y")
     };
     assert!(whiteout(b"a", b"gone") && whiteout(b"a", b"linked"));

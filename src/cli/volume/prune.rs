@@ -6,7 +6,6 @@ use crate::cli::{confirm, prune};
 use crate::engine::Engine;
 use crate::engine::report::Volume;
 use crate::error::Result;
-use crate::volume::ANONYMOUS;
 use argh::{ArgsInfo, FromArgs};
 
 /// Remove volumes that no container uses
@@ -58,7 +57,6 @@ impl Command for Prune {
 
 impl Prune {
     fn is_meant(&self, volume: &Volume) -> bool {
-        (self.all || volume.labels.contains_key(ANONYMOUS))
-            && Filter::all_match(&self.filters, volume)
+        (self.all || volume.is_anonymous()) && Filter::all_match(&self.filters, volume)
     }
 }

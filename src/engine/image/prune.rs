@@ -19,7 +19,6 @@ pub fn prune(
     let _lock = store.lock(Mode::Exclusive)?;
     let used = users()?;
     let mut refs = store.refs()?;
-    let before = store.layers_size()?;
     let parents = if all { BTreeSet::new() } else { lineage::parents(store)? };
     let mut removed = Vec::new();
     for id in refs.images() {
@@ -38,10 +37,10 @@ pub fn prune(
         removed.extend(names.into_iter().map(Removed::Untagged));
         removed.push(Removed::Image(id));
     }
+    let mut bytes = 0;
     if !removed.is_empty() {
         store.write_refs(&refs)?;
-        store.discard_unreferenced()?;
+        bytes = store.discard_unreferenced()?;
     }
-    let bytes = before.saturating_sub(store.layers_size()?);
     Ok(Pruned { removed, bytes })
 }

@@ -1,6 +1,7 @@
 //! A volume, and the JSON of `volume inspect`: Docker's keys and order.
 
 use crate::types::Timestamp;
+use crate::volume::ANONYMOUS;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +16,13 @@ pub struct Volume {
     pub mountpoint: PathBuf,
     /// A container has it among its mounts, whether it runs or not.
     pub is_used: bool,
+}
+
+impl Volume {
+    /// Whether nobody named it.
+    pub fn is_anonymous(&self) -> bool {
+        self.labels.contains_key(ANONYMOUS)
+    }
 }
 
 #[derive(Serialize, Debug)]
