@@ -77,7 +77,8 @@ impl History {
         let mut lines = vec![titles.map(String::from).to_vec()];
         lines.extend(rows.iter().map(|row| {
             let created = self.created(row, now);
-            vec![self.id(row), created, self.created_by(row), self.size(row), row.comment.clone()]
+            let comment = one_line(&row.comment);
+            vec![self.id(row), created, self.created_by(row), self.size(row), comment]
         }));
         Ok(table(&lines))
     }
@@ -104,15 +105,19 @@ impl History {
         }
     }
 
-    /// On one line, whatever the builder wrote.
     fn created_by(&self, row: &HistoryRow) -> String {
-        let line = row.created_by.replace(['\t', '\n'], " ");
+        let line = one_line(&row.created_by);
         if self.no_trunc { line } else { ellipsis(&line, COMMAND_WIDTH) }
     }
 
     fn size(&self, row: &HistoryRow) -> String {
         if self.human { human_size(row.size) } else { row.size.to_string() }
     }
+}
+
+/// Whatever the builder wrote.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// `N/A`, as with Docker, for a step that does not say.
@@ -143,7 +148,7 @@ mod tests {
         let rows = [
             row(StepId::Image(Digest::of(b"a")), 1, run, "", 58),
             row(v1, 180, "/bin/sh -c #(nop) ENV A=b", "", 0),
-            row(StepId::Missing, -1, "", "Imported from -", 1_984_000),
+            row(StepId::Missing, -1, "", "Imported\nfrom -", 1_984_000),
         ];
         let args = [args, &["--", "x"]].concat();
         let history = History::new(Args::from_args(&["history"], &args).unwrap()).unwrap();
@@ -171,7 +176,7 @@ c0ffeec0ffee   3 minutes ago   /bin/sh -c #(nop) ENV A=b                       0
         assert!(exact.contains("   2023-11-14T22:13:19Z   "), "{exact}");
         assert!(exact.contains("   1984000   "), "{exact}");
         let fields = rendered(&["--format", "{{.ID}} {{.Size}} {{.Comment}}"]);
-        assert!(fields.ends_with("<missing> 1.98MB Imported from -\n"), "{fields}");
+        assert!(fields.ends_with("<missing> 1.98MB Imported\nfrom -\n"), "{fields}");
         assert!(rendered(&["--format", "json"]).starts_with("{\"Comment\":\"\",\"CreatedAt\""));
     }
 }

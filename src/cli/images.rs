@@ -169,13 +169,13 @@ impl Images {
 /// Digests are those of registries, and no image comes from one yet.
 const NO_DIGEST: &str = "<none>";
 
-fn name(row: &ImageRow) -> (&str, &str) {
+pub fn name(row: &ImageRow) -> (&str, &str) {
     let name = row.name.as_ref();
     name.map_or(("<none>", "<none>"), |name| (ImageRef::repository(name), name.tag()))
 }
 
 /// `N/A`, as with Docker, for an image that does not say.
-fn created(row: &ImageRow, now: Timestamp) -> String {
+pub fn created(row: &ImageRow, now: Timestamp) -> String {
     row.created.map_or("N/A".to_string(), |created| human_ago(created, now))
 }
 

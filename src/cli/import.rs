@@ -4,10 +4,10 @@ use super::command::{Command, number};
 use super::output;
 use crate::engine::Engine;
 use crate::engine::image::{ImportOptions, Url, fetch, import, url};
-use crate::error::{OsContext, Result};
+use crate::error::{Error, OsContext, Result};
 use crate::types::Timestamp;
 use argh::{ArgsInfo, FromArgs};
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 
 /// Make an image from a tar of a root file system
 #[derive(FromArgs, ArgsInfo)]
@@ -53,7 +53,7 @@ impl Command for Import {
     fn run(self, engine: &Engine) -> Result<u8> {
         let mut archive = match &self.url {
             Some(url) => fetch(url)?,
-            None => input(&self.file)?,
+            None => input("import -", &self.file)?,
         };
         engine.begin()?;
         let id = import(&engine.images()?, &mut *archive, &self.options)?;
@@ -70,10 +70,15 @@ pub fn source_date(seconds: Option<String>) -> Result<Option<Timestamp>> {
     Ok(seconds.map(|seconds| Timestamp::from_unix(seconds.into())))
 }
 
-/// The named file, or stdin for `-`.
-pub fn input(file: &str) -> Result<Box<dyn Read>> {
+/// The named file, or stdin for `-`, which nobody types an archive into.
+pub fn input(command: &str, file: &str) -> Result<Box<dyn Read>> {
+    let stdin = std::io::stdin();
     Ok(match file {
-        "-" => Box::new(std::io::stdin().lock()),
+        "-" if stdin.is_terminal() => {
+            let error = Error::invalid("stdin is a terminal, not an archive");
+            return Err(error.hint(format!("name a file, or use {command} <FILE")));
+        }
+        "-" => Box::new(stdin.lock()),
         file => Box::new(std::fs::File::open(file).on("open", file)?),
     })
 }

@@ -17,6 +17,9 @@ pub struct Args {
     /// print by a template: json or '{{.State.Pid}}'
     #[argh(option, short = 'f', arg_name = "string")]
     format: Option<String>,
+    /// tell the bytes that a container wrote, and with its image's
+    #[argh(switch, short = 's')]
+    size: bool,
     /// look among containers, images or volumes only
     #[argh(option, arg_name = "container|image|volume")]
     r#type: Option<String>,
@@ -30,6 +33,7 @@ pub struct Inspect {
     containers: bool,
     images: bool,
     volumes: bool,
+    size: bool,
     names: Vec<String>,
 }
 
@@ -62,6 +66,7 @@ impl Command for Inspect {
             containers,
             images,
             volumes,
+            size: args.size,
             names: args.names,
         })
     }
@@ -85,7 +90,11 @@ impl Inspect {
     fn find(&self, engine: &Engine, name: &str) -> Result<Thing> {
         if self.containers {
             match engine.container(name) {
-                Ok(container) => return Ok(Thing::Container(Box::new((&container).into()))),
+                Ok(container) => {
+                    let size = self.size.then(|| engine.container_size(&container));
+                    let shown = InspectContainer::new(&container, size);
+                    return Ok(Thing::Container(Box::new(shown)));
+                }
                 Err(e) if !e.is_not_found() => return Err(e),
                 Err(_) => {}
             }
@@ -132,7 +141,8 @@ mod tests {
     use crate::engine::report::{Endpoint, sample};
 
     fn inspect(format: Option<&str>) -> Inspect {
-        let args = Args { format: format.map(str::to_string), r#type: None, names: Vec::new() };
+        let format = format.map(str::to_string);
+        let args = Args { format, size: false, r#type: None, names: Vec::new() };
         Inspect::new(args).unwrap()
     }
 
@@ -158,7 +168,7 @@ mod tests {
             gateway: [10, 88, 0, 1].into(),
             mac_address: "02:42:0a:58:00:02".to_string(),
         });
-        Thing::Container(Box::new((&web).into()))
+        Thing::Container(Box::new(InspectContainer::new(&web, None)))
     }
 
     #[test]

@@ -5,9 +5,8 @@ use super::import::input;
 use super::output;
 use crate::engine::Engine;
 use crate::engine::image::load;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use argh::{ArgsInfo, FromArgs};
-use std::io::IsTerminal;
 
 /// Load images from an archive: of docker save (of any year), or in OCI layout
 #[derive(FromArgs, ArgsInfo)]
@@ -16,9 +15,9 @@ pub struct Args {
     /// read this file, not stdin
     #[argh(option, short = 'i', arg_name = "file")]
     input: Option<String>,
-    /// say nothing on success
-    #[argh(switch, short = 'q')]
-    quiet: bool,
+    /// show no progress (never done)
+    #[argh(switch, short = 'q', long = "quiet")]
+    _quiet: bool,
 }
 
 pub struct Load(Args);
@@ -29,20 +28,13 @@ impl Command for Load {
     const USAGE: &'static str = "";
 
     fn new(args: Args) -> Result<Load> {
-        if args.input.is_none() && std::io::stdin().is_terminal() {
-            return Err(Error::invalid("stdin is a terminal, not an archive")
-                .hint("use load -i FILE, or load <FILE"));
-        }
         Ok(Load(args))
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let mut archive = input(self.0.input.as_deref().unwrap_or("-"))?;
+        let mut archive = input("load", self.0.input.as_deref().unwrap_or("-"))?;
         engine.begin()?;
         for image in load(&engine.images()?, &mut *archive)? {
-            if self.0.quiet {
-                continue;
-            }
             if image.names.is_empty() {
                 output::line(format!("Loaded image ID: {}", image.id))?;
             }

@@ -4,11 +4,13 @@ use super::command::{Command, number};
 use super::output;
 use super::table::{ellipsis, table};
 use super::template::Template;
-use crate::container::MountKind;
 use crate::engine::Engine;
 use crate::engine::report::Container;
+use crate::engine::usage::ContainerSize;
 use crate::error::{Error, Result};
-use crate::types::{LabelFilter, Timestamp, all_match, human_ago, human_duration, parse_filter};
+use crate::types::{
+    LabelFilter, Timestamp, all_match, human_ago, human_duration, human_size, parse_filter,
+};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
@@ -37,6 +39,9 @@ pub struct Args {
     /// show ids only
     #[argh(switch, short = 'q')]
     quiet: bool,
+    /// show the bytes that each wrote, and with its image's
+    #[argh(switch, short = 's')]
+    size: bool,
 }
 
 pub struct Ps {
@@ -46,6 +51,7 @@ pub struct Ps {
     format: Option<Template>,
     no_trunc: bool,
     quiet: bool,
+    size: bool,
 }
 
 impl Command for Ps {
@@ -60,32 +66,41 @@ impl Command for Ps {
         };
         let filters: Vec<Filter> =
             args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?;
+        let format = Template::wanted(args.format)?;
         let in_any_state = last.is_some() || filters.iter().any(Filter::asks_for_state);
         Ok(Ps {
             all: args.all || in_any_state,
             last,
             filters,
-            format: Template::wanted(args.format)?,
+            // It takes a look at every file, so only where it is shown.
+            size: !args.quiet && (args.size || format.as_ref().is_some_and(|f| f.names("Size"))),
+            format,
             no_trunc: args.no_trunc,
             quiet: args.quiet,
         })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let containers = engine.containers()?;
-        output::text(&self.render(&containers, Timestamp::now())?)?;
+        let size = |container: &Container| engine.container_size(container);
+        let text = self.render(&engine.containers()?, &size, Timestamp::now())?;
+        output::text(&text)?;
         Ok(0)
     }
 }
 
 impl Ps {
     /// `containers` come with the last created first.
-    fn render(&self, containers: &[Container], now: Timestamp) -> Result<String> {
+    fn render(
+        &self,
+        containers: &[Container],
+        size: &dyn Fn(&Container) -> ContainerSize,
+        now: Timestamp,
+    ) -> Result<String> {
         let shown = containers.iter().filter(|c| self.all || c.is_up());
         let shown = shown.filter(|c| Filter::all_match(&self.filters, c));
         let rows: Vec<Row> = shown
             .take(self.last.unwrap_or(usize::MAX))
-            .map(|c| Row::new(c, self.no_trunc, now))
+            .map(|c| Row::new(c, self.no_trunc, self.size.then(|| size(c)), now))
             .collect();
         if let (Some(template), false) = (&self.format, self.quiet) {
             return template.render(&rows.iter().map(Row::fields).collect::<Vec<_>>());
@@ -93,29 +108,41 @@ impl Ps {
         if self.quiet {
             return Ok(rows.iter().map(|row| format!("{}\n", row.id)).collect());
         }
-        let titles = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
+        let titles =
+            ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES", "SIZE"];
         let mut lines = vec![titles.map(String::from).to_vec()];
         lines.extend(rows.into_iter().map(|row| {
-            vec![row.id, row.image, row.command, row.running_for, row.status, row.ports, row.name]
+            let Row { id, image, command, running_for, status, ports, name, size, .. } = row;
+            vec![id, image, command, running_for, status, ports, name, size]
         }));
+        if !self.size {
+            lines.iter_mut().for_each(|line| drop(line.pop()));
+        }
         Ok(table(&lines))
     }
 }
 
 /// What is shown of one container.
-struct Row<'a> {
+pub struct Row<'a> {
     container: &'a Container,
-    id: String,
-    image: String,
-    command: String,
-    running_for: String,
-    status: String,
+    pub id: String,
+    pub image: String,
+    pub command: String,
+    pub running_for: String,
+    pub status: String,
     ports: String,
-    name: String,
+    pub name: String,
+    /// Empty where nobody asked.
+    size: String,
 }
 
 impl Row<'_> {
-    fn new(container: &Container, no_trunc: bool, now: Timestamp) -> Row<'_> {
+    pub fn new(
+        container: &Container,
+        no_trunc: bool,
+        size: Option<ContainerSize>,
+        now: Timestamp,
+    ) -> Row<'_> {
         let config = &container.config;
         let id = if no_trunc { config.id.as_str() } else { config.id.short() };
         let command = command_line(container);
@@ -133,13 +160,13 @@ impl Row<'_> {
                 false => String::new(),
             },
             name: container.settings.name.to_string(),
+            size: size.map(size_text).unwrap_or_default(),
         }
     }
 
     fn fields(&self) -> Value {
         let config = &self.container.config;
         let labels = config.labels.iter().map(|(key, value)| format!("{key}={value}"));
-        let volumes = config.mounts.iter().filter(|m| m.kind == MountKind::Volume).count();
         let mounts = config.mounts.iter().map(|mount| mount.source.clone());
         json!({
             "ID": self.id,
@@ -152,11 +179,17 @@ impl Row<'_> {
             "Ports": self.ports,
             "Names": self.name,
             "Labels": labels.collect::<Vec<_>>().join(","),
-            "LocalVolumes": volumes.to_string(),
+            "LocalVolumes": self.container.volumes().count().to_string(),
             "Mounts": mounts.collect::<Vec<_>>().join(","),
             "Networks": self.container.network_name(),
+            "Size": self.size,
         })
     }
+}
+
+/// What it wrote, and all that it sees.
+fn size_text(size: ContainerSize) -> String {
+    format!("{} (virtual {})", human_size(size.written), human_size(size.whole))
 }
 
 /// `Up 3 seconds`, `Exited (0) About a minute ago`.
@@ -297,7 +330,8 @@ mod tests {
     }
 
     fn rendered(args: &[&str], containers: &[Container]) -> String {
-        ps(args).unwrap().render(containers, Timestamp::from_unix(NOW)).unwrap()
+        let size = |_: &Container| ContainerSize { written: 12, whole: 1_984_012 };
+        ps(args).unwrap().render(containers, &size, Timestamp::from_unix(NOW)).unwrap()
     }
 
     /// One that runs, one that ended, one that was never started.
@@ -379,6 +413,16 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
         assert_eq!(line, "666666666666 web running tier=front\n");
         let table = rendered(&["--format", "table {{.Names}}\\t{{.Status}}"], &three());
         assert_eq!(table, "NAMES     STATUS\nweb       Up 3 seconds\n");
+    }
+
+    #[test]
+    fn sizes_are_shown_when_asked_for() {
+        let table = rendered(&["--size"], &three());
+        assert!(table.contains("   NAMES     SIZE\n"), "{table}");
+        assert!(table.contains("   web       12B (virtual 1.98MB)\n"), "{table}");
+        assert_eq!(rendered(&["--format", "{{.Size}}"], &three()), "12B (virtual 1.98MB)\n");
+        assert!(!ps(&["--size", "--quiet"]).unwrap().size);
+        assert!(!ps(&["--format", "{{.Names}}"]).unwrap().size);
     }
 
     #[test]

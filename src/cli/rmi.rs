@@ -2,7 +2,7 @@
 
 use super::command::{Command, each_answer};
 use crate::engine::Engine;
-use crate::engine::image::{ImageUser, Removed, rmi};
+use crate::engine::image::{ImageUser, Removed, RmiOptions, rmi};
 use crate::error::Result;
 use crate::types::Digest;
 use argh::{ArgsInfo, FromArgs};
@@ -14,6 +14,9 @@ pub struct Args {
     /// remove all names of an image, and names that stopped containers use
     #[argh(switch, short = 'f')]
     force: bool,
+    /// leave the images without a name that it was made from
+    #[argh(switch)]
+    no_prune: bool,
     #[argh(positional)]
     images: Vec<String>,
 }
@@ -32,9 +35,10 @@ impl Command for Rmi {
     fn run(self, engine: &Engine) -> Result<u8> {
         engine.begin()?;
         let store = engine.images()?;
+        let options = RmiOptions { force: self.0.force, no_prune: self.0.no_prune };
         let users = |id: &Digest| users_of(engine, id);
         each_answer(&self.0.images, |image| {
-            let removed = rmi(&store, image, self.0.force, &users)?;
+            let removed = rmi(&store, image, options, &users)?;
             Ok(removed.iter().map(text).collect::<Vec<_>>().join("\n"))
         })
     }

@@ -59,6 +59,14 @@ impl Template {
         Ok(Template { parts, is_table })
     }
 
+    /// Whether it names the field.
+    pub fn names(&self, field: &str) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Field { path, .. } => path.first().is_some_and(|name| name == field),
+            Part::Text(_) => false,
+        })
+    }
+
     /// The lines for `things`, each an object; in a table the titles stand first.
     pub fn render(&self, things: &[Value]) -> Result<String> {
         let mut lines = Vec::new();

@@ -1,16 +1,63 @@
 //! `system df`: what takes room on the disk, and what of it nobody needs.
 
 use super::Engine;
+use super::image::{ImageRow, images};
+use super::report::{self, Container};
 use crate::error::Result;
 use crate::image::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// One kind of thing.
+/// What there is, by kind, each with the bytes of its files.
+#[derive(Debug, Default)]
+pub struct DiskUsage {
+    pub images: Vec<ImageUsage>,
+    pub layers: Layers,
+    pub containers: Vec<(Container, ContainerSize)>,
+    pub volumes: Vec<VolumeUsage>,
+    /// What was discarded and waits for the next sweep.
+    pub trash: u64,
+}
+
+/// One name of an image, or an image without a name.
+#[derive(Debug)]
+pub struct ImageUsage {
+    pub row: ImageRow,
+    /// Bytes of the layers that no other image has.
+    pub unique: u64,
+    /// How many were made from it.
+    pub containers: usize,
+}
+
+/// Bytes of all layers, each counted once however many images share it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Usage {
-    pub total: usize,
+pub struct Layers {
+    pub bytes: u64,
+    /// Of those that no used image has.
+    pub unused: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ContainerSize {
+    /// Bytes of what it wrote.
+    pub written: u64,
+    /// With the image's.
+    pub whole: u64,
+}
+
+#[derive(Debug)]
+pub struct VolumeUsage {
+    pub volume: report::Volume,
+    pub bytes: u64,
+    /// How many containers have it.
+    pub links: usize,
+}
+
+/// One kind of thing in one line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Total {
+    pub count: usize,
     /// Those in use.
     pub active: usize,
     pub bytes: u64,
@@ -18,76 +65,115 @@ pub struct Usage {
     pub reclaimable: u64,
 }
 
-/// What there is, by kind.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct DiskUsage {
-    pub images: Usage,
-    pub containers: Usage,
-    pub volumes: Usage,
-    /// What was discarded and waits for the next sweep.
-    pub trash: u64,
-}
-
 impl Engine {
-    /// Bytes are those of the files, each counted once however many images share it.
     pub fn disk_usage(&self) -> Result<DiskUsage> {
         let store = self.images()?;
+        let containers = self.containers()?;
+        let (images, layers) = self.image_usage(&store)?;
+        let links = |name: &str| {
+            let has = |c: &&Container| c.volumes().any(|mount| mount.source == name);
+            containers.iter().filter(has).count()
+        };
+        let volumes = self.volumes()?.into_iter().map(|volume| VolumeUsage {
+            bytes: bytes(&volume.mountpoint),
+            links: links(&volume.name),
+            volume,
+        });
         Ok(DiskUsage {
-            images: self.image_usage(&store)?,
-            containers: self.container_usage()?,
-            volumes: self.volume_usage()?,
+            images,
+            layers,
+            volumes: volumes.collect(),
             trash: bytes(&store.trash()),
+            containers: containers
+                .into_iter()
+                .map(|container| {
+                    let size = self.container_size(&container);
+                    (container, size)
+                })
+                .collect(),
         })
     }
 
-    fn image_usage(&self, store: &Store) -> Result<Usage> {
-        let used = self.used_images()?;
-        let mut usage = Usage::default();
-        let (mut layers, mut needed) = (BTreeMap::new(), BTreeSet::new());
-        for id in store.refs()?.images() {
-            usage.total += 1;
-            let is_used = used.contains(&id);
-            usage.active += usize::from(is_used);
-            // One that cannot be read is for `fsck`.
-            let sizes = store.image(&id).and_then(|image| store.layer_sizes(&image));
-            for (dir, size) in sizes.unwrap_or_default() {
-                if is_used {
-                    needed.insert(dir.clone());
-                }
-                layers.insert(dir, size);
+    /// An image that cannot be read counts nothing.
+    pub fn container_size(&self, container: &Container) -> ContainerSize {
+        let written = bytes(&container.directory.join("upper"));
+        let size = |store: Store| store.size(&store.image(&container.config.image)?);
+        let image = self.images().and_then(size).unwrap_or_default();
+        ContainerSize { written, whole: image.saturating_add(written) }
+    }
+
+    fn image_usage(&self, store: &Store) -> Result<(Vec<ImageUsage>, Layers)> {
+        let users = self.image_users()?;
+        let rows = images(store, true, &[])?;
+        // One that cannot be read is for `fsck`.
+        let layers_of = |row: &ImageRow| -> BTreeMap<PathBuf, u64> {
+            let sizes = store.image(&row.id).and_then(|image| store.layer_sizes(&image));
+            sizes.unwrap_or_default().into_iter().collect()
+        };
+        let by_id: BTreeMap<_, _> = rows.iter().map(|row| (row.id, layers_of(row))).collect();
+        let is_used = |id| users.iter().any(|(image, ..)| image == id);
+        let mut total = Layers::default();
+        // How many images have the layer, and whether one of them is used.
+        let mut seen: BTreeMap<&Path, (u64, usize, bool)> = BTreeMap::new();
+        for (id, layers) in &by_id {
+            for (dir, size) in layers {
+                let (_, images, needed) = seen.entry(dir).or_insert((*size, 0, false));
+                *images += 1;
+                *needed |= is_used(id);
             }
         }
-        usage.bytes = layers.values().sum();
-        let free = layers.iter().filter(|(dir, _)| !needed.contains(*dir));
-        usage.reclaimable = free.map(|(_, size)| size).sum();
-        Ok(usage)
-    }
-
-    fn container_usage(&self) -> Result<Usage> {
-        let mut usage = Usage::default();
-        for container in self.containers()? {
-            usage.add(container.is_up(), bytes(&container.directory.join("upper")));
+        for (size, _, needed) in seen.values() {
+            total.bytes = total.bytes.saturating_add(*size);
+            if !needed {
+                total.unused = total.unused.saturating_add(*size);
+            }
         }
-        Ok(usage)
-    }
-
-    fn volume_usage(&self) -> Result<Usage> {
-        let mut usage = Usage::default();
-        for volume in self.volumes()? {
-            usage.add(volume.is_used, bytes(&volume.mountpoint));
-        }
-        Ok(usage)
+        let usage = |row: ImageRow| {
+            let own = by_id[&row.id].iter().filter(|(dir, _)| seen[dir.as_path()].1 == 1);
+            let unique = own.fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));
+            let containers = users.iter().filter(|(image, ..)| *image == row.id).count();
+            ImageUsage { row, unique, containers }
+        };
+        Ok((rows.into_iter().map(usage).collect(), total))
     }
 }
 
-impl Usage {
-    fn add(&mut self, is_used: bool, bytes: u64) {
-        self.total += 1;
-        self.active += usize::from(is_used);
-        self.bytes = self.bytes.saturating_add(bytes);
-        if !is_used {
-            self.reclaimable = self.reclaimable.saturating_add(bytes);
+impl DiskUsage {
+    pub fn image_total(&self) -> Total {
+        let ids = |used: bool| {
+            let rows = self.images.iter().filter(|i| !used || i.containers > 0);
+            rows.map(|image| image.row.id).collect::<BTreeSet<_>>().len()
+        };
+        let Layers { bytes, unused } = self.layers;
+        Total { count: ids(false), active: ids(true), bytes, reclaimable: unused }
+    }
+
+    pub fn container_total(&self) -> Total {
+        Total::of(self.containers.iter().map(|(c, size)| (c.is_up(), size.written)))
+    }
+
+    pub fn volume_total(&self) -> Total {
+        Total::of(self.volumes.iter().map(|usage| (usage.volume.is_used, usage.bytes)))
+    }
+
+    pub fn trash_total(&self) -> Total {
+        Total { bytes: self.trash, reclaimable: self.trash, ..Total::default() }
+    }
+}
+
+impl Total {
+    /// Whether each is used, and its bytes.
+    fn of(things: impl Iterator<Item = (bool, u64)>) -> Total {
+        let mut total = Total::default();
+        for (is_used, bytes) in things {
+            total.count += 1;
+            total.active += usize::from(is_used);
+            total.bytes = total.bytes.saturating_add(bytes);
+            if !is_used {
+                total.reclaimable = total.reclaimable.saturating_add(bytes);
+            }
         }
+        total
     }
 }
 

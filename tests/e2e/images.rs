@@ -61,11 +61,60 @@ fn a_tag_is_another_name_and_rmi_takes_names_before_the_image() {
     assert_eq!(layers, 0, "layers are left");
 }
 
+/// The chapter on rmi of the old documentation.
+#[test]
+fn each_name_is_removed_before_the_image() {
+    let t = test!(busybox);
+    let id = t.says(["images", "-q", "--no-trunc"]);
+    let short = t.says(["images", "-q"]);
+    t.coracle(["tag", "busybox", "test1"]).ok();
+    t.coracle(["tag", "busybox", "test2"]).ok();
+    let conflict = t.coracle(["rmi", &short]).code(1);
+    conflict.stderr_has("has names in several repositories").ok();
+    t.coracle(["rmi", "test1", "none", "test2"])
+        .code(1)
+        .stdout("Untagged: test1:latest\nUntagged: test2:latest\n")
+        .stderr_has("no such image: none")
+        .ok();
+    t.coracle(["rmi", &short]).stdout(format!("Untagged: busybox:latest\nDeleted: {id}\n")).ok();
+}
+
+#[test]
+fn what_an_image_alone_was_made_from_goes_with_it() {
+    let t = test!(busybox);
+    let commit = |image: &str, file: &str, name: &[&str]| {
+        t.coracle(["run", "--name", "c", image, "touch", file]).ok();
+        let id = t.says([&["commit", "c"], name].concat());
+        t.coracle(["rm", "c"]).ok();
+        id
+    };
+    let below = commit("busybox", "/a", &[]);
+    let left = commit(&below, "/b", &["left"]);
+    let right = commit(&below, "/c", &["right"]);
+    t.coracle(["run", "--name", "user", &right, "true"]).ok();
+    let said = format!("Untagged: left:latest\nDeleted: {left}\n");
+    t.coracle(["rmi", "left"]).stdout(said.as_str()).ok();
+    t.coracle(["rm", "user"]).ok();
+    t.coracle(["tag", &right, "again"]).ok();
+    t.coracle(["rmi", "again"]).stdout("Untagged: again:latest\n").ok();
+    let said = format!("Untagged: right:latest\nDeleted: {right}\n");
+    t.coracle(["rmi", "--no-prune", "right"]).stdout(said.as_str()).ok();
+    let right = commit(&below, "/d", &["right"]);
+    let said = format!("Untagged: right:latest\nDeleted: {right}\nDeleted: {below}\n");
+    t.coracle(["rmi", "right"]).stdout(said.as_str()).ok();
+    assert_eq!(t.says(["images", "-a", "--format", "{{.Repository}}"]), "busybox");
+}
+
 #[test]
 fn an_image_in_use_is_not_removed() {
     let t = test!(busybox);
     t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
-    t.coracle(["rmi", "busybox"]).code(1).stderr_has("c").ok();
+    t.coracle(["rmi", "busybox"]).code(1).stderr_has("is used by the running container").ok();
+    t.coracle(["rmi", "-f", "busybox"]).stdout("Untagged: busybox:latest\n").ok();
+    t.coracle(["exec", "c", "true"]).ok();
+    let id = t.says(["images", "-q"]);
+    t.coracle(["rmi", "-f", &id]).code(1).stderr_has("stop and remove the container first").ok();
+    t.coracle(["restart", "-t", "0", "c"]).ok();
     t.coracle(["exec", "c", "true"]).ok();
 }
 

@@ -34,6 +34,32 @@ fn rmi_leaves_the_files_to_the_next_gc() {
 }
 
 #[test]
+fn sizes_are_told_of_each_image_container_and_volume() {
+    let t = test!(busybox);
+    t.script("c", &["-v", "data:/data"], "head -c 3000 /dev/zero >/f; echo hi >/data/f");
+    let size: u64 = t.says(["inspect", "--size", "-f", "{{.SizeRw}}", "c"]).parse().unwrap();
+    let whole: u64 = t.says(["inspect", "-s", "-f", "{{.SizeRootFs}}", "c"]).parse().unwrap();
+    assert_eq!(size, 3000);
+    t.coracle(["commit", "c", "more"]).ok();
+    let image: u64 = t.says(["inspect", "-f", "{{.Size}}", "more"]).parse().unwrap();
+    assert_eq!(whole, image);
+    let shown = t.says(["ps", "-as", "--format", "{{.Size}}"]);
+    assert!(shown.starts_with("3kB (virtual "), "{shown}");
+    let details = t.says(["system", "df", "-v"]);
+    let row = |start: &str| {
+        let row = details.lines().find(|line| line.starts_with(start));
+        row.unwrap_or_else(|| panic!("{start}: {details}")).split("  ").filter(|w| !w.is_empty())
+    };
+    let ends = |start: &str, count: usize| {
+        let cells: Vec<_> = row(start).map(str::trim).collect();
+        cells[cells.len() - count..].join("|")
+    };
+    assert!(ends("more ", 2).starts_with("3kB|0"), "{details}");
+    assert!(ends("busybox ", 2).starts_with("0B|1"), "{details}");
+    assert_eq!(ends("data ", 2), "1|3B");
+}
+
+#[test]
 fn image_prune_takes_what_has_no_name_and_with_all_what_no_container_uses() {
     let t = test!(busybox);
     let unnamed = import(&t, "none", 2_000);

@@ -63,7 +63,7 @@ fn one_verb_in_a_child() {
         }
         "load" => drop(load(&store, &mut open("saved.tar")).unwrap()),
         "tag" => drop(tag(&store, "old", "moved".parse().unwrap()).unwrap()),
-        "rmi" => drop(rmi(&store, "old", false, &|_| Ok(Vec::new())).unwrap()),
+        "rmi" => drop(rmi(&store, "old", Default::default(), &|_| Ok(Vec::new())).unwrap()),
         "prune" => drop(prune(&store, true, &[], &|| Ok(Default::default())).unwrap()),
         verb => panic!("{verb}"),
     }
@@ -180,7 +180,7 @@ fn load_may_be_harmed_at_any_step() {
         place.import(&place.python_tar("new.tar", "add('d/f', b'y')"), "new");
         let mut saved = File::create(place.path("saved.tar")).unwrap();
         save(&place.store, &["old".into(), "new".into()], &mut saved).unwrap();
-        rmi(&place.store, "new", false, &|_| Ok(Vec::new())).unwrap();
+        rmi(&place.store, "new", Default::default(), &|_| Ok(Vec::new())).unwrap();
     };
     at_every_step("load", before, "new", true);
 }

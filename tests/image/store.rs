@@ -1,7 +1,7 @@
 //! The store: names, ids, what is shared, what goes, and what a crash leaves.
 
 use crate::support::Place;
-use coracle::engine::image::{ImageUser, Removed, images, inspect_image, rmi, tag};
+use coracle::engine::image::{ImageUser, Removed, RmiOptions, images, inspect_image, rmi, tag};
 use coracle::error::{Cause, Result};
 use coracle::image::Store;
 use coracle::types::Digest;
@@ -21,11 +21,11 @@ fn an_image_goes_with_its_last_name_and_nothing_of_it_stays() {
     tag(store, &id.short(), "two".parse().unwrap()).unwrap();
     assert_eq!(images(store, true, &[]).unwrap().len(), 3);
 
-    let by_id = rmi(store, &id.hex(), false, &nobody).unwrap_err();
+    let by_id = rmi(store, &id.hex(), Default::default(), &nobody).unwrap_err();
     assert!(by_id.to_string().contains("several repositories"), "{by_id}");
-    let removed = rmi(store, "two", false, &nobody).unwrap();
+    let removed = rmi(store, "two", Default::default(), &nobody).unwrap();
     assert_eq!(removed, [Removed::Untagged("two".parse().unwrap())]);
-    let removed = rmi(store, &id.hex()[..7], false, &nobody).unwrap();
+    let removed = rmi(store, &id.hex()[..7], Default::default(), &nobody).unwrap();
     assert_eq!(removed.len(), 3);
     assert!(matches!(removed[2], Removed::Image(gone) if gone == id));
     assert!(store.resolve("one:1").unwrap_err().is_not_found());
@@ -42,7 +42,7 @@ fn a_name_moves_and_the_image_that_lost_it_stays_unnamed() {
     assert_eq!(place.store.resolve("x").unwrap(), new.id);
     let rows = images(&place.store, true, &[]).unwrap();
     assert!(rows.iter().any(|row| row.id == old.id && row.name.is_none() && row.size == Some(1)));
-    let removed = rmi(&place.store, &old.id.hex(), false, &nobody).unwrap();
+    let removed = rmi(&place.store, &old.id.hex(), Default::default(), &nobody).unwrap();
     assert_eq!(removed, [Removed::Image(old.id)]);
 }
 
@@ -55,13 +55,20 @@ fn an_image_that_containers_use_stays() {
             Ok(vec![ImageUser { container: "web".to_string(), running }])
         }
     };
-    for (running, force) in [(true, false), (true, true), (false, false)] {
-        let e = rmi(&place.store, "x", force, &user(running)).unwrap_err();
+    let force = RmiOptions { force: true, ..RmiOptions::default() };
+    let id = image.id.hex();
+    for (name, options, running) in
+        [("x", Default::default(), true), ("x", Default::default(), false), (&id, force, true)]
+    {
+        let e = rmi(&place.store, name, options, &user(running)).unwrap_err();
         assert!(matches!(e.root(), Cause::Conflict(text) if text.contains("web")), "{e}");
     }
-    let removed = rmi(&place.store, "x", true, &user(false)).unwrap();
-    assert_eq!(removed, [Removed::Untagged("x:latest".parse().unwrap())]);
-    assert!(place.tree(&image).join("f").exists());
+    for (name, running) in [("x", true), ("x", false), (&id, false)] {
+        tag(&place.store, &id, "x".parse().unwrap()).unwrap();
+        let removed = rmi(&place.store, name, force, &user(running)).unwrap();
+        assert_eq!(removed, [Removed::Untagged("x:latest".parse().unwrap())]);
+        assert!(place.tree(&image).join("f").exists());
+    }
 }
 
 #[test]
@@ -72,7 +79,7 @@ fn a_layer_lies_in_the_store_once() {
     let b = place.import(&tar, "b");
     assert_ne!(a.id, b.id, "they were imported at different times");
     assert_eq!(place.trees(&a), place.trees(&b));
-    rmi(&place.store, "a", false, &nobody).unwrap();
+    rmi(&place.store, "a", Default::default(), &nobody).unwrap();
     assert!(place.tree(&b).join("f").exists());
 }
 

@@ -65,7 +65,7 @@ impl Filter {
 const DRIVER: &str = "local";
 
 #[cfg(test)]
-fn sample(name: &str, labels: &[(&str, &str)], is_used: bool) -> Volume {
+pub(super) fn sample(name: &str, labels: &[(&str, &str)], is_used: bool) -> Volume {
     Volume {
         name: name.to_string(),
         created: crate::types::Timestamp::from_unix(1_400_000_000),

@@ -10,7 +10,6 @@ use crate::types::Timestamp;
 pub struct HistoryRow {
     pub id: StepId,
     pub created: Option<Timestamp>,
-    /// The command, on one line.
     pub created_by: String,
     pub comment: String,
     /// Bytes of the files that this step added.
@@ -22,7 +21,7 @@ pub fn history(store: &Store, text: &str) -> Result<Vec<HistoryRow>> {
     let id = store.resolve(text)?;
     let image = store.image(&id)?;
     let sizes = store.layer_sizes(&image)?;
-    let tops = tops(store)?;
+    let tops = tops(store, &store.refs()?);
     let mut rows = Vec::new();
     for step in steps(&image.config)?.into_iter().rev() {
         let known = match rows.is_empty() {

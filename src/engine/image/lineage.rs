@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::image::Store;
-use crate::image::steps::steps;
+use crate::image::refs::Refs;
+use crate::image::steps::{Step, steps};
 use crate::image::v1::V1Id;
 use crate::types::{Digest, ImageRef, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,28 +36,41 @@ impl StepId {
     }
 }
 
-/// The images of the store by the step each ends with. What cannot be read is for `fsck`.
-pub fn tops(store: &Store) -> Result<BTreeMap<Digest, Digest>> {
+/// The images of `refs` by the step each ends with. What cannot be read is for `fsck`.
+pub fn tops(store: &Store, refs: &Refs) -> BTreeMap<Digest, Digest> {
     let mut tops = BTreeMap::new();
-    for id in store.refs()?.images() {
-        let steps = store.image(&id).and_then(|image| steps(&image.config));
-        if let Some(top) = steps.unwrap_or_default().last() {
+    for id in refs.images() {
+        if let Some(top) = steps_of(store, &id).last() {
             tops.entry(top.key).or_insert(id);
         }
     }
-    Ok(tops)
+    tops
 }
 
 /// The images that others were made from.
-pub fn parents(store: &Store) -> Result<BTreeSet<Digest>> {
-    let tops = tops(store)?;
+pub fn parents(store: &Store, refs: &Refs) -> BTreeSet<Digest> {
+    let tops = tops(store, refs);
     let mut parents = BTreeSet::new();
-    for id in store.refs()?.images() {
-        let steps = store.image(&id).and_then(|image| steps(&image.config)).unwrap_or_default();
-        let below = steps.split_last().map(|(_, below)| below).unwrap_or_default();
-        parents.extend(below.iter().filter_map(|step| tops.get(&step.key)));
+    for id in refs.images() {
+        parents.extend(below(&steps_of(store, &id)).filter_map(|step| tops.get(&step.key)));
     }
-    Ok(parents)
+    parents
+}
+
+/// The images that `image` was made from, the nearest first.
+pub fn ancestors(store: &Store, refs: &Refs, image: &Digest) -> Vec<Digest> {
+    let tops = tops(store, refs);
+    let steps = steps_of(store, image);
+    below(&steps).filter_map(|step| tops.get(&step.key)).copied().collect()
+}
+
+fn steps_of(store: &Store, image: &Digest) -> Vec<Step> {
+    store.image(image).and_then(|image| steps(&image.config)).unwrap_or_default()
+}
+
+/// All but the last step, backwards.
+fn below(steps: &[Step]) -> impl Iterator<Item = &Step> {
+    steps.split_last().map(|(_, below)| below).unwrap_or_default().iter().rev()
 }
 
 /// All steps of all images, each but once, those made from it below it.

@@ -8,8 +8,8 @@ use crate::sys::lock::Mode;
 use crate::types::Digest;
 use std::collections::BTreeSet;
 
-/// Removes the images without a name from which none was made, or with `all` any, that no container uses and all `filters`
-/// match. `users` tells the images of containers; it is called with the images lock held.
+/// Removes the images without a name from which none was made, or with `all` any, that no
+/// container uses and all `filters` match. `users` tells the images of containers; it is called with the images lock held.
 pub fn prune(
     store: &Store,
     all: bool,
@@ -19,7 +19,7 @@ pub fn prune(
     let _lock = store.lock(Mode::Exclusive)?;
     let used = users()?;
     let mut refs = store.refs()?;
-    let parents = if all { BTreeSet::new() } else { lineage::parents(store)? };
+    let parents = if all { BTreeSet::new() } else { lineage::parents(store, &refs) };
     let mut removed = Vec::new();
     for id in refs.images() {
         let names = refs.names_of(&id);

@@ -2,11 +2,13 @@
 //!
 //! The rules are Docker's: by one of its names an image is untagged, and removed with its last
 //! name; by its id it is removed with all its names, if they are of one repository or `force` is
-//! given. An image that containers use stays; with `force`, and if they are stopped, its names go.
+//! given. With it go the images without a name that it alone was made from. An image that
+//! containers use stays; with `force` its names go, by its id only if the containers are stopped.
 //!
 //! Layers are only renamed to the trash: it takes as long to remove many files as to make them,
 //! and nobody has to wait for that. The next verb that adds to the store, or `gc`, removes them.
 
+use super::lineage;
 use crate::error::{Error, Result};
 use crate::image::Store;
 use crate::sys::lock::Mode;
@@ -27,12 +29,19 @@ pub enum Removed {
     Image(Digest),
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RmiOptions {
+    pub force: bool,
+    /// Leave the images that it was made from.
+    pub no_prune: bool,
+}
+
 /// Removes what `text` stands for. `users` tells the containers of an image; it is called with
 /// the images lock held, so that none can come meanwhile.
 pub fn rmi(
     store: &Store,
     text: &str,
-    force: bool,
+    options: RmiOptions,
     users: &dyn Fn(&Digest) -> Result<Vec<ImageUser>>,
 ) -> Result<Vec<Removed>> {
     let _lock = store.lock(Mode::Exclusive)?;
@@ -41,16 +50,17 @@ pub fn rmi(
     let names = refs.names_of(&id);
     // By name where the text is one: an id's digits may spell a name too, which then wins.
     let by_name = text.parse::<ImageRef>().ok().filter(|name| refs.get(name) == Some(id));
+    let is_name = by_name.is_some();
     let going = match by_name {
         Some(name) => vec![name],
         None => {
-            check_repositories(&id, &names, force)?;
+            check_repositories(&id, &names, options.force)?;
             names.clone()
         }
     };
     let mut stays = going.len() < names.len();
     if !stays {
-        stays = !may_go(&id, &users(&id)?, force)?;
+        stays = !may_go(&id, &users(&id)?, options.force, is_name)?;
     }
     let mut removed = Vec::new();
     for name in going {
@@ -58,8 +68,19 @@ pub fn rmi(
         removed.push(Removed::Untagged(name));
     }
     if !stays {
+        let ancestors = lineage::ancestors(store, &refs, &id);
         refs.remove(&id);
         removed.push(Removed::Image(id));
+        for ancestor in ancestors.into_iter().filter(|_| !options.no_prune) {
+            let is_needed = !refs.names_of(&ancestor).is_empty()
+                || !users(&ancestor)?.is_empty()
+                || lineage::parents(store, &refs).contains(&ancestor);
+            if is_needed {
+                break;
+            }
+            refs.remove(&ancestor);
+            removed.push(Removed::Image(ancestor));
+        }
     }
     store.write_refs(&refs)?;
     store.discard_unreferenced()?;
@@ -78,12 +99,12 @@ fn check_repositories(id: &Digest, names: &[ImageRef], force: bool) -> Result<()
 }
 
 /// Whether nothing keeps the image. The error says who does and cannot be overruled.
-fn may_go(id: &Digest, users: &[ImageUser], force: bool) -> Result<bool> {
+fn may_go(id: &Digest, users: &[ImageUser], force: bool, by_name: bool) -> Result<bool> {
     let Some(user) = users.iter().find(|user| user.running).or(users.first()) else {
         return Ok(true);
     };
     let (id, name) = (id.short(), &user.container);
-    if user.running {
+    if user.running && !(force && by_name) {
         let text = format!("image {id} is used by the running container {name}");
         return Err(Error::conflict(text).hint("stop and remove the container first"));
     }

@@ -3,6 +3,7 @@
 
 use super::Container;
 use crate::container::MountKind;
+use crate::engine::usage::ContainerSize;
 use crate::types::{RestartPolicy, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -31,6 +32,11 @@ pub struct InspectContainer {
     driver: &'static str,
     platform: &'static str,
     host_config: HostConfig,
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_rw: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_root_fs: Option<u64>,
     mounts: Vec<Mount>,
     /// The same in the words of 2014: where, and what is there.
     volumes: BTreeMap<String, String>,
@@ -152,8 +158,8 @@ struct Endpoint {
     mac_address: String,
 }
 
-impl From<&Container> for InspectContainer {
-    fn from(container: &Container) -> InspectContainer {
+impl InspectContainer {
+    pub fn new(container: &Container, size: Option<ContainerSize>) -> InspectContainer {
         let config = &container.config;
         let state = &container.state;
         let mut argv = container.argv().map(str::to_string);
@@ -161,6 +167,8 @@ impl From<&Container> for InspectContainer {
         let in_directory = |name: &str| container.directory.join(name).display().to_string();
         InspectContainer {
             id: config.id.to_string(),
+            size_rw: size.map(|size| size.written),
+            size_root_fs: size.map(|size| size.whole),
             created: config.created,
             path: argv.next().unwrap_or_default(),
             args: argv.collect(),

@@ -7,7 +7,7 @@ mod volume;
 pub use inspect::InspectContainer;
 pub use volume::{InspectVolume, Volume};
 
-use crate::container::{Config, Network, Settings, State, Status};
+use crate::container::{Config, Mount, MountKind, Network, Settings, State, Status};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -66,6 +66,10 @@ impl Container {
             Network::None => "none",
             Network::Host => "host",
         }
+    }
+
+    pub fn volumes(&self) -> impl Iterator<Item = &Mount> {
+        self.config.mounts.iter().filter(|mount| mount.kind == MountKind::Volume)
     }
 
     /// The program and its arguments: entrypoint and command, in this order.
