@@ -8,12 +8,13 @@ use super::image::fetch;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::http::Url;
 use crate::image::config::History;
+use crate::image::new_layer;
 use crate::image::pack::Packer;
 use crate::image::place::{self, Place};
+use crate::image::room::Room;
 use crate::image::store::NewImage;
 use crate::image::tree::join;
 use crate::image::walk::{self, Entry, display};
-use crate::image::{new_layer, room};
 use crate::sys::fs::{self, Open, Time};
 use crate::types::{Digest, Timestamp};
 use std::fs::File;
@@ -86,7 +87,7 @@ fn gather(url: &Url, new: &Path, mtime: Time) -> Result<()> {
     let dir = dir.as_fd();
     let file = fs::open_at(dir, NEW_FILE, Open::CreateNew).on("create", new)?;
     let mut file = fs::file(file);
-    copy(&mut *body, &mut file)?;
+    copy(&mut *body, &mut file, Room::at(new)?)?;
     fs::fchmod(file.as_fd(), 0o644).on("chmod", new)?;
     fs::futimens(file.as_fd(), mtime).on("set the time of", new)?;
     fs::mkdir_at(dir, NEW_DIRECTORY, 0o755).on("create", new)?;
@@ -94,9 +95,8 @@ fn gather(url: &Url, new: &Path, mtime: Time) -> Result<()> {
     fs::utimens_at(dir, NEW_DIRECTORY, mtime).on("set the time of", new)
 }
 
-fn copy(from: &mut dyn Read, to: &mut File) -> Result<()> {
+fn copy(from: &mut dyn Read, to: &mut File, mut room: Room) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
-    let mut unlooked = room::LOOK_BYTES;
     loop {
         let n = match from.read(&mut buffer) {
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -105,11 +105,7 @@ fn copy(from: &mut dyn Read, to: &mut File) -> Result<()> {
         if n == 0 {
             return Ok(());
         }
-        unlooked += n as u64;
-        if unlooked > room::LOOK_BYTES {
-            unlooked = 0;
-            room::check(to.as_fd())?;
-        }
+        room.take(n as u64)?;
         to.write_all(buffer.get(..n).unwrap_or_default()).on("write", "it")?;
     }
 }

@@ -9,13 +9,14 @@
 //! ```
 //!
 //! A stream may go on with further members, streams or frames. What is damaged, cut off or grows
-//! out of all proportion is an error that names the compression and the byte.
+//! out of all proportion is an error that names the compression and the byte. Zeros behind the last
+//! gzip member are passed over, as by gzip(1): tapes and disks pad with them.
 
 use super::tar::unreadable;
 use super::zstd;
 use crate::error::Result;
 use bzip2::bufread::MultiBzDecoder;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
@@ -89,7 +90,9 @@ impl Compression {
         let input = Metered { input, meter: Rc::clone(&meter) };
         let decoder: Box<dyn Read> = match self {
             Compression::None => return Box::new(input),
-            Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
+            Compression::Gzip => {
+                Box::new(Gzip { member: Some(GzDecoder::new(input)), ended: false })
+            }
             Compression::Bzip2 => Box::new(MultiBzDecoder::new(input)),
             // A little more than the window is for the decoder itself.
             Compression::Xz => {
@@ -98,6 +101,40 @@ impl Compression {
             Compression::Zstd => Box::new(zstd::Decoder::new(input)),
         };
         Box::new(Plain { decoder, compression: self, meter, written: 0 })
+    }
+}
+
+/// Reads member after member of a gzip stream, and passes over zeros behind the last one.
+struct Gzip<R: BufRead> {
+    /// Always there between two calls.
+    member: Option<GzDecoder<R>>,
+    /// The last one has ended.
+    ended: bool,
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            if !self.ended {
+                match member.read(buffer)? {
+                    0 if !buffer.is_empty() => {}
+                    n => return Ok(n),
+                }
+            }
+            let input = member.get_mut();
+            let bytes = input.fill_buf()?;
+            match bytes {
+                [] => return Ok(0),
+                [0, ..] => {
+                    self.ended = true;
+                    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+                    input.consume(zeros);
+                }
+                _ if self.ended => return Err(ErrorKind::InvalidData.into()),
+                _ => self.member = self.member.take().map(|it| GzDecoder::new(it.into_inner())),
+            }
+        }
+        Ok(0)
     }
 }
 
@@ -262,6 +299,25 @@ mod tests {
                 assert!(!told.is_ok_and(|same| !same), "{tool:?} {at}: damage goes unseen");
             }
         }
+    }
+
+    #[test]
+    fn gzip_may_be_padded_with_zeros_alone() {
+        let (text, tool) = (text(), TOOLS[0].0);
+        let whole = by(tool, &text);
+        let zeros = vec![0; 3 * BUFFER + 7];
+        for padding in [&[0][..], &zeros] {
+            let twice = [&whole[..], &whole, padding].concat();
+            assert!(read(&twice).unwrap() == [&text[..], &text].concat());
+            // As with gzip(1), members end where the padding begins.
+            let after = [&whole[..], padding, &whole].concat();
+            let told = read(&after).unwrap_err().to_string();
+            let at = whole.len() + padding.len();
+            assert_eq!(told, format!("its gzip stream is damaged near byte {at}"));
+        }
+        let cut = [&whole[..], &whole[..30]].concat();
+        let told = read(&cut).unwrap_err().to_string();
+        assert_eq!(told, format!("its gzip stream is cut off at byte {}", cut.len()));
     }
 
     #[test]

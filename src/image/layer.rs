@@ -21,6 +21,16 @@ use std::path::{Path, PathBuf};
 /// So many layers the kernel lays over each other (OVL_MAX_STACK of overlayfs).
 pub const MOST: usize = 500;
 
+/// Refuses images of more.
+pub fn few_enough(count: usize) -> Result<()> {
+    if count <= MOST {
+        return Ok(());
+    }
+    let text = format!("{count} layers, and an overlay of this kernel takes {MOST}");
+    let cure = "make them fewer: export a container of the image, and import that";
+    Err(Error::invalid(text).hint(cure))
+}
+
 /// The name of a layer's directory.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LayerKey(String);

@@ -19,6 +19,7 @@
 //! Both directions stream; the memory taken does not depend on the layer. A recipe is written
 //! once, into a temporary directory, and never changed after.
 
+use super::room::Room;
 use crate::error::{Error, OsContext, Result, reason};
 use crate::sys::fs::{self, Open};
 use crate::types::Digest;
@@ -53,6 +54,8 @@ pub struct Writer {
     out: GzEncoder<BufWriter<File>>,
     literal: Vec<u8>,
     total: u64,
+    /// What is written may be as long as what the archive says, however little that unpacks to.
+    room: Room,
 }
 
 impl Writer {
@@ -60,8 +63,8 @@ impl Writer {
         let file = File::create_new(path).on("create", path)?;
         let mut out = GzEncoder::new(BufWriter::new(file), Compression::fast());
         out.write_all(MAGIC).on("write", path)?;
-        let path = path.to_path_buf();
-        Ok(Writer { path, out, literal: Vec::new(), total: 0 })
+        let (path, room) = (path.to_path_buf(), Room::at(path)?);
+        Ok(Writer { path, out, literal: Vec::new(), total: 0, room })
     }
 
     pub fn literal(&mut self, bytes: &[u8]) -> Result<()> {
@@ -109,12 +112,16 @@ impl Writer {
         }
         let mut op = vec![LITERAL];
         push_number(&mut op, self.literal.len() as u64);
-        let written = self.out.write_all(&op).and_then(|()| self.out.write_all(&self.literal));
-        self.literal.clear();
-        written.on("write", &self.path)
+        self.write(&op)?;
+        let mut literal = std::mem::take(&mut self.literal);
+        self.write(&literal)?;
+        literal.clear();
+        self.literal = literal;
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.room.take(bytes.len() as u64)?;
         self.out.write_all(bytes).on("write", &self.path)
     }
 }
@@ -147,9 +154,8 @@ impl Displaced {
         self.bytes += path.len() + 64;
         if self.bytes > Displaced::BYTES_MAX {
             let count = self.count;
-            return Err(Error::invalid(format!(
-                "replaces an earlier member, as {count} did before"
-            )));
+            let text = format!("replaces an earlier member, as {count} did before");
+            return Err(Error::invalid(text).hint("unpack the archive, and pack the tree again"));
         }
         let name = self.count;
         self.count += 1;

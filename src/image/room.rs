@@ -1,20 +1,53 @@
 //! The room that stays free on the store's disk: running containers need some to log and to write
 //! down how they end.
+//!
+//! Whoever writes what an archive asks for counts it here, and every few megabytes, or few dozen
+//! files, the disk is looked at. So nothing that comes in, whatever it is, takes the last blocks
+//! or the last inodes.
 
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs;
 use crate::types::human_size;
-use std::os::fd::BorrowedFd;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 /// A part of the disk, at most this much, is left free.
 const KEPT_PART: u64 = 50;
 const KEPT_MAX: u64 = 1 << 30;
-/// After so many bytes or members the room is looked at again.
-pub const LOOK_BYTES: u64 = 4 << 20;
-pub const LOOK_MEMBERS: u64 = 64;
+/// After so many bytes the room is looked at again.
+const LOOK: u64 = 4 << 20;
+/// What a file, a directory or a link counts beside its data: 64 of them make one look.
+pub const ENTRY: u64 = LOOK / 64;
+
+/// Whatever is on the disk that is to be looked after.
+pub struct Room {
+    on: File,
+    /// Bytes taken since the last look.
+    unlooked: u64,
+}
+
+impl Room {
+    /// Of the disk that `path` is on, once it is seen that there is any.
+    pub fn at(path: &Path) -> Result<Room> {
+        let on = File::open(path).on("open", path)?;
+        check(on.as_fd())?;
+        Ok(Room { on, unlooked: 0 })
+    }
+
+    /// Counts what is about to be written.
+    pub fn take(&mut self, bytes: u64) -> Result<()> {
+        self.unlooked = self.unlooked.saturating_add(bytes);
+        if self.unlooked < LOOK {
+            return Ok(());
+        }
+        self.unlooked = 0;
+        check(self.on.as_fd())
+    }
+}
 
 /// Refuses to fill the disk that `on` is on.
-pub fn check(on: BorrowedFd) -> Result<()> {
+fn check(on: BorrowedFd) -> Result<()> {
     let room = fs::room(on).on("look at the room of", "the store's disk")?;
     let (kept, files) = ((room.bytes / KEPT_PART).min(KEPT_MAX), room.files / KEPT_PART);
     let left = if room.free_bytes < kept {

@@ -1,6 +1,7 @@
 //! Temporary directories of the store: `tmp/<pid>-<n>/`, each locked (flock(2)) by whoever uses
 //! it, so that the sweep removes exactly those whose user is gone.
 
+use super::room::Room;
 use crate::error::{OsContext, Result};
 use crate::sys::fs;
 use std::fs::{File, TryLockError};
@@ -47,6 +48,11 @@ impl Scratch {
         let path = self.fresh();
         std::fs::create_dir(&path).on("create", &path)?;
         Ok(path)
+    }
+
+    /// The room there is for it.
+    pub fn room(&self) -> Result<Room> {
+        Room::at(&self.path)
     }
 
     /// Lets it lie for the sweep to remove.

@@ -189,12 +189,7 @@ impl Store {
                 let text = "the layers are not those that the image config lists";
                 return Err(Error::invalid(text));
             }
-            if base.len() > layer::MOST {
-                let (has, most) = (base.len(), layer::MOST);
-                let text = format!("{has} layers, and an overlay of this kernel takes {most}");
-                let cure = "make them fewer: export a container of the image, and import that";
-                return Err(Error::invalid(text).hint(cure));
-            }
+            layer::few_enough(base.len())?;
             base.truncate(base.len() - new.len());
             let below = self.find_layers(&base)?.iter().map(Layer::tree).collect();
             prepare(scratch, &base, below, &image.layers, &mut ready)?;

@@ -19,6 +19,7 @@
 //! layers below are known, from which they take owner, mode and times.
 
 use super::recipe::Displaced;
+use super::room::{self, Room};
 use super::tar::quote;
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
@@ -62,6 +63,7 @@ pub struct Tree {
     /// Regular files made so far; as many as the recipe names.
     files: u64,
     displaced: Displaced,
+    room: Room,
 }
 
 impl Tree {
@@ -81,14 +83,16 @@ impl Tree {
             directories: BufWriter::new(File::create_new(&notes).on("create", &notes)?),
             files: 0,
             displaced: Displaced::default(),
+            room: Room::at(dir)?,
         };
         // Unless a member says otherwise.
         tree.note_listed(b"", Time(0))?;
         Ok(tree)
     }
 
-    pub fn root(&self) -> BorrowedFd<'_> {
-        self.root.as_fd()
+    /// Counts bytes that are about to be written to a file of the tree.
+    pub fn take(&mut self, bytes: u64) -> Result<()> {
+        self.room.take(bytes)
     }
 
     /// Makes the directory, or gives an existing one other attributes.
@@ -185,6 +189,7 @@ impl Tree {
         self.enter(parent)?;
         match fs::stat_at(self.here(), name).on("look up", "a whiteout")? {
             None => {
+                self.room.take(room::ENTRY)?;
                 let made = fs::mknod_at(self.here(), name, FileType::CharDevice, (0, 0));
                 made.on("make the whiteout", Path::new(std::ffi::OsStr::from_bytes(path)))?;
                 fs::utimens_at(self.here(), name, Time(0)).on("set the time of", "a whiteout")
@@ -238,6 +243,7 @@ impl Tree {
     fn note(&mut self, note: &[u8], path: &[u8]) -> Result<()> {
         let length = (path.len() as u32).to_le_bytes();
         let record = [note, &length, path].concat();
+        self.room.take(record.len() as u64)?;
         self.directories.write_all(&record).on("write", self.dir.join("directories"))
     }
 
@@ -262,6 +268,7 @@ impl Tree {
             return Err(Error::invalid("would replace the root directory"));
         }
         self.enter(parent)?;
+        self.room.take(room::ENTRY)?;
         let mut made = create(self.here(), name);
         if made.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AlreadyExists) {
             self.displace(name)?;
@@ -317,6 +324,7 @@ impl Tree {
     /// Makes the directory `name` here. `listed`: by a member of its own.
     fn make_directory(&mut self, name: &[u8], listed: bool) -> Result<()> {
         let failed = |e| Error::os("create", "the directory", e);
+        self.room.take(room::ENTRY)?;
         let mut hides = false;
         loop {
             match fs::mkdir_at(self.here(), name, 0o755) {

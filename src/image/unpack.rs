@@ -13,9 +13,8 @@
 use super::compression::{self, Compression};
 use super::pipe;
 use super::recipe::{self, Writer};
-use super::room;
 use super::sparse::Segment;
-use super::tar::{Archive, EndMarker, Kind, Member};
+use super::tar::{Archive, EndMarker, Kind, Member, quote};
 use super::tree::{self, Attributes, Tree};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::fs::FileType;
@@ -120,7 +119,6 @@ fn write_tree(
         members: 0,
         devices: 0,
         size: 0,
-        unlooked: 0,
     };
     unpacker.run(&mut Archive::new(input, end_marker))?;
     let Unpacker { tree, recipe, size, .. } = unpacker;
@@ -139,25 +137,30 @@ struct Unpacker {
     members: u64,
     devices: u64,
     size: u64,
-    /// Bytes written since the room was looked at.
-    unlooked: u64,
 }
 
 impl Unpacker {
     fn run(&mut self, archive: &mut Archive) -> Result<()> {
-        while let Some(member) = archive.next(&mut |raw| self.recipe.literal(raw))? {
+        let mut last = Vec::new();
+        loop {
+            // What lies between two members, or behind the last, may be as long as it likes.
+            let recipe = &mut self.recipe;
+            let after = || match last.is_empty() {
+                true => "before the first member".to_string(),
+                false => format!("after member {}", quote(&last)),
+            };
+            let next = archive.next(&mut |raw| recipe.literal(raw).doing(after))?;
+            let Some(member) = next else { return Ok(()) };
             self.members += 1;
             self.place(&member, archive).doing(|| format!("member {}", member.display_name()))?;
+            last = member.name;
         }
-        Ok(())
     }
 
     fn place(&mut self, member: &Member, archive: &mut Archive) -> Result<()> {
         if self.members > self.limits.members {
-            return Err(Error::invalid(format!("is one too many after {}", self.limits.members)));
-        }
-        if self.members % room::LOOK_MEMBERS == 1 {
-            self.look_at_room()?;
+            let text = format!("is one too many after {}", self.limits.members);
+            return Err(Error::invalid(text).hint("make of it an image of several layers"));
         }
         if member.kind == Kind::Label {
             return Ok(());
@@ -266,23 +269,15 @@ impl Unpacker {
             let left = usize::try_from(offset + length - at).unwrap_or(usize::MAX);
             let bytes = bytes.get(..left.min(bytes.len())).unwrap_or_default();
             for (from, data) in written(bytes, at) {
+                self.tree.take(data.len() as u64)?;
                 to.write_all_at(data, from).on("write", "it")?;
                 end = from + data.len() as u64;
             }
             let n = bytes.len();
             archive.consume(n);
             at += n as u64;
-            self.unlooked += n as u64;
-            if self.unlooked > room::LOOK_BYTES {
-                self.look_at_room()?;
-            }
         }
         Ok(end)
-    }
-
-    fn look_at_room(&mut self) -> Result<()> {
-        self.unlooked = 0;
-        room::check(self.tree.root())
     }
 }
 

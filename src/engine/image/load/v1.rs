@@ -2,7 +2,8 @@
 //! ID/layer.tar. Every image that has a name or no child becomes an image here; those between are
 //! its layers.
 
-use super::Parts;
+use super::parts::Parts;
+use super::{Found, within};
 use crate::error::{Context, Error, Result};
 use crate::image::archive;
 use crate::image::store::{NewImage, NewLayer};
@@ -13,15 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most bytes of all `json` together.
 const JSON_MAX: usize = 8 << 20;
-/// Most bytes of all the configs that are made of them: each holds those of its parents too.
-const CONFIGS_MAX: usize = 32 << 20;
 
 /// Repository, tag, id.
 type Repositories = BTreeMap<String, BTreeMap<String, String>>;
 
 impl Parts {
-    /// The images of a 2014 archive, in the order of their ids; `None` where it is none.
-    pub(super) fn v1_images(&self) -> Result<Option<Vec<NewImage>>> {
+    /// The images of a 2014 archive, in the order of their ids; whether it is one.
+    pub(super) fn v1_images(&self, found: &mut Found) -> Result<bool> {
         let repositories = self.bytes("repositories")?;
         let mut images = BTreeMap::new();
         let mut total = 0;
@@ -37,7 +36,7 @@ impl Parts {
             images.insert(id, self.v1_image(name, bytes)?);
         }
         let mut wanted = match &repositories {
-            None if images.is_empty() => return Ok(None),
+            None if images.is_empty() => return Ok(false),
             None => BTreeMap::new(),
             Some(bytes) => named(bytes, &images)?,
         };
@@ -45,21 +44,16 @@ impl Parts {
         for id in images.keys().filter(|id| !parents.contains(id)) {
             wanted.entry(id.clone()).or_default();
         }
-        let mut found: Vec<NewImage> = Vec::new();
-        let mut total = 0;
         for (id, names) in wanted {
-            let image = self.v1_chain(&id, names, &images)?;
-            total += image.config.len();
-            within(total, CONFIGS_MAX, "of image configs")?;
-            found.push(image);
+            found.add(id.to_string(), self.v1_chain(&id, names, &images)?)?;
         }
         // A circle has no end that anything would lead to.
-        if found.is_empty()
+        if found.images.is_empty()
             && let Some(id) = images.keys().next()
         {
             chain(id, &images)?;
         }
-        Ok(Some(found))
+        Ok(true)
     }
 
     fn v1_image(&self, member: &str, bytes: Vec<u8>) -> Result<V1Image> {
@@ -98,14 +92,6 @@ impl Parts {
         let config = v1::config(&parts)?.to_bytes()?;
         Ok(NewImage { config, names, layers })
     }
-}
-
-fn within(total: usize, most: usize, what: &str) -> Result<()> {
-    if total <= most {
-        return Ok(());
-    }
-    let most = most >> 20;
-    Err(Error::invalid(format!("the archive has more than {most} MiB {what}")))
 }
 
 /// What `repositories` calls which image.
