@@ -5,6 +5,8 @@ use super::output;
 use crate::engine::Engine;
 use crate::engine::image::{ImportOptions, Url, fetch, import, url};
 use crate::error::{Error, OsContext, Result};
+use crate::image::change;
+use crate::image::config::RunConfig;
 use crate::types::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use std::io::{IsTerminal, Read};
@@ -37,10 +39,14 @@ impl Command for Import {
     const USAGE: &'static str = "FILE|URL|- [NAME[:TAG]]";
 
     fn new(args: Args) -> Result<Import> {
+        let mut config = RunConfig::default();
+        for instruction in &args.change {
+            change::apply(&mut config, instruction)?;
+        }
         Ok(Import {
             options: ImportOptions {
                 name: args.name.map(|text| text.parse()).transpose()?,
-                changes: args.change,
+                config,
                 message: args.message,
                 created: source_date(std::env::var("SOURCE_DATE_EPOCH").ok())?,
                 source: args.file.clone(),

@@ -32,6 +32,36 @@ fn a_gzipped_tar_in_a_file_is_imported_as_well() {
 }
 
 #[test]
+fn an_import_gets_what_its_changes_and_its_message_say() {
+    let t = test!();
+    let changes = ["CMD echo $A", "ENV A=1 B='two words'", "EXPOSE 80", "WORKDIR /srv", "USER 7"];
+    let changes = changes.iter().flat_map(|change| ["--change", change]);
+    let args = ["import", "-m", "from the attic"].into_iter().chain(changes).chain(["-", "base"]);
+    t.coracle(args).stdin(crate::common::image::busybox()).ok();
+    t.coracle(["run", "--rm", "base"]).stdout("1\n").ok();
+    t.coracle(["run", "--rm", "base", "sh", "-c", "echo $B; pwd; id -u"])
+        .stdout("two words\n/srv\n7\n")
+        .ok();
+    assert_eq!(t.says(["history", "--format", "{{.Comment}}", "base"]), "from the attic");
+    assert_eq!(t.inspect("base")["Comment"], "from the attic");
+    t.coracle(["import", "-c", "RUN make", "-", "bad"])
+        .code(125)
+        .stderr_has("change \"RUN make\": unknown instruction RUN")
+        .ok();
+}
+
+#[test]
+fn nobody_types_an_archive() {
+    let t = test!();
+    for (args, cure) in [(&["import", "-"][..], "use import - <FILE"), (&["load"], "load <FILE")] {
+        let mut command = t.coracle(args).on_terminal(24, 80);
+        command.until("stdin is a terminal, not an archive");
+        command.until(cure);
+        assert_eq!(command.wait(), 1);
+    }
+}
+
+#[test]
 fn the_same_tar_at_the_same_source_date_is_the_same_image() {
     let t = test!();
     let import = |name: &str, date: &str| {

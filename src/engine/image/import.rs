@@ -2,7 +2,6 @@
 
 use crate::error::{Context, Result};
 use crate::http::{self, Timeouts, Url};
-use crate::image::change;
 use crate::image::config::{History, ImageConfig, RootFs, RunConfig, host_architecture};
 use crate::image::store::{NewImage, NewLayer, Store};
 use crate::image::tar::EndMarker;
@@ -13,8 +12,7 @@ use std::io::Read;
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
     pub name: Option<ImageRef>,
-    /// Dockerfile instructions for the config.
-    pub changes: Vec<String>,
+    pub config: RunConfig,
     pub message: Option<String>,
     /// When the image was made; else now.
     pub created: Option<Timestamp>,
@@ -42,10 +40,6 @@ pub fn fetch(url: &Url) -> Result<Box<dyn Read>> {
 
 /// Reads the tar, compressed or not, to its end, and gives the new image's id.
 pub fn import(store: &Store, archive: &mut dyn Read, options: &ImportOptions) -> Result<Digest> {
-    let mut config = RunConfig::default();
-    for instruction in &options.changes {
-        change::apply(&mut config, instruction)?;
-    }
     store.sweep()?;
     let scratch = store.scratch()?;
     let dir = scratch.fresh_directory()?;
@@ -59,7 +53,7 @@ pub fn import(store: &Store, archive: &mut dyn Read, options: &ImportOptions) ->
         created,
         architecture: host_architecture().to_string(),
         os: "linux".to_string(),
-        config,
+        config: options.config.clone(),
         rootfs: RootFs { kind: "layers".to_string(), diff_ids: vec![unpacked.diff_id] },
         history: vec![History { created, comment, ..History::default() }],
         ..ImageConfig::default()
