@@ -159,6 +159,11 @@ mod tests {
             anonymous: false,
             inherited: false,
             nocopy: false,
+            options: Vec::new(),
+            subpath: String::new(),
+            labels: Default::default(),
+            must_exist: false,
+            by_mount: false,
         }];
         web.config.exposed_ports = vec!["80/tcp".to_string()];
         web.endpoint = Some(Endpoint {

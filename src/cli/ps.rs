@@ -167,7 +167,8 @@ impl Row<'_> {
     fn fields(&self) -> Value {
         let config = &self.container.config;
         let labels = config.labels.iter().map(|(key, value)| format!("{key}={value}"));
-        let mounts = config.mounts.iter().map(|mount| mount.source.clone());
+        let on_disk = config.mounts.iter().filter(|m| m.kind != MountKind::Tmpfs);
+        let mounts = on_disk.map(|mount| mount.source.clone());
         json!({
             "ID": self.id,
             "Image": self.image,

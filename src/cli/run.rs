@@ -53,6 +53,9 @@ pub struct Args {
     /// memory limit (512m, 1g)
     #[argh(option, short = 'm', arg_name = "bytes")]
     memory: Option<String>,
+    /// mount a host path, a volume or a tmpfs (type=bind,source=...,target=...,readonly)
+    #[argh(option, arg_name = "mount")]
+    mount: Vec<String>,
     /// name of the container
     #[argh(option, arg_name = "string")]
     name: Option<String>,
@@ -80,6 +83,9 @@ pub struct Args {
     /// seconds from that signal to SIGKILL
     #[argh(option, arg_name = "int")]
     stop_timeout: Option<String>,
+    /// mount an empty file system in memory (target[:size=64m,mode=1777,...])
+    #[argh(option, arg_name = "list")]
+    tmpfs: Vec<String>,
     /// give the program a terminal
     #[argh(switch, short = 't')]
     tty: bool,
@@ -162,6 +168,12 @@ impl Request {
         }
         for text in &args.volume {
             options.mounts.push(volume::parse(text, caller.cwd).doing(|| "--volume".into())?);
+        }
+        for text in &args.mount {
+            options.mounts.push(volume::parse_mount(text, caller.cwd).doing(|| "--mount".into())?);
+        }
+        for text in &args.tmpfs {
+            options.mounts.push(volume::parse_tmpfs(text).doing(|| "--tmpfs".into())?);
         }
         for text in &args.volumes_from {
             let from = volume::parse_from(text).doing(|| "--volumes-from".into())?;
@@ -412,6 +424,11 @@ mod tests {
                 "-v a:b x",
                 "--volume: invalid volume \"a:b\": the path in the container, \"b\", is not absolute",
             ),
+            (
+                "--mount type=bind,dst=/x x",
+                "--mount: invalid mount \"type=bind,dst=/x\": the source is missing",
+            ),
+            ("--tmpfs /x:no x", "--tmpfs: invalid tmpfs \"/x:no\": \"no\" is no option of a tmpfs"),
             ("-e =x x", "--env: invalid environment variable \"=x\""),
             ("-l =x x", "--label: \"=x\" has no key"),
             ("--expose 0 x", "--expose: \"0\" is not port[-port][/protocol]"),

@@ -64,7 +64,7 @@ pub struct Terminal {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub struct Mount {
     pub kind: MountKind,
-    /// A host path for a bind, a name for a volume.
+    /// A host path for a bind, a name for a volume, empty for a tmpfs.
     pub source: String,
     pub target: String,
     pub read_only: bool,
@@ -77,6 +77,31 @@ pub struct Mount {
     /// An empty volume does not get the image's content.
     #[serde(default)]
     pub nocopy: bool,
+    /// More words of mount(8): the propagation of a bind, `bind` where what is mounted below its
+    /// source stays out, `ro` where that stays writable; the options of a tmpfs.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// The part of a volume that is mounted; empty for all of it.
+    #[serde(default)]
+    pub subpath: String,
+    /// For a volume that is made for it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// A bind's source that is missing is an error, not to be made.
+    #[serde(default)]
+    pub must_exist: bool,
+    /// Said by `--mount`, not by `-v` or `--tmpfs`.
+    #[serde(default)]
+    pub by_mount: bool,
+}
+
+impl Mount {
+    /// The word for its propagation, where one was given.
+    pub fn propagation(&self) -> Option<&str> {
+        let words = self.options.iter().map(String::as_str);
+        let is_one = |word: &&str| ["private", "slave", "shared"].iter().any(|p| word.ends_with(p));
+        words.filter(|_| self.kind == MountKind::Bind).find(is_one)
+    }
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +109,7 @@ pub struct Mount {
 pub enum MountKind {
     Bind,
     Volume,
+    Tmpfs,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]

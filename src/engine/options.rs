@@ -131,10 +131,7 @@ impl Options {
         let mut targets = HashSet::new();
         for mount in &self.mounts {
             if !targets.insert(&mount.target) {
-                return Err(Error::invalid(format!(
-                    "two volumes are to be mounted on {}",
-                    mount.target
-                )));
+                return Err(Error::invalid(format!("two mounts are to be on {}", mount.target)));
             }
         }
         Ok(())
@@ -209,14 +206,9 @@ mod tests {
         assert!(refused(|o| o.memory = Some(4096)).contains("4096"));
         assert!(refused(|o| o.cpu_shares = Some(1)).contains("cpu shares"));
         let twice = refused(|o| {
-            let mount = MountSpec {
-                source: Source::Anonymous,
-                target: "/data".into(),
-                read_only: false,
-                nocopy: false,
-            };
+            let mount = MountSpec::new(Source::Anonymous, "/data");
             o.mounts = vec![mount.clone(), mount];
         });
-        assert_eq!(twice, "two volumes are to be mounted on /data");
+        assert_eq!(twice, "two mounts are to be on /data");
     }
 }

@@ -19,8 +19,8 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 pub struct Given<'a> {
     /// The image's layers, bottom first.
     pub layers: &'a [String],
-    /// Host paths of the configured mounts, in their order.
-    pub sources: &'a [String],
+    /// The configured mounts, in their order.
+    pub mounts: &'a [Mount],
     pub account: Account,
     pub capabilities: CapSet,
     /// The host's devices, for a privileged container.
@@ -44,11 +44,7 @@ pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) ->
     let mut mounts = vec![root_mount(config, dir, given.layers)];
     mounts.extend(system_mounts(config));
     mounts.extend(own_files(dir));
-    for (wanted, source) in config.mounts.iter().zip(given.sources) {
-        let access = if wanted.read_only { "ro" } else { "rw" };
-        let options = vec!["rbind".into(), access.into()];
-        mounts.push(mount(&wanted.target, "bind", source, options));
-    }
+    mounts.extend_from_slice(given.mounts);
     let (masked_paths, readonly_paths) = match config.privileged {
         true => (Vec::new(), Vec::new()),
         false => (owned(&MASKED), owned(&READ_ONLY)),

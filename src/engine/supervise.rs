@@ -240,9 +240,10 @@ impl Engine {
             user::look_up(&config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
         let channels = Channels::open(dir, config, account.user.uid)?;
         let attachment = self.prepare_network(dir, config)?;
+        let attached = self.spec_mounts(config, &root)?;
         let given = Given {
             layers: &layers,
-            sources: &config.mounts.iter().map(|m| text(self.mount_source(m))).collect::<Vec<_>>(),
+            mounts: &attached.mounts,
             account,
             capabilities: self.capabilities(config.privileged)?,
             devices: if config.privileged { devices::of_host()? } else { Vec::new() },

@@ -2,6 +2,7 @@
 //! `create` leaves the child set up and waiting at the gate; `start` opens the gate and returns
 //! when the program has been executed, or says why not.
 
+use super::bind::Bind;
 use super::cgroup::{Cgroup, Cgroups, Resources};
 use super::plan::{self, Inputs};
 use super::spec::{Mount, Spec};
@@ -134,8 +135,10 @@ pub fn create(create: Create, root: &Root) -> Result<Created> {
         None => Vec::new(),
     };
     let (gate, child_gate) = fd::socket_pair().on("socketpair", "")?;
+    let binds = Bind::all(&spec.mounts)?;
     let inputs = Inputs {
         root: root.as_fd(),
+        binds: &binds,
         gate: child_gate.as_fd(),
         parent_gate: gate.as_fd(),
         cgroup: &join,
@@ -241,6 +244,7 @@ pub fn outcome(report: BorrowedFd, steps: &[String], program: &str) -> Result<()
                     let error = Error::os("cannot", attempt, source);
                     return Err(match errno {
                         1 => error.hint("containers need root (CAP_SYS_ADMIN)"),
+                        20 | 21 => error.hint("mount directories on directories, files on files"),
                         _ => error,
                     });
                 }

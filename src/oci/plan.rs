@@ -4,10 +4,11 @@
 //! The order is the one runc keeps: cgroup before the cgroup namespace, mounts before the network
 //! (the parent makes the link meanwhile), the filter before privileges go, privileges last.
 
+use super::bind::{self, Bind, Options};
 use super::cgroup::View;
 use super::create::Stdio;
 use super::spec::{Device, Mount, Namespace, NamespaceKind, Process, Spec};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Error, Result};
 use crate::sys::child::Plan;
 use crate::sys::fs::FileType;
 use crate::sys::mount::attr;
@@ -22,6 +23,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub struct Inputs<'a> {
     /// The root, detached.
     pub root: BorrowedFd<'a>,
+    /// For each mount of the spec that is one, its bind.
+    pub binds: &'a [Option<Bind>],
     /// The child's end of the gate, and the parent's.
     pub gate: BorrowedFd<'a>,
     pub parent_gate: BorrowedFd<'a>,
@@ -65,8 +68,12 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
     own_nothing_of_the_caller(&mut plan, &spec.process);
     plan.push(Step::PrivateMounts);
     plan.push(Step::AttachRoot { tree: inputs.root, at: text("root.path", &spec.root.path)? });
-    for mount in spec.mounts.iter().filter(|m| m.destination != "/") {
-        add_mount(&mut plan, mount, spec, inputs)?;
+    for (mount, bind) in spec.mounts.iter().zip(inputs.binds) {
+        match bind {
+            _ if mount.destination == "/" => {}
+            Some(bind) => add_bind(&mut plan, mount, bind)?,
+            None => add_mount(&mut plan, mount, spec, inputs)?,
+        }
     }
     if let Some(size) = spec.process.terminal.then_some(spec.process.console_size) {
         let (rows, columns) = size.map_or((24, 80), |s| (s.height, s.width));
@@ -78,11 +85,18 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
     for path in &spec.linux.readonly_paths {
         plan.push(Step::CloneInRoot(target(path, Missing::Skip)?));
         plan.push(Step::MountAttr { set: attr::READ_ONLY, recursive: true });
-        plan.push(Step::Attach(target(path, Missing::Skip)?));
+        plan.push(Step::Attach { what: "it".into(), at: target(path, Missing::Skip)? });
     }
     plan.push(Step::MakeDirs(target(&spec.process.cwd, Missing::MakeDir)?));
     if spec.root.readonly {
         plan.push(Step::ReadOnlyRoot);
+    }
+    // Last, or what we mount below them would be mounted on the host too, and stay.
+    for (mount, bind) in spec.mounts.iter().zip(inputs.binds) {
+        for (path, peer) in bind.iter().flat_map(|bind| &bind.shared) {
+            let at = target(&format!("{}/{path}", mount.destination), Missing::Skip)?;
+            plan.push(Step::Share { peer: peer.as_fd(), at });
+        }
     }
     if spec.has_namespace(NamespaceKind::Uts) {
         if !spec.hostname.is_empty() {
@@ -198,6 +212,13 @@ fn exec(process: &Process) -> Result<Exec> {
     ))
 }
 
+fn add_bind<'a>(plan: &mut Plan<'a>, mount: &Mount, bind: &'a Bind) -> Result<()> {
+    let missing = if bind.is_dir { Missing::MakeDir } else { Missing::MakeFile };
+    plan.push(Step::Tree(bind.tree.as_fd()));
+    plan.push(Step::Attach { what: bind.name.clone(), at: target(&mount.destination, missing)? });
+    Ok(())
+}
+
 fn add_mount<'a>(
     plan: &mut Plan<'a>,
     mount: &Mount,
@@ -205,20 +226,13 @@ fn add_mount<'a>(
     inputs: &Inputs<'a>,
 ) -> Result<()> {
     let options = Options::parse(&mount.options);
-    if let Some(recursive) = options.bind {
-        let is_dir = std::fs::metadata(&mount.source).on("mount", &mount.source)?.is_dir();
-        let missing = if is_dir { Missing::MakeDir } else { Missing::MakeFile };
-        plan.push(Step::CloneTree { path: text("mounts", &mount.source)?, recursive });
-        if options.attr != 0 {
-            plan.push(Step::MountAttr { set: options.attr, recursive });
-        }
-        plan.push(Step::Attach(target(&mount.destination, missing)?));
-        return Ok(());
-    }
     if mount.kind == "cgroup" {
         return add_cgroup_mounts(plan, mount, options.attr, inputs.cgroup_views);
     }
-    plan.push(Step::OpenFs { kind: text("mounts", &mount.kind)?, options: options.data()? });
+    plan.push(Step::OpenFs {
+        kind: text("mounts", &mount.kind)?,
+        options: bind::data(&options.data)?,
+    });
     let is_dev = mount.destination == "/dev" && mount.kind == "tmpfs";
     if is_dev {
         plan.push(Step::Make(dev_entries(&spec.linux.devices)?));
@@ -226,7 +240,8 @@ fn add_mount<'a>(
     if options.attr != 0 {
         plan.push(Step::MountAttr { set: options.attr, recursive: false });
     }
-    plan.push(Step::Attach(target(&mount.destination, Missing::MakeDir)?));
+    let at = target(&mount.destination, Missing::MakeDir)?;
+    plan.push(Step::Attach { what: format!("the {}", mount.kind), at });
     Ok(())
 }
 
@@ -242,57 +257,18 @@ fn add_cgroup_mounts(
         let dir = |h: &View| Ok(Entry::Dir { name: text("cgroup", &h.name)?, mode: 0o755 });
         plan.push(Step::Make(hierarchies.iter().map(dir).collect::<Result<_>>()?));
         plan.push(Step::MountAttr { set: attributes, recursive: false });
-        plan.push(Step::Attach(target(&mount.destination, Missing::MakeDir)?));
+        let at = target(&mount.destination, Missing::MakeDir)?;
+        plan.push(Step::Attach { what: "the tmpfs of cgroups".into(), at });
     }
     for hierarchy in hierarchies {
-        let options = Options { data: hierarchy.options.clone(), ..Options::default() }.data()?;
+        let options = bind::data(&hierarchy.options)?;
         plan.push(Step::OpenFs { kind: text("cgroup", hierarchy.kind)?, options });
         plan.push(Step::MountAttr { set: attributes, recursive: false });
         let place = format!("{}/{}", mount.destination, hierarchy.name);
-        plan.push(Step::Attach(target(&place, Missing::MakeDir)?));
+        let at = target(&place, Missing::MakeDir)?;
+        plan.push(Step::Attach { what: "the cgroup".into(), at });
     }
     Ok(())
-}
-
-/// A mount's options, sorted: attributes of the mount, and data for the file system.
-#[derive(Default)]
-struct Options {
-    attr: u64,
-    /// A bind mount, and whether recursive.
-    bind: Option<bool>,
-    data: Vec<String>,
-}
-
-impl Options {
-    /// mount(8)'s words. Propagation words are dropped: all mounts of a container are private.
-    fn parse(words: &[String]) -> Options {
-        let mut options = Options::default();
-        for word in words.iter().flat_map(|w| w.split(',')) {
-            match word {
-                "bind" => options.bind = Some(false),
-                "rbind" => options.bind = Some(true),
-                "ro" => options.attr |= attr::READ_ONLY,
-                "nosuid" => options.attr |= attr::NO_SUID,
-                "nodev" => options.attr |= attr::NO_DEV,
-                "noexec" => options.attr |= attr::NO_EXEC,
-                "noatime" => options.attr |= attr::NO_ATIME,
-                "strictatime" => options.attr |= attr::STRICT_ATIME,
-                "rw" | "suid" | "dev" | "exec" | "relatime" | "defaults" | "" => {}
-                "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {}
-                "unbindable" | "runbindable" => {}
-                other => options.data.push(other.to_string()),
-            }
-        }
-        options
-    }
-
-    fn data(&self) -> Result<Vec<(CString, Option<CString>)>> {
-        let pair = |word: &String| match word.split_once('=') {
-            Some((key, value)) => Ok((text("mounts", key)?, Some(text("mounts", value)?))),
-            None => Ok((text("mounts", word)?, None)),
-        };
-        self.data.iter().map(pair).collect()
-    }
 }
 
 /// The devices of every container (config-linux.md, "Default Devices"), the links of /dev, and
@@ -359,7 +335,7 @@ pub fn target(path: &str, missing: Missing) -> Result<Target> {
         .map_err(|_| Error::invalid(format!("\"{}\" holds a NUL byte", path.escape_default())))
 }
 
-fn text(field: &str, value: &str) -> Result<CString> {
+pub fn text(field: &str, value: &str) -> Result<CString> {
     CString::new(value).map_err(|_| {
         Error::invalid(format!("{field}: \"{}\" holds a NUL byte", value.escape_default()))
     })

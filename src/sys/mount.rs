@@ -113,6 +113,44 @@ pub fn clone_tree(path: &CStr) -> io::Result<OwnedFd> {
     Ok(raw::open_tree(Place::Path(path), false)?)
 }
 
+/// A place of this namespace, a directory or not, opened as nothing but a place (O_PATH). Its last
+/// link is followed.
+pub fn open_place(path: &CStr) -> io::Result<OwnedFd> {
+    Ok(raw::open(path, libc::O_PATH)?)
+}
+
+/// The same, of a path in a detached tree or below a directory, never outside of it.
+pub fn open_place_in(root: BorrowedFd, path: &CStr) -> io::Result<OwnedFd> {
+    Ok(raw::open_in_root(root, path, libc::O_PATH, 0)?)
+}
+
+/// A detached clone of what is at a place, with all that is mounted below where `recursive`.
+/// It belongs to the peers of the mount there.
+pub fn clone_place(place: BorrowedFd, recursive: bool) -> io::Result<OwnedFd> {
+    Ok(raw::open_tree(Place::Fd(place), recursive)?)
+}
+
+/// What a tree takes from its peers: nothing any more, or all that they mount, giving nothing back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peers {
+    None,
+    Masters,
+}
+
+/// Sets that for a tree and all below it.
+pub fn set_peers(tree: BorrowedFd, peers: Peers) -> io::Result<()> {
+    let how = match peers {
+        Peers::None => libc::MS_PRIVATE,
+        Peers::Masters => libc::MS_SLAVE,
+    };
+    Ok(raw::set_propagation(tree, how, true)?)
+}
+
+/// Sets attributes (`attr`) of a tree.
+pub fn set_attributes(tree: BorrowedFd, set: u64, recursive: bool) -> io::Result<()> {
+    Ok(raw::mount_setattr(tree, set, recursive)?)
+}
+
 /// A detached clone of what is mounted on the root of the process behind a pidfd, without what
 /// is mounted below it.
 ///

@@ -195,6 +195,7 @@ const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+const MOVE_MOUNT_SET_GROUP: libc::c_uint = 0x100;
 
 /// Where a mount is taken from or put to.
 #[derive(Clone, Copy)]
@@ -274,12 +275,37 @@ pub fn mount_setattr(tree: BorrowedFd, set: u64, recursive: bool) -> Result<(), 
     // Of the ways to keep access times one holds: setting one means clearing the others.
     let times = libc::MOUNT_ATTR__ATIME;
     let attr_clr = if set & times != 0 { times } else { 0 };
-    let attr = libc::mount_attr { attr_set: set, attr_clr, propagation: 0, userns_fd: 0 };
+    change_mount(tree, set, attr_clr, 0, recursive)
+}
+
+/// Sets with whom a tree exchanges mounts: `MS_PRIVATE` or `MS_SLAVE`.
+pub fn set_propagation(tree: BorrowedFd, how: libc::c_ulong, recursive: bool) -> Result<(), Errno> {
+    change_mount(tree, 0, 0, how, recursive)
+}
+
+fn change_mount(
+    tree: BorrowedFd,
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: libc::c_ulong,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let attr = libc::mount_attr { attr_set, attr_clr, propagation, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let (call, size) = (libc::SYS_mount_setattr, size_of_val(&attr));
     let (fd, empty) = Place::Fd(tree).parts();
     // SAFETY: a C string, and a struct of the size passed.
     check(unsafe { libc::syscall(call, fd, empty, flags, &raw const attr, size) })?;
+    Ok(())
+}
+
+/// Makes the private mount `to` one more of those that exchange mounts with `peer`.
+pub fn join_peers(peer: BorrowedFd, to: BorrowedFd) -> Result<(), Errno> {
+    let flags =
+        libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_SET_GROUP;
+    let ((from, empty), (to, _)) = (Place::Fd(peer).parts(), Place::Fd(to).parts());
+    // SAFETY: C strings.
+    check(unsafe { libc::syscall(libc::SYS_move_mount, from, empty, to, empty, flags) })?;
     Ok(())
 }
 

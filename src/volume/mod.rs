@@ -5,25 +5,30 @@
 //! -v NAME:DST[:MODE]        the named volume
 //! -v /SRC:DST[:MODE]        the host's file or directory; ./SRC and ../SRC count from the caller's
 //!                           working directory
+//! --mount, --tmpfs          see `mount`
 //! --volumes-from C[:ro|rw]  what is mounted in container C; several are parted by commas
 //! ```
 //!
 //! MODE is a list of words: `ro` or `rw`; `nocopy`, for a volume that is not to get the image's
-//! content; and those that say what is so anyway: `z`, `Z` (there are no SELinux labels to change),
-//! `private`, `rprivate`, `consistent`, `cached`, `delegated`.
+//! content; for a path of the host `private`, `slave` or `shared`, each also with an `r` before it;
+//! and those that say what is so anyway: `z`, `Z` (there are no SELinux labels to change),
+//! `consistent`, `cached`, `delegated`.
 //!
 //! Source: Docker's references of `run -v` and `--volumes-from`; a source that is not there is
 //! created as a directory.
 
 mod copy;
+mod mount;
 mod store;
 
+pub use mount::{parse_mount, parse_tmpfs};
 pub use store::{ANONYMOUS, Volume, Volumes, open_image_directory};
 
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What one `-v` asks for.
+/// What one `-v`, `--mount` or `--tmpfs` asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MountSpec {
     pub source: Source,
@@ -32,6 +37,33 @@ pub struct MountSpec {
     pub read_only: bool,
     /// A new volume stays empty, whatever the image has there.
     pub nocopy: bool,
+    /// More words of mount(8): for a path of the host with whom it exchanges mounts (`rslave`),
+    /// `bind` to leave out what is mounted below it, `ro` to leave that writable; all of a tmpfs.
+    pub options: Vec<String>,
+    /// The part of a volume to mount, relative; empty for all of it.
+    pub subpath: String,
+    /// For a volume that is to be made.
+    pub labels: BTreeMap<String, String>,
+    /// A path of the host that is not there is an error, not to be made.
+    pub must_exist: bool,
+    /// Said by `--mount`.
+    pub by_mount: bool,
+}
+
+impl MountSpec {
+    pub fn new(source: Source, target: &str) -> MountSpec {
+        MountSpec {
+            source,
+            target: target.to_string(),
+            read_only: false,
+            nocopy: false,
+            options: Vec::new(),
+            subpath: String::new(),
+            labels: BTreeMap::new(),
+            must_exist: false,
+            by_mount: false,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +74,8 @@ pub enum Source {
     Volume(String),
     /// A path of the host, absolute and clean.
     Host(String),
+    /// An empty file system in memory.
+    Tmpfs,
 }
 
 /// A container whose mounts are taken over.
@@ -96,23 +130,12 @@ pub fn parse(text: &str, cwd: &Path) -> Result<MountSpec> {
         _ => return Err(bad("too many colons")),
     };
     let mode = mode.map_or(Ok(Mode::default()), |text| Mode::parse(text).map_err(|e| bad(&e)))?;
-    if !target.starts_with('/') {
-        return Err(bad(&format!("the path in the container, \"{target}\", is not absolute")));
-    }
-    let target = clean(target);
-    if target == "/" {
-        return Err(bad("the path in the container cannot be /"));
-    }
+    let target = self::target(target).map_err(|what| bad(&what))?;
     let source = match source {
         None => Source::Anonymous,
         Some("") => return Err(bad("the source is empty")),
-        Some(path) if path.starts_with('/') => Source::Host(clean(path)),
-        Some(path) if is_relative(path) => {
-            if !cwd.is_absolute() {
-                return Err(bad("the working directory is gone"));
-            }
-            let cwd = cwd.to_str().ok_or_else(|| bad("the working directory is not UTF-8"))?;
-            Source::Host(clean(&format!("{cwd}/{path}")))
+        Some(path) if path.starts_with('/') || is_relative(path) => {
+            Source::Host(absolute(path, cwd).map_err(|what| bad(&what))?)
         }
         Some(name) if name_fits(name) => Source::Volume(name.to_string()),
         Some(name) if name.contains('/') => {
@@ -125,13 +148,50 @@ pub fn parse(text: &str, cwd: &Path) -> Result<MountSpec> {
     if mode.nocopy && matches!(source, Source::Host(_)) {
         return Err(bad("nocopy is for volumes; nothing is copied to a host path"));
     }
-    Ok(MountSpec { source, target, read_only: mode.read_only, nocopy: mode.nocopy })
+    if let Some(word) = &mode.propagation
+        && !matches!(source, Source::Host(_))
+        && !word.ends_with("private")
+    {
+        return Err(bad(&format!(
+            "{word} is for paths of the host; nothing is mounted in a volume"
+        )));
+    }
+    Ok(MountSpec {
+        read_only: mode.read_only,
+        nocopy: mode.nocopy,
+        options: mode.propagation.into_iter().collect(),
+        ..MountSpec::new(source, &target)
+    })
+}
+
+/// Checks and cleans a path in the container.
+fn target(path: &str) -> std::result::Result<String, String> {
+    match clean(path) {
+        _ if !path.starts_with('/') => {
+            Err(format!("the path in the container, \"{path}\", is not absolute"))
+        }
+        path if path == "/" => Err("the path in the container cannot be /".to_string()),
+        path => Ok(path),
+    }
+}
+
+/// A path of the host, clean; a relative one starts at `cwd`.
+fn absolute(path: &str, cwd: &Path) -> std::result::Result<String, String> {
+    if path.starts_with('/') {
+        return Ok(clean(path));
+    }
+    if !cwd.is_absolute() {
+        return Err("the working directory is gone".to_string());
+    }
+    let cwd = cwd.to_str().ok_or("the working directory is not UTF-8")?;
+    Ok(clean(&format!("{cwd}/{path}")))
 }
 
 #[derive(Default)]
 struct Mode {
     read_only: bool,
     nocopy: bool,
+    propagation: Option<String>,
 }
 
 impl Mode {
@@ -145,10 +205,11 @@ impl Mode {
                 }
                 "ro" => mode.read_only = true,
                 "nocopy" => mode.nocopy = true,
-                "rw" | "z" | "Z" | "private" | "rprivate" => {}
-                "consistent" | "cached" | "delegated" => {}
-                "shared" | "rshared" | "slave" | "rslave" => {
-                    return Err(format!("mode \"{word}\": a container's mounts are its own"));
+                "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
+                "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {
+                    if mode.propagation.replace(word.to_string()).is_some() {
+                        return Err(format!("mode \"{word}\" is not the first of its kind"));
+                    }
                 }
                 other => return Err(format!("mode \"{other}\" is neither ro nor rw")),
             }
@@ -215,8 +276,8 @@ mod tests {
             ("/:/host:ro", host("/"), "/host", true),
             ("/a:/b:Z,ro,rprivate", host("/a"), "/b", true),
         ] {
-            let target = target.to_string();
-            let expected = MountSpec { source, target, read_only, nocopy: false };
+            let options = if text.contains("rprivate") { vec!["rprivate".into()] } else { vec![] };
+            let expected = MountSpec { read_only, options, ..MountSpec::new(source, target) };
             assert_eq!(spec(text).unwrap(), expected, "{text}");
         }
     }
@@ -230,7 +291,8 @@ mod tests {
             ("/a:/b:rx", "\"rx\""),
             ("/a:/b:", "\"\" is neither"),
             ("/a:/b:ro,rw", "both"),
-            ("/a:/b:rshared", "rshared"),
+            ("/a:/b:slave,rshared", "\"rshared\" is not the first"),
+            ("web:/b:rshared", "rshared is for paths of the host"),
             ("/a:/b:nocopy", "nocopy"),
             ("/a:/b:ro:z", "colons"),
             ("/a:/", "cannot be /"),

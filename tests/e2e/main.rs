@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod monitor;
+mod mounts;
 mod network;
 mod prune;
 mod restart;

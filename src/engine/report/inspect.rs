@@ -2,7 +2,7 @@
 //! what this engine has. A key we have no truth for is left out.
 
 use super::Container;
-use crate::container::MountKind;
+use crate::container::{Mount as Record, MountKind};
 use crate::engine::usage::ContainerSize;
 use crate::types::{RestartPolicy, Timestamp};
 use serde::Serialize;
@@ -69,6 +69,12 @@ struct State {
 #[serde(rename_all = "PascalCase")]
 struct HostConfig {
     binds: Option<Vec<String>>,
+    /// Those of `--mount`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<Asked>,
+    /// Those of `--tmpfs`: where, and the options.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tmpfs: BTreeMap<String, String>,
     volumes_from: Option<Vec<String>>,
     log_config: LogConfig,
     network_mode: &'static str,
@@ -105,11 +111,31 @@ struct Mount {
     destination: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     driver: Option<&'static str>,
-    mode: &'static str,
+    mode: String,
     #[serde(rename = "RW")]
     writable: bool,
-    propagation: &'static str,
+    propagation: String,
 }
+
+/// What a `--mount` asked for (API 1.50's Mount).
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Asked {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    source: String,
+    target: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    bind_options: Fields,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    volume_options: Fields,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    tmpfs_options: Fields,
+}
+
+type Fields = BTreeMap<&'static str, serde_json::Value>;
 
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "PascalCase")]
@@ -211,17 +237,14 @@ impl InspectContainer {
 fn host_config(container: &Container) -> HostConfig {
     let config = &container.config;
     let settings = &container.settings;
-    let named = config.mounts.iter().filter(|mount| !mount.anonymous && !mount.inherited);
-    let binds = named.map(|mount| {
-        let mode = match (mount.read_only, mount.nocopy) {
-            (false, false) => "",
-            (true, false) => ":ro",
-            (false, true) => ":nocopy",
-            (true, true) => ":ro,nocopy",
-        };
-        format!("{}:{}{mode}", mount.source, mount.target)
+    let own = || config.mounts.iter().filter(|mount| !mount.inherited);
+    let named = own().filter(|m| !m.anonymous && !m.by_mount && m.kind != MountKind::Tmpfs);
+    let binds = named.map(|mount| match mode(mount).as_str() {
+        "" => format!("{}:{}", mount.source, mount.target),
+        mode => format!("{}:{}:{mode}", mount.source, mount.target),
     });
     let binds: Vec<String> = binds.collect();
+    let tmpfs = own().filter(|mount| mount.kind == MountKind::Tmpfs && !mount.by_mount);
     let (name, maximum_retry_count) = match settings.restart {
         RestartPolicy::No => ("no", 0),
         RestartPolicy::Always => ("always", 0),
@@ -230,6 +253,8 @@ fn host_config(container: &Container) -> HostConfig {
     };
     HostConfig {
         binds: (!binds.is_empty()).then_some(binds),
+        mounts: own().filter(|mount| mount.by_mount).map(asked).collect(),
+        tmpfs: tmpfs.map(|mount| (mount.target.clone(), mount.options.join(","))).collect(),
         volumes_from: (!config.volumes_from.is_empty()).then(|| config.volumes_from.clone()),
         log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
         network_mode: container.network_name(),
@@ -243,22 +268,91 @@ fn host_config(container: &Container) -> HostConfig {
     }
 }
 
+/// As Docker has it: all but those of `--tmpfs`.
 fn mounts(container: &Container) -> Vec<Mount> {
-    let mount = |mount: &crate::container::Mount| {
+    let mount = |mount: &Record| {
         let is_volume = mount.kind == MountKind::Volume;
         let data = || container.volumes.join(&mount.source).join("data").display().to_string();
         Mount {
-            r#type: if is_volume { "volume" } else { "bind" },
+            r#type: kind(mount),
             name: is_volume.then(|| mount.source.clone()),
             source: if is_volume { data() } else { mount.source.clone() },
             destination: mount.target.clone(),
             driver: is_volume.then_some("local"),
-            mode: if mount.read_only { "ro" } else { "" },
+            mode: if mount.by_mount { String::new() } else { mode(mount) },
             writable: !mount.read_only,
-            propagation: if is_volume { "" } else { "rprivate" },
+            propagation: match mount.kind {
+                MountKind::Bind => mount.propagation().unwrap_or("rprivate").to_string(),
+                _ => String::new(),
+            },
         }
     };
-    container.config.mounts.iter().map(mount).collect()
+    let shown = |mount: &&Record| mount.kind != MountKind::Tmpfs || mount.by_mount;
+    container.config.mounts.iter().filter(shown).map(mount).collect()
+}
+
+fn kind(mount: &Record) -> &'static str {
+    match mount.kind {
+        MountKind::Bind => "bind",
+        MountKind::Volume => "volume",
+        MountKind::Tmpfs => "tmpfs",
+    }
+}
+
+/// The last part of a `-v`.
+fn mode(mount: &Record) -> String {
+    let words = [
+        mount.read_only.then_some("ro"),
+        mount.propagation(),
+        // What comes from another container is never filled.
+        (mount.nocopy && !mount.inherited).then_some("nocopy"),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(",")
+}
+
+fn asked(mount: &Record) -> Asked {
+    let has = |word: &str| mount.options.iter().any(|option| option == word);
+    let number = |key: &str, radix| {
+        let text = mount.options.iter().find_map(|o| o.strip_prefix(key)?.strip_prefix('='))?;
+        u64::from_str_radix(text, radix).ok()
+    };
+    let (mut bind, mut volume, mut tmpfs) = (Fields::new(), Fields::new(), Fields::new());
+    let flag = |fields: &mut Fields, key, is_set: bool| {
+        if is_set {
+            fields.insert(key, true.into());
+        }
+    };
+    match mount.kind {
+        MountKind::Bind => {
+            bind.extend(mount.propagation().map(|word| ("Propagation", word.into())));
+            flag(&mut bind, "NonRecursive", has("bind"));
+            flag(&mut bind, "ReadOnlyNonRecursive", has("ro"));
+            flag(&mut bind, "CreateMountpoint", !mount.must_exist);
+        }
+        MountKind::Volume => {
+            flag(&mut volume, "NoCopy", mount.nocopy);
+            if !mount.labels.is_empty() {
+                let labels = mount.labels.iter().map(|(k, v)| (k.clone(), v.clone().into()));
+                volume.insert("Labels", serde_json::Value::Object(labels.collect()));
+            }
+            if !mount.subpath.is_empty() {
+                volume.insert("Subpath", mount.subpath.clone().into());
+            }
+        }
+        MountKind::Tmpfs => {
+            tmpfs.extend(number("size", 10).map(|size| ("SizeBytes", size.into())));
+            tmpfs.extend(number("mode", 8).map(|mode| ("Mode", mode.into())));
+        }
+    }
+    Asked {
+        r#type: kind(mount),
+        source: if mount.anonymous { String::new() } else { mount.source.clone() },
+        target: mount.target.clone(),
+        read_only: mount.read_only,
+        bind_options: bind,
+        volume_options: volume,
+        tmpfs_options: tmpfs,
+    }
 }
 
 fn run_config(container: &Container) -> Config {

@@ -8,6 +8,7 @@
 mod create;
 mod discard;
 mod list;
+mod mounts;
 mod prepare;
 mod prune;
 mod remove;

@@ -25,7 +25,7 @@ impl Engine {
         options: &Options,
         image: &Image,
     ) -> Result<Option<Guard>> {
-        let is_volume = |source: &Source| !matches!(source, Source::Host(_));
+        let is_volume = |source: &Source| !matches!(source, Source::Host(_) | Source::Tmpfs);
         let has_some = !options.volumes_from.is_empty()
             || !image.config.config.volumes.is_empty()
             || options.mounts.iter().any(|mount| is_volume(&mount.source));
@@ -43,19 +43,26 @@ impl Engine {
         let mut mounts = self.inherited(&options.volumes_from)?;
         for spec in &options.mounts {
             let (kind, source) = match &spec.source {
-                Source::Host(path) => (MountKind::Bind, path),
-                Source::Volume(name) => (MountKind::Volume, name),
+                Source::Host(path) => (MountKind::Bind, path.clone()),
+                Source::Volume(name) => (MountKind::Volume, name.clone()),
+                Source::Tmpfs => (MountKind::Tmpfs, String::new()),
+                Source::Anonymous if spec.by_mount => (MountKind::Volume, new_name()?),
                 Source::Anonymous => continue,
             };
             mounts.retain(|mount| mount.target != spec.target);
             mounts.push(Mount {
                 kind,
-                source: source.clone(),
+                source,
                 target: spec.target.clone(),
                 read_only: spec.read_only,
-                anonymous: false,
+                anonymous: spec.source == Source::Anonymous,
                 inherited: false,
                 nocopy: spec.nocopy,
+                options: spec.options.clone(),
+                subpath: spec.subpath.clone(),
+                labels: spec.labels.clone(),
+                must_exist: spec.must_exist,
+                by_mount: spec.by_mount,
             });
         }
         let asked = options.mounts.iter().filter(|spec| spec.source == Source::Anonymous);
@@ -64,15 +71,19 @@ impl Engine {
             if target == "/" || mounts.iter().any(|mount| mount.target == target) {
                 continue;
             }
-            let random = crate::sys::random::bytes().on("read", "random bytes")?;
             mounts.push(Mount {
                 kind: MountKind::Volume,
-                source: Digest::from_bytes(random).hex(),
+                source: new_name()?,
                 target,
                 read_only: false,
                 anonymous: true,
                 inherited: false,
                 nocopy: false,
+                options: Vec::new(),
+                subpath: String::new(),
+                labels: Default::default(),
+                must_exist: false,
+                by_mount: false,
             });
         }
         mounts.sort_by_key(|mount: &Mount| mount.target.split('/').count());
@@ -90,6 +101,9 @@ impl Engine {
                 return Err(Error::conflict(text).doing(doing()));
             }
             for mount in dir.config().doing(doing)?.mounts {
+                if mount.kind == MountKind::Tmpfs {
+                    continue;
+                }
                 mounts.retain(|other| other.target != mount.target);
                 mounts.push(Mount {
                     read_only: mount.read_only || *read_only,
@@ -112,18 +126,26 @@ impl Engine {
                     let path = PathBuf::from(&mount.source);
                     match path.exists() {
                         true => Ok(()),
+                        false if mount.must_exist => Err(Error::not_found(format!(
+                            "the source {} does not exist",
+                            mount.source
+                        ))
+                        .hint("create it first, or mount it with -v, which makes a directory")),
                         false => std::fs::create_dir_all(&path).on("create", &path),
                     }
                 }
                 MountKind::Volume => {
-                    let label = || (ANONYMOUS.to_string(), String::new());
-                    let labels = mount.anonymous.then(label).into_iter().collect();
+                    let mut labels = mount.labels.clone();
+                    if mount.anonymous {
+                        labels.insert(ANONYMOUS.to_string(), String::new());
+                    }
                     let maker = Some(config.id.clone());
                     let volume = Volume { maker, ..Volume::new(&mount.source, labels) };
                     volumes.make(&volume, durability(config, mount))
                 }
+                MountKind::Tmpfs => Ok(()),
             };
-            made.doing(|| format!("prepare the volume {}", mount.target))?;
+            made.doing(|| format!("prepare the mount on {}", mount.target))?;
         }
         Ok(())
     }
@@ -133,7 +155,9 @@ impl Engine {
     pub(in crate::engine) fn fill_volumes(&self, dir: &Dir, config: &Config) -> Result<()> {
         let volumes = self.volume_store();
         let mut empty = Vec::new();
-        for mount in config.mounts.iter().filter(|m| m.kind == MountKind::Volume && !m.nocopy) {
+        // What the image has there is not for a part of a volume.
+        let whole = |m: &&Mount| m.kind == MountKind::Volume && !m.nocopy && m.subpath.is_empty();
+        for mount in config.mounts.iter().filter(whole) {
             if volumes.is_empty(&mount.source)? {
                 empty.push(mount);
             }
@@ -154,14 +178,12 @@ impl Engine {
         }
         Ok(())
     }
+}
 
-    /// The host path behind a mount.
-    pub(in crate::engine) fn mount_source(&self, mount: &Mount) -> PathBuf {
-        match mount.kind {
-            MountKind::Bind => mount.source.clone().into(),
-            MountKind::Volume => self.volume_store().data(&mount.source),
-        }
-    }
+/// A name for a volume that nobody named.
+fn new_name() -> Result<String> {
+    let random = crate::sys::random::bytes().on("read", "random bytes")?;
+    Ok(Digest::from_bytes(random).hex())
 }
 
 /// What goes with its container need not survive a loss of power.

@@ -5,8 +5,9 @@
 //! failure. A new step is a variant, its words in `describe`, and a line in `run` that hands it to
 //! the file of its group.
 //!
-//! Mounts are built from four small steps around one current detached tree: `OpenFs` or
-//! `CloneTree` make it, `MountAttr` and `Make` change it, `Attach` puts it into the new root.
+//! Mounts are built from small steps around one current detached tree: `OpenFs` makes it or `Tree`
+//! takes one that the parent made, `MountAttr` and `Make` change it, `Attach` puts it into the new
+//! root.
 
 mod credentials;
 mod descriptors;
@@ -22,7 +23,7 @@ pub use exec::{Exec, Variables};
 pub use mounts::{Device, Entry};
 pub use target::{Missing, Target};
 
-use super::raw::{self, Errno, Place};
+use super::raw::{self, Errno};
 use crate::types::Signal;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -128,12 +129,9 @@ pub enum Step<'fd> {
         kind: CString,
         options: Vec<(CString, Option<CString>)>,
     },
-    /// open_tree(2): a clone of a host path becomes the current tree.
-    CloneTree {
-        path: CString,
-        recursive: bool,
-    },
-    /// The same of a path in the new root.
+    /// A detached tree becomes the current one.
+    Tree(BorrowedFd<'fd>),
+    /// open_tree(2): so does a clone of a path in the new root.
     CloneInRoot(Target),
     /// mount_setattr(2) on the current tree: `MOUNT_ATTR_*`.
     MountAttr {
@@ -142,8 +140,16 @@ pub enum Step<'fd> {
     },
     /// Makes entries in the current tree.
     Make(Vec<Entry>),
-    /// Attaches the current tree at a place in the new root.
-    Attach(Target),
+    /// Attaches the current tree, which is called `what`, at a place in the new root.
+    Attach {
+        what: String,
+        at: Target,
+    },
+    /// What is mounted there exchanges mounts with all that `peer` does, from now on.
+    Share {
+        peer: BorrowedFd<'fd>,
+        at: Target,
+    },
     MakeDirs(Target),
     /// Hides a path of the new root: a file behind the root's /dev/null, a directory behind an
     /// empty read-only tmpfs.
@@ -206,11 +212,12 @@ impl Step<'_> {
             Step::PrivateMounts => "make mounts private".into(),
             Step::AttachRoot { .. } => "mount the root".into(),
             Step::OpenFs { kind, .. } => format!("make a {} file system", text(kind)),
-            Step::CloneTree { path, .. } => format!("mount {}", text(path)),
+            Step::Tree(_) => "take a mount".into(),
             Step::CloneInRoot(target) => format!("mount the container's {}", target.path()),
             Step::MountAttr { .. } => "set mount attributes".into(),
             Step::Make(_) => "make device nodes".into(),
-            Step::Attach(target) => format!("mount on {}", target.path()),
+            Step::Attach { what, at } => format!("mount {what} on {}", at.path()),
+            Step::Share { at, .. } => format!("share the mounts below {}", at.path()),
             Step::MakeDirs(target) => format!("make directory {}", target.path()),
             Step::Mask(target) => format!("mask {}", target.path()),
             Step::ReadOnlyRoot => "make the root read-only".into(),
@@ -268,9 +275,7 @@ impl Step<'_> {
             Step::PrivateMounts => mounts::make_private()?,
             Step::AttachRoot { tree, at } => walk.root = Some(mounts::attach_root(*tree, at)?),
             Step::OpenFs { kind, options } => walk.tree = Some(mounts::open_fs(kind, options)?),
-            Step::CloneTree { path, recursive } => {
-                walk.tree = Some(raw::open_tree(Place::Path(path), *recursive)?);
-            }
+            Step::Tree(tree) => walk.tree = Some(raw::dup(tree.as_raw_fd(), 0)?),
             Step::CloneInRoot(target) => walk.tree = mounts::clone_in_root(walk.root()?, target)?,
             Step::MountAttr { set, recursive } => {
                 if let Some(tree) = &walk.tree {
@@ -282,11 +287,12 @@ impl Step<'_> {
                     mounts::make_entries(tree.as_fd(), entries)?;
                 }
             }
-            Step::Attach(target) => {
+            Step::Attach { at, .. } => {
                 if let Some(tree) = walk.tree.take() {
-                    mounts::attach(walk.root()?, tree.as_fd(), target)?;
+                    mounts::attach(walk.root()?, tree.as_fd(), at)?;
                 }
             }
+            Step::Share { peer, at } => mounts::share(walk.root()?, *peer, at)?,
             Step::MakeDirs(target) => drop(target.open(walk.root()?)?),
             Step::Mask(target) => mounts::mask(walk.root()?, target)?,
             Step::ReadOnlyRoot => {

@@ -85,11 +85,22 @@ pub fn make_entries(tree: BorrowedFd, entries: &[Entry]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// A directory goes on a directory only, and what is none on what is none; the kernel's word for
+/// both is EINVAL.
 pub fn attach(root: BorrowedFd, tree: BorrowedFd, target: &Target) -> Result<(), Errno> {
-    match target.open(root)? {
-        Some(at) => raw::move_mount(tree, Place::Fd(at.as_fd())),
-        None => Ok(()),
+    let Some(at) = target.open(root)? else { return Ok(()) };
+    match (is_dir(tree)?, is_dir(at.as_fd())?) {
+        (true, false) => Err(Errno(libc::ENOTDIR)),
+        (false, true) => Err(Errno(libc::EISDIR)),
+        _ => raw::move_mount(tree, Place::Fd(at.as_fd())),
     }
+}
+
+/// Lets a mount that is attached already exchange mounts with those that `peer` does.
+pub fn share(root: BorrowedFd, peer: BorrowedFd, target: &Target) -> Result<(), Errno> {
+    let Some(at) = target.open(root)? else { return Ok(()) };
+    raw::set_propagation(at.as_fd(), libc::MS_PRIVATE, false)?;
+    raw::join_peers(peer, at.as_fd())
 }
 
 pub fn mask(root: BorrowedFd, target: &Target) -> Result<(), Errno> {
