@@ -4,6 +4,7 @@ use super::command::{Command, number};
 use super::output;
 use super::table::{ellipsis, table};
 use super::template::Template;
+use crate::container::MountKind;
 use crate::engine::Engine;
 use crate::engine::report::Container;
 use crate::engine::usage::ContainerSize;

@@ -32,19 +32,26 @@ const WHITEOUT: &[u8] = b"trusted.overlay.whiteout";
 const ENGINE_DIRS: [&[u8]; 4] = [b"dev", b"etc", b"proc", b"sys"];
 const ENGINE_FILES: [&[u8]; 3] = [b"etc/hostname", b"etc/hosts", b"etc/resolv.conf"];
 
-/// Where those files are made: also at the end of a link that leads into a directory of the image.
-fn engine_files(lower: BorrowedFd) -> Vec<Vec<u8>> {
-    let missing = |path: &&[u8]| {
+/// Where those files are made, and directories for them: also at the end of a link.
+fn engine_paths(lower: BorrowedFd) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let mut dirs = ENGINE_DIRS.map(<[u8]>::to_vec).to_vec();
+    let mut files = ENGINE_FILES.map(<[u8]>::to_vec).to_vec();
+    for path in ENGINE_FILES {
         let taken = || Err(Error::conflict("a directory is there"));
-        let Place { dir, missing } = place::find(lower, path, &taken).ok()?;
-        let [name] = &missing[..] else {
-            return None;
+        let Ok(Place { dir, missing }) = place::find(lower, path, &taken) else {
+            continue;
         };
-        Some(join(&dir, name))
-    };
-    let mut files: Vec<_> = ENGINE_FILES.iter().filter_map(missing).collect();
-    files.extend(ENGINE_FILES.map(<[u8]>::to_vec));
-    files
+        let Some((name, parents)) = missing.split_last() else {
+            continue;
+        };
+        let mut at = dir;
+        for parent in parents {
+            at = join(&at, parent);
+            dirs.push(at.clone());
+        }
+        files.push(join(&at, name));
+    }
+    (dirs, files)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,8 +83,8 @@ pub fn changes(upper: OwnedFd, lower: OwnedFd, told: For, tell: Tell) -> Result<
     let mut walk = Walk::new(upper.try_clone().on("dup", "")?, None)?;
     let below = walk::open(lower.as_fd(), b"").transpose().on("open", "the image")?;
     let top = Level { path: Vec::new(), compared: true, pending: false };
-    let files = engine_files(lower.as_fd());
-    let mut changes = Changes { upper, lower, told, files, below, levels: vec![top] };
+    let (dirs, files) = engine_paths(lower.as_fd());
+    let mut changes = Changes { upper, lower, told, dirs, files, below, levels: vec![top] };
     changes.root(tell)?;
     while let Some(event) = walk.advance()? {
         let level = match event {
@@ -100,7 +107,8 @@ struct Changes {
     upper: OwnedFd,
     lower: OwnedFd,
     told: For,
-    /// What the engine makes, as far as it is files.
+    /// What the engine makes.
+    dirs: Vec<Vec<u8>>,
     files: Vec<Vec<u8>>,
     /// What the directory at hand is compared with.
     below: Option<OwnedFd>,
@@ -235,7 +243,8 @@ impl Changes {
         let roots = stat.uid == 0 && stat.gid == 0;
         match stat.file_type {
             FileType::Directory => {
-                roots && stat.mode == 0o755 && below.is_none() && ENGINE_DIRS.contains(&path)
+                let is_one = self.dirs.iter().any(|own| own == path);
+                roots && stat.mode == 0o755 && below.is_none() && is_one
             }
             // Also in place of a link that led nowhere.
             FileType::Regular => {
@@ -261,8 +270,7 @@ impl Changes {
                 }
             }
         };
-        let files = self.files.iter().map(Vec::as_slice);
-        for own in ENGINE_DIRS.into_iter().chain(files) {
+        for own in self.dirs.iter().chain(&self.files) {
             let (parent, name) = split(own);
             if parent == path
                 && let Some(stat) = find(&self.upper, name)?

@@ -229,10 +229,12 @@ fn add_mount<'a>(
     if mount.kind == "cgroup" {
         return add_cgroup_mounts(plan, mount, options.attr, inputs.cgroup_views);
     }
-    plan.push(Step::OpenFs {
-        kind: text("mounts", &mount.kind)?,
-        options: bind::data(&options.data)?,
-    });
+    let mut data = bind::data(&options.data)?;
+    if !mount.source.is_empty() {
+        // What mount tables call it.
+        data.push((c"source".to_owned(), Some(text("mounts", &mount.source)?)));
+    }
+    plan.push(Step::OpenFs { kind: text("mounts", &mount.kind)?, options: data });
     let is_dev = mount.destination == "/dev" && mount.kind == "tmpfs";
     if is_dev {
         plan.push(Step::Make(dev_entries(&spec.linux.devices)?));

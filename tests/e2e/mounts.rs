@@ -39,7 +39,7 @@ fn a_mount_of_each_type_is_as_it_was_asked_for() {
     fs::write(data.join("file"), "text\n").expect("write a file");
     let bind = format!("type=bind,\"src={}\",dst=/bind,readonly", data.display());
     let script = "cat /bind/file; touch /bind/new || echo refused; echo one > /volume/file; \
-        stat -c %a /tmpfs; grep ' /tmpfs ' /proc/mounts | grep -o 'nosuid,nodev,noexec'; \
+        stat -c %a /tmpfs; grep -o '^tmpfs /tmpfs tmpfs rw,nosuid,nodev,noexec' /proc/mounts; \
         df -k /tmpfs | tail -1 | tr -s ' ' | cut -d ' ' -f 2";
     t.coracle(["run", "--name", "c", "--mount", &bind, "--mount"].into_iter().chain([
         "type=volume,source=web,target=/volume,volume-label=tier=front",
@@ -55,7 +55,7 @@ fn a_mount_of_each_type_is_as_it_was_asked_for() {
         script,
     ]))
     .any_stderr()
-    .stdout("text\nrefused\n711\nnosuid,nodev,noexec\n2048\n")
+    .stdout("text\nrefused\n711\ntmpfs /tmpfs tmpfs rw,nosuid,nodev,noexec\n2048\n")
     .ok();
     assert_eq!(t.inspect("web")["Labels"], json!({"tier": "front"}));
     let inspect = t.inspect("c");
