@@ -146,9 +146,16 @@ impl Store {
         layer::chain(diff_ids).map(find).collect()
     }
 
-    /// The trees of the layers, in overlayfs form, bottom first.
+    /// The trees of the layers, in overlayfs form, bottom first. One that the image has twice is
+    /// there once, at its upper place: the lower one shows nothing and hides nothing that the
+    /// upper does not, and overlayfs takes none twice.
     pub fn layer_dirs(&self, image: &Image) -> Result<Vec<PathBuf>> {
-        Ok(self.layers(image)?.iter().map(Layer::tree).collect())
+        let mut seen = BTreeSet::new();
+        let mut trees: Vec<_> = self.layers(image)?.iter().map(Layer::tree).collect();
+        trees.reverse();
+        trees.retain(|tree| seen.insert(tree.clone()));
+        trees.reverse();
+        Ok(trees)
     }
 
     pub fn names(&self, id: &Digest) -> Result<Vec<ImageRef>> {

@@ -355,12 +355,12 @@ fn bad_words_change_nothing() {
 }
 
 /// A container that counts, and whether it goes on.
-fn count(t: &Test, name: &str) {
+pub fn count(t: &Test, name: &str) {
     t.script(name, &[], "i=0; while :; do i=$((i+1)); echo $i; usleep 1000; done");
     t.wait_for_log(name, "5");
 }
 
-fn goes_on(t: &Test, name: &str) {
+pub fn goes_on(t: &Test, name: &str) {
     let log = t.records(name).join("log");
     let size = fs::metadata(&log).expect("a log").len();
     t.wait_for_size(&log, size + 1);

@@ -4,6 +4,7 @@ use crate::common::{Test, image};
 use crate::test;
 use coracle::types::Digest;
 use serde_json::json;
+use std::os::fd::AsFd;
 
 /// An archive of docker save with busybox at the bottom and `count` layers above it: each adds a
 /// file, changes another, and removes that of the layer before.
@@ -62,4 +63,90 @@ fn more_layers_than_an_overlay_takes_are_refused_when_they_come_in() {
         .stderr_has("501 layers, and an overlay of this kernel takes 500")
         .ok();
     assert_eq!(layers(&t), 0);
+}
+
+/// Bytes taken of the disk that the store is on.
+fn taken(t: &Test) -> u64 {
+    t.coracle(["gc"]).ok();
+    let root = std::fs::File::open(t.root()).expect("open the root");
+    let room = coracle::sys::fs::room(root.as_fd()).expect("look at the disk");
+    room.bytes - room.free_bytes
+}
+
+#[test]
+fn a_layer_that_several_images_share_is_on_disk_once() {
+    let t = test!();
+    let saved = |name: &str| t.path(name).to_str().expect("a plain path").to_string();
+    // A layer that cannot be made small, another on it, and two images of both.
+    let mut root = image::busybox_root();
+    let noise: Vec<u8> = (0..20_u32 << 18)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).rotate_left(n % 31).to_le_bytes())
+        .collect();
+    root.file("large", 0o644, &noise);
+    let root = root.tar();
+    t.coracle(["import", "-", "base:1"]).stdin(root.clone()).ok();
+    t.coracle(["run", "--name", "c", "base:1", "sh", "-c", "echo 1 >/small"]).ok();
+    t.coracle(["commit", "c", "child:1"]).ok();
+    t.coracle(["rm", "c"]).ok();
+    t.coracle(["save", "-o", &saved("both.tar"), "base:1", "child:1"]).ok();
+    let once = taken(&t);
+    let little = 256 << 10;
+    #[track_caller]
+    fn no_more(t: &Test, than: u64, layers: usize) {
+        assert_eq!(self::layers(t), layers);
+        let now = taken(t);
+        assert!(now <= than, "{now} bytes are taken, not {than}");
+    }
+
+    // The same again; by another name; with another config; on top of what is there.
+    t.coracle(["load", "-i", &saved("both.tar")]).stdout_has("base:1").ok();
+    t.coracle(["tag", "child:1", "other:1"]).ok();
+    t.coracle(["import", "-c", "CMD [\"x\"]", "-", "base:2"]).stdin(root).ok();
+    no_more(&t, once + little, 2);
+    t.coracle(["run", "--name", "c", "child:1", "sh", "-c", "echo 2 >/more"]).ok();
+    t.coracle(["commit", "c", "child:2"]).ok();
+    t.coracle(["rm", "c"]).ok();
+    no_more(&t, once + 2 * little, 3);
+
+    // Of the same archive, its forms of 2014, of Docker and of OCI; the layers compressed too.
+    let script = "
+import gzip, hashlib, io, json, sys, tarfile
+source, to, form = sys.argv[1:]
+s, t = tarfile.open(source), tarfile.open(to, 'w')
+def add(name, data):
+    i = tarfile.TarInfo(name); i.size = len(data); t.addfile(i, io.BytesIO(data))
+def blob(data):
+    h = hashlib.sha256(data).hexdigest(); add('blobs/sha256/' + h, data)
+    return {'digest': 'sha256:' + h, 'size': len(data)}
+read = lambda name: s.extractfile(name).read()
+saved = json.loads(read('manifest.json'))
+if form == '2014':
+    for m in s:
+        name = m.name.split('/')[-1]
+        if name in ('repositories', 'VERSION', 'json', 'layer.tar'): add(m.name, read(m.name))
+elif form == 'docker':
+    add('manifest.json', read('manifest.json'))
+    for name in {n for image in saved for n in [image['Config'], *image['Layers']]}: add(name, read(name))
+else:
+    manifests = []
+    for image in saved:
+        layers = [blob(gzip.compress(read(name), 1)) for name in image['Layers']]
+        m = blob(json.dumps({'schemaVersion': 2, 'config': blob(read(image['Config'])), 'layers': layers}).encode())
+        manifests.append({**m, 'mediaType': 'application/vnd.oci.image.manifest.v1+json'})
+    add('index.json', json.dumps({'schemaVersion': 2, 'manifests': manifests}).encode())
+t.close()";
+    for form in ["2014", "docker", "oci"] {
+        let (from, to) = (saved("both.tar"), saved(form));
+        let made = std::process::Command::new("python3")
+            .args(["-c", script, &from, &to, form])
+            .status()
+            .expect("run python3");
+        assert!(made.success(), "{form}");
+        let before = taken(&t) - std::fs::metadata(&to).expect("the archive").len();
+        t.coracle(["load", "-i", &to]).stdout_has("Loaded image").ok();
+        std::fs::remove_file(&to).expect("remove");
+        no_more(&t, before + little, 3);
+    }
+    let more = ["run", "--rm", "child:2", "cat", "/small", "/more"];
+    t.coracle(more).stdout("1\n2\n").ok();
 }

@@ -6,11 +6,13 @@ mod common;
 
 mod bad_input;
 mod commit;
+mod commit_harm;
 mod cox;
 mod crash;
 mod exec;
 mod fsck;
 mod hostile;
+mod hostile_load;
 mod images;
 mod import;
 mod insert;
