@@ -24,6 +24,9 @@ mod applets;
 mod check;
 mod command;
 mod control;
+#[cfg(test)]
+#[path = "../tests/common/corpus.rs"]
+mod corpus;
 mod dialect;
 mod env_file;
 mod environment;

@@ -163,8 +163,16 @@ impl From<Cause> for Error {
     }
 }
 
+/// On one line, and nothing but text: names out of archives and files stand in it, and a terminal
+/// must not obey them.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.write(&mut Plain(f))
+    }
+}
+
+impl Error {
+    fn write(&self, f: &mut dyn fmt::Write) -> fmt::Result {
         match &*self.0 {
             Cause::Os { op, target, source } if target.is_empty() => {
                 write!(f, "{op}: {}", reason(source))
@@ -178,14 +186,17 @@ impl fmt::Display for Error {
             Cause::Exec { program, source } => {
                 write!(f, "cannot execute \"{program}\": {}", reason(source))
             }
-            Cause::While { doing, cause } => write!(f, "{doing}: {cause}"),
-            Cause::Hint { cause, .. } => cause.fmt(f),
+            Cause::While { doing, cause } => {
+                write!(f, "{doing}: ")?;
+                cause.write(f)
+            }
+            Cause::Hint { cause, .. } => cause.write(f),
             Cause::List(errors) => {
                 for (i, error) in errors.iter().enumerate() {
                     if i > 0 {
                         f.write_str("; ")?;
                     }
-                    error.fmt(f)?;
+                    error.write(f)?;
                 }
                 Ok(())
             }
@@ -194,6 +205,23 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Writes control characters as Rust would: `\u{1b}`, `\n`.
+pub struct Plain<W>(pub W);
+
+impl<W: fmt::Write> fmt::Write for Plain<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut from = 0;
+        for (at, control) in text.match_indices(char::is_control) {
+            self.0.write_str(text.get(from..at).unwrap_or_default())?;
+            for c in control.chars() {
+                write!(self.0, "{}", c.escape_default())?;
+            }
+            from = at + control.len();
+        }
+        self.0.write_str(text.get(from..).unwrap_or_default())
+    }
+}
 
 /// The kernel's words for an I/O error, in the lower case of an error chain and without Rust's
 /// " (os error N)".
@@ -248,6 +276,14 @@ mod tests {
         assert_eq!(e.to_string(), "start web: mount /data: no such file or directory");
         assert_eq!(e.hints(), ["make the directory first"]);
         assert_eq!(e.errno(), Some(2));
+    }
+
+    #[test]
+    fn a_terminal_is_not_spoken_to() {
+        let e = Error::os("open", "a\nb", io::Error::from_raw_os_error(2))
+            .doing("member \"\u{1b}[2J\u{9b}1m\u{e9}\"");
+        let expected = r#"member "\u{1b}[2J\u{9b}1mé": open a\nb: no such file or directory"#;
+        assert_eq!(e.to_string(), expected);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What people write, made into `service::Service` values.
 
-#[cfg(test)]
-pub mod corpus;
 pub mod directory;
 mod document;
 mod draft;
@@ -12,3 +10,10 @@ pub mod schema;
 pub mod toml;
 mod typed;
 pub mod units;
+
+/// What random changes of TOML put in.
+#[cfg(test)]
+pub const WORDS: [&str; 24] = [
+    "\n", "[", "]", "[[", "]]", "{", "}", "=", ".", ",", "\"", "'", "\"\"\"", "'''", "\\", "#",
+    "${", "}", "$", "-1", "1e9", "\r\n", "true", "\u{e9}",
+];

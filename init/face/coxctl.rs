@@ -357,7 +357,7 @@ fn is_stale(path: &Path) -> bool {
 mod tests {
     use super::super::request::Request;
     use super::*;
-    use crate::policy::Jitter;
+    use crate::corpus::fuzz;
 
     /// A server in a directory of its own, and the socket's path.
     fn server(name: &str, events: &EventLoop) -> (Server, PathBuf) {
@@ -369,29 +369,14 @@ mod tests {
 
     #[test]
     fn whatever_bytes_arrive_they_are_a_request_or_an_error() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/coxctl");
-        let entries = fs::read_dir(corpus).unwrap();
-        let seeds: Vec<Vec<u8>> =
-            entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
-        assert!(seeds.len() >= 10, "the corpus is there");
         let mut events = EventLoop::new().unwrap();
         let (mut server, path) = server("fuzz", &events);
-        let mut random = Jitter::new(0x1234_5678);
-        let mut below = move |limit: usize| random.next() as usize % limit;
         let now = Instant::now();
-        for _ in 0..3_000 {
-            let mut data = seeds[below(seeds.len())].clone();
-            for _ in 0..below(4) {
-                let at = below(data.len() + 1);
-                match below(4) {
-                    0 => data.truncate(at),
-                    1 => data.insert(at, b"\t\n-*?+= \0\xff"[below(10)]),
-                    2 if at < data.len() => data[at] = below(256) as u8,
-                    _ => data.extend(seeds[below(seeds.len())].clone()),
-                }
-            }
+        let words = ["\t", "\n", "-", "*", "?", "+", "=", " ", "\0"];
+        fuzz("coxctl", &words, 3_000, |data| {
+            let mut verdict = Ok(());
             let mut client = UnixStream::connect(&path).unwrap();
-            client.write_all(&data).unwrap();
+            client.write_all(data).unwrap();
             client.shutdown(std::net::Shutdown::Write).unwrap();
             server.accept(&mut events, now);
             let n = server.next;
@@ -402,6 +387,7 @@ mod tests {
                         Err(problem) => {
                             assert!(!problem.is_empty());
                             server.tell(n, b'!', &problem);
+                            verdict = Err(problem);
                             100
                         }
                     };
@@ -419,7 +405,8 @@ mod tests {
                 heard => assert!(heard == Heard::Gone && data.is_empty(), "{heard:?} {data:?}"),
             }
             assert!(server.connections.is_empty());
-        }
+            verdict
+        });
         drop(server);
         assert!(!path.exists());
     }

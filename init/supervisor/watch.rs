@@ -406,17 +406,18 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::corpus;
+    use crate::corpus::fuzz;
 
     #[test]
     fn only_a_whole_line_of_a_notice_says_ready() {
         let mut ready = 0;
-        corpus::mutations("notify", 5_000, |notice| {
+        fuzz("notify", &["READY=1", "\n"], 5_000, |notice| {
             let lines = String::from_utf8_lossy(notice).into_owned();
             let expected = lines.split('\n').any(|line| line == "READY=1");
             assert_eq!(says_ready(notice), expected, "{lines:?}");
             ready += u32::from(expected);
+            Ok(())
         });
-        assert!((1..5_000).contains(&ready));
+        assert!(ready > 0);
     }
 }

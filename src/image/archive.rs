@@ -127,11 +127,11 @@ pub fn blob_path(digest: &Digest) -> String {
 
 /// The name with its registry, as containerd and skopeo want it.
 fn full_name(name: &ImageRef) -> String {
-    match name.repository().split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => name.to_string(),
-        Some(_) => format!("docker.io/{name}"),
-        None => format!("docker.io/library/{name}"),
+    if name.registry().is_some() {
+        return name.to_string();
     }
+    let library = if name.repository().contains('/') { "" } else { "library/" };
+    format!("docker.io/{library}{name}")
 }
 
 /// Reads the JSON member `name`.

@@ -455,7 +455,8 @@ fn resolve(refs: &Refs, text: &str) -> Result<Digest> {
     if let Some(id) = name.as_ref().ok().and_then(|name| refs.get(name)) {
         return Ok(id);
     }
-    let prefix = text.strip_prefix("sha256:").unwrap_or(text);
+    let digits = text.strip_prefix("sha256:");
+    let prefix = digits.unwrap_or(text);
     let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
     if !prefix.is_empty() && prefix.bytes().all(is_hex) {
         let images = refs.images();
@@ -469,6 +470,10 @@ fn resolve(refs: &Refs, text: &str) -> Result<Digest> {
             }
             _ => {}
         }
+    }
+    // No image is called so, and none can be.
+    if digits.is_some() {
+        return Err(missing());
     }
     name.and_then(|_| Err(missing()))
 }
@@ -498,8 +503,9 @@ mod tests {
         let told = |text| resolve(&refs, text).unwrap_err().to_string();
         assert_eq!(told("busybox"), "no such image: busybox");
         assert_eq!(told("team/app"), "no such image: team/app");
+        assert_eq!(told("sha256:xyz"), "no such image: sha256:xyz");
         assert!(resolve(&refs, &Digest::of(b"x").hex()).unwrap_err().is_not_found());
-        assert!(told("Bad!").starts_with("invalid image name"));
+        assert!(told("Bad!").starts_with("invalid reference format"));
         for text in ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"] {
             refs.add(Digest::of(text.as_bytes()));
         }

@@ -2,6 +2,10 @@
 
 mod account;
 mod capability;
+// Test code of the whole crate: here it can be reached from every layer.
+#[cfg(test)]
+#[path = "../../tests/common/corpus.rs"]
+pub mod corpus;
 mod digest;
 mod filter;
 mod glob;

@@ -335,7 +335,7 @@ fn bad_words_change_nothing() {
     let t = test!(busybox);
     t.coracle(["create", "--name", "c", "busybox", "true"]).ok();
     for (args, code, told) in [
-        (&["commit", "c", "Bad"][..], 125, "invalid image name"),
+        (&["commit", "c", "Bad"][..], 125, "invalid reference format"),
         (&["commit", "-c", "FROM x", "c"], 125, "unknown instruction"),
         (&["commit", "--run", "{\"Comd\": 1}", "c"], 125, "unknown field \"Comd\""),
         (&["commit", "none"], 1, "no such container: none"),

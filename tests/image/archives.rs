@@ -154,7 +154,7 @@ fn broken_archives_are_refused_and_the_store_is_as_before() {
         ("members[:-1] + [('manifest.json', b'[{')]", "manifest.json"),
         (
             "members[:-1] + [('manifest.json', members[-1][1].replace(b'one:1', b'ONE'))]",
-            "invalid image name",
+            "invalid reference format",
         ),
         (
             "[('index.json', b'{\"schemaVersion\": 2, \"manifests\": [{\"digest\": \"sha256:x\"}]}')]",

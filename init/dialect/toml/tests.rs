@@ -1,5 +1,5 @@
 use super::*;
-use crate::dialect::corpus;
+use crate::corpus::fuzz;
 use crate::dialect::options::OnSignal;
 use crate::dialect::schema::sample;
 use crate::message::with_hints;
@@ -524,7 +524,7 @@ fn what_init_holds_runs_first_and_in_order() {
 fn random_changes_of_the_corpus_never_panic_and_each_problem_has_a_line() {
     let users = Users { passwd: PASSWD.into(), group: GROUP.into(), uid: 0, gid: 0 };
     let (mut good, mut bad) = (0, 0);
-    corpus::mutations("toml", 20_000, |bytes| {
+    fuzz("toml", &crate::dialect::WORDS, 20_000, |bytes| {
         let config = parse(Path::new("x"), bytes, &|_| None, &users);
         good += config.services.len();
         for problem in &config.problems {
@@ -535,6 +535,7 @@ fn random_changes_of_the_corpus_never_panic_and_each_problem_has_a_line() {
             let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
             assert!(line.is_some_and(|line| (1..=lines).contains(&line)), "{text}");
         }
+        config.problems.first().map_or(Ok(()), |problem| Err(problem.to_string()))
     });
     assert!(good > 1000 && bad > 1000, "{good} {bad}");
 }
