@@ -3,12 +3,16 @@
 
 #[path = "image/archives.rs"]
 mod archives;
+#[path = "common/corpus.rs"]
+mod corpus;
 #[path = "image/crash.rs"]
 mod crash;
 #[path = "image/hostile.rs"]
 mod hostile;
 #[path = "image/layers.rs"]
 mod layers;
+#[path = "image/readers.rs"]
+mod readers;
 #[path = "image/store.rs"]
 mod store;
 #[path = "image/support.rs"]

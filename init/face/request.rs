@@ -78,7 +78,8 @@ impl Request {
         let Some((_, takes, options)) = VERBS.iter().find(|(name, ..)| *name == verb) else {
             let meant = nearest(verb, VERBS.iter().map(|(name, ..)| *name));
             let meant = meant.map(|meant| format!(", did you mean {meant}?"));
-            return Err(format!("unknown command \"{verb}\"{}", meant.unwrap_or_default()));
+            let (verb, meant) = (verb.escape_debug(), meant.unwrap_or_default());
+            return Err(format!("unknown command \"{verb}\"{meant}"));
         };
         let mut names = Vec::new();
         let (mut json, mut wait, mut aim, mut follow) = (false, true, Aim::Ready, false);
@@ -92,7 +93,7 @@ impl Request {
                 continue;
             }
             if !options.contains(&word) {
-                return Err(format!("{verb} has no option {word}"));
+                return Err(format!("{verb} has no option {}", word.escape_debug()));
             }
             match word {
                 "--json" => json = true,

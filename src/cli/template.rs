@@ -253,4 +253,15 @@ mod tests {
         }
         assert_eq!(rendered("{{.Name}}").unwrap_err().hints(), ["did you mean Names?"]);
     }
+
+    #[test]
+    fn templates_of_the_corpus_are_parsed_or_told() {
+        let words = ["{{", "}}", ".", "json", "table ", "\\t", " ", "-"];
+        crate::types::corpus::fuzz("template", &words, 10_000, |text| {
+            let template = Template::parse(&String::from_utf8_lossy(text));
+            let template = template.map_err(|e| e.to_string())?;
+            let _ = template.render(&[serde_json::json!({"ID": "x", "Config": {"A": [1, null]}})]);
+            Ok(())
+        });
+    }
 }

@@ -30,6 +30,8 @@ pub mod pack;
 pub mod pax;
 mod pipe;
 pub mod place;
+#[cfg(test)]
+mod readers_tests;
 pub mod recipe;
 pub mod refs;
 pub mod room;

@@ -534,4 +534,22 @@ mod tests {
         assert!(emit(&dir, &Digest::of(&whole()), &mut out).is_ok());
         fs::remove_tree(&dir).unwrap();
     }
+
+    /// What is in the gzip stream, of files and with changes. The digest tells of any that is read.
+    #[test]
+    fn recipes_of_the_corpus_make_their_tar_or_are_damaged() {
+        let dir = layer("corpus");
+        crate::types::corpus::fuzz("recipe", &["a", "../", "\u{7f}", "\0"], 3_000, |operations| {
+            let file = File::create(dir.join("recipe")).unwrap();
+            let mut out = GzEncoder::new(file, Compression::fast());
+            out.write_all(operations).unwrap();
+            out.finish().unwrap();
+            match emit(&dir, &Digest::of(b"<world"), &mut io::sink()) {
+                Ok(()) => Ok(()),
+                Err(Emit::Layer(e)) => Err(e.to_string()),
+                Err(Emit::Out(e)) => panic!("{e}"),
+            }
+        });
+        fs::remove_tree(&dir).unwrap();
+    }
 }

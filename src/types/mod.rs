@@ -9,6 +9,8 @@ pub mod corpus;
 mod digest;
 mod filter;
 mod glob;
+#[cfg(test)]
+mod grammar_tests;
 mod home;
 mod human;
 mod id;

@@ -325,4 +325,21 @@ mod tests {
             assert!(parse_from(text).unwrap_err().to_string().contains(word), "{text}");
         }
     }
+
+    #[test]
+    fn volumes_of_the_corpus_are_read_or_told() {
+        crate::types::corpus::fuzz(
+            "volume",
+            &[":", "/", "ro", "..", "nocopy", ","],
+            10_000,
+            |text| {
+                let text = String::from_utf8_lossy(text);
+                let _ = parse_from(&text);
+                let volume = parse(&text, Path::new("/w")).map_err(|e| e.to_string())?;
+                assert!(volume.target.starts_with('/') && volume.target != "/");
+                assert!(!volume.target.split('/').any(|part| part == ".."));
+                Ok(())
+            },
+        );
+    }
 }
