@@ -80,8 +80,8 @@ fn read(bytes: &[u8]) -> Result<()> {
         let Some(member) = next? else { break };
         assert!(!member.display_name().contains(char::is_control));
         wants_data = !wants_data;
-        while wants_data {
-            let data = archive.data()?;
+        loop {
+            let data = if wants_data { archive.data()? } else { &[] };
             if data.is_empty() {
                 break;
             }
