@@ -89,9 +89,7 @@ struct Disk<'t>(&'t Test);
 impl Disk<'_> {
     fn new<'t>(t: &'t Test, options: &str) -> Disk<'t> {
         let root = t.dir("root");
-        let none: Option<&str> = None;
         mount(Some("disk"), &root, Some("tmpfs"), MsFlags::empty(), Some(options)).expect("mount");
-        let _ = none;
         Disk(t)
     }
 }
