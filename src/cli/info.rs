@@ -4,8 +4,7 @@ use super::command::Command;
 use super::output;
 use super::template::Template;
 use super::version::VERSION;
-use crate::engine::Engine;
-use crate::engine::report;
+use crate::engine::{Driver, Engine, report};
 use crate::error::Result;
 use crate::types::human_memory;
 use argh::{ArgsInfo, FromArgs};
@@ -54,7 +53,7 @@ fn fields(info: &report::Info) -> Value {
         "ContainersPaused": 0,
         "ContainersStopped": info.stopped,
         "Images": info.images,
-        "Driver": info.storage,
+        "Driver": storage(info),
         "LoggingDriver": "json-file",
         "CgroupVersion": cgroup_version(info),
         "KernelVersion": info.kernel,
@@ -70,6 +69,10 @@ fn fields(info: &report::Info) -> Value {
     })
 }
 
+fn storage(info: &report::Info) -> &'static str {
+    info.storage.map_or("none yet", Driver::name)
+}
+
 fn cgroup_version(info: &report::Info) -> String {
     info.cgroup_version.map_or("none".into(), |version| version.to_string())
 }
@@ -81,7 +84,7 @@ fn text(info: &report::Info) -> String {
         (" Stopped", info.stopped.to_string()),
         ("Images", info.images.to_string()),
         ("Version", VERSION.to_string()),
-        ("Storage Driver", info.storage.clone()),
+        ("Storage Driver", storage(info).to_string()),
         ("Logging Driver", "json-file".to_string()),
         ("Cgroup Version", cgroup_version(info)),
         ("Kernel Version", info.kernel.clone()),

@@ -100,7 +100,10 @@ impl Inspect {
             }
         }
         if self.images {
-            match engine.images().and_then(|store| inspect_image(&store, name)) {
+            let inspected = engine
+                .images()
+                .and_then(|store| inspect_image(&store, engine.driver()?.name(), name));
+            match inspected {
                 Ok(image) => return Ok(Thing::Image(Box::new(image))),
                 Err(e) if !e.is_not_found() => return Err(e),
                 Err(_) => {}

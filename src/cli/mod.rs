@@ -49,8 +49,8 @@ mod version;
 mod volume;
 mod wait;
 
-use crate::engine::Engine;
-use crate::error::{Error, OsContext, Result};
+use crate::engine::{Driver, Engine};
+use crate::error::{Context, Error, OsContext, Result};
 use crate::types::{Home, nearest};
 use argh::{ArgsInfo, FromArgs};
 use argv::{Flags, Line};
@@ -142,6 +142,10 @@ struct Global {
     /// directory for all that outlives a reboot (default /var/lib/coracle)
     #[argh(option, short = 'g', arg_name = "directory")]
     root: Option<String>,
+    /// how a new state root makes containers' files of images: overlay, or copy, which needs no
+    /// overlayfs (default: what works there)
+    #[argh(option, arg_name = "driver")]
+    storage_driver: Option<String>,
     /// show the version
     #[argh(switch, short = 'v')]
     version: bool,
@@ -211,7 +215,8 @@ fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
         Parsed::Help => print(&help::of(entry)),
         Parsed::Run(command) => {
             refuse_remote_engine(std::env::var("DOCKER_HOST").ok()).map_err(usage)?;
-            let engine = engine(global.root, program).map_err(usage)?;
+            let driver = driver(global.storage_driver).map_err(usage)?;
+            let engine = engine(global.root, program).map_err(usage)?.with_driver(driver);
             engine.check_version().map_err(usage)?;
             let outcome = command(&engine);
             warn(&engine);
@@ -288,6 +293,17 @@ fn refuse_remote_engine(host: Option<String>) -> Result<()> {
             "DOCKER_HOST names the engine at {host}, and this one acts on its own machine only"
         ))
         .hint("unset DOCKER_HOST to act here")),
+    }
+}
+
+/// The storage driver that was asked for.
+fn driver(flag: Option<String>) -> Result<Option<Driver>> {
+    const VARIABLE: &str = "CORACLE_STORAGE_DRIVER";
+    let of_environment = || std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
+    match (flag, of_environment()) {
+        (Some(text), _) => text.parse().map(Some).doing(|| "--storage-driver".into()),
+        (None, Some(text)) => text.parse().map(Some).doing(|| VARIABLE.into()),
+        (None, None) => Ok(None),
     }
 }
 

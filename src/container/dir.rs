@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <root>/containers/<id>/      config.json settings.json state.json  log  upper/ work/
-//!                              hostname hosts resolv.conf
+//!                              hostname hosts resolv.conf  copied
 //! <root>/names/<name>          holds the id; created O_EXCL
 //! <root>/mountpoint/           empty; where a container's own namespace mounts its root
 //! <root>/locks                 byte-range locks; one byte a container, at a hash of its id
@@ -108,6 +108,10 @@ impl Dir {
     }
     pub fn work(&self) -> PathBuf {
         self.path.join("work")
+    }
+    /// Written when `upper` had become a copy of the image's files, where it is one.
+    pub fn copied(&self) -> PathBuf {
+        self.path.join("copied")
     }
     pub fn hosts(&self) -> PathBuf {
         self.path.join("hosts")

@@ -2,13 +2,12 @@
 
 use super::Engine;
 use crate::container::{Config, MountKind};
-use crate::error::{Context, Error, OsContext, Result};
+use crate::error::{Context, Error, Result};
 use crate::image::changes::{self, Change, For, Kind};
 use crate::image::config::{Empty, History, ImageConfig, RunConfig};
 use crate::image::pack::Packer;
 use crate::image::store::NewImage;
 use crate::image::{Image, change, new_layer, run_json};
-use crate::sys::fs;
 use crate::types::{Digest, ImageRef, Signal, Timestamp};
 
 #[derive(Clone, Debug)]
@@ -43,10 +42,9 @@ impl Engine {
         let scratch = store.scratch()?;
         let place = scratch.fresh_directory()?;
         let layer = self.hold(&dir, options.pause, || {
-            let lower = self.tree(&image, None)?;
-            let upper = fs::open_directory(&dir.upper()).on("open", dir.upper())?;
+            let compared = self.compared(&dir)?;
             new_layer::make(place, |packer| {
-                changes::changes(upper, lower, For::Layer, &mut |change| pack(packer, change))
+                changes::changes(compared, For::Layer, &mut |change| pack(packer, change))
             })
         });
         let layer = layer.doing(|| format!("commit {name}"))?;

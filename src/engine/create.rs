@@ -4,7 +4,7 @@ use super::options::{Options, merge_env};
 use super::{Engine, names};
 use crate::container::{Config, Dir, Live, Mount, Settings, State, Status, dir};
 use crate::error::{Context, Error, OsContext, Result};
-use crate::image::{Image, tree};
+use crate::image::Image;
 use crate::sys::lock::{Guard, Mode};
 use crate::types::{ContainerId, ContainerName, Port, Signal, Timestamp};
 use std::collections::BTreeSet;
@@ -82,14 +82,11 @@ impl Engine {
         let ephemeral = config.auto_remove;
         let state = State { ephemeral, ..State::new(Status::Creating) };
         new.dir.create(&config, &settings, &state)?;
-        let store = self.images()?;
-        if let Some(top) = store.layer_dirs(&store.image(&config.image)?)?.last() {
-            tree::copy_root(top, &new.dir.upper())?;
-        }
         self.name(new, settings, wanted.is_some(), random)?;
         self.make_sources(&config)?;
-        // Filling may take long, and the records keep others from removing anything.
+        // Copying may take long, and the records keep others from removing anything.
         drop((images, volumes));
+        self.make_root(&new.dir, image, !ephemeral)?;
         self.fill_volumes(&new.dir, &config)?;
         if !ephemeral {
             new.dir.sync_entry()?;

@@ -2,18 +2,19 @@
 //! mounted on them.
 //!
 //! Of a container that runs it is the root that its processes see, cloned out of their mount
-//! namespace without the mounts below; it is not frozen. Of one that is down, its layer is read
-//! as the top one of its image's.
+//! namespace without the mounts below; it is not frozen. Of one that is down, it is what its root
+//! was (`storage`).
 
 use super::Engine;
 use crate::container::{Dir, Status};
 use crate::error::{Context, Error, OsContext, Result};
+use crate::image::merged::Merged;
 use crate::image::pack::Packer;
 use crate::image::walk::{Entry, Event, Walk};
 use crate::sys::fs::{self, FileType};
 use crate::sys::{mount, process};
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 impl Engine {
     pub fn export(&self, name: &str, out: &mut dyn Write) -> Result<()> {
@@ -24,30 +25,33 @@ impl Engine {
                 // Nobody inside may look into us while we are half in (CVE-2019-5736).
                 process::set_undumpable().on("prctl", "")?;
                 let tree = mount::clone_root_of(container.fd.as_fd());
-                tree.on("reach", "the container's root").and_then(|tree| write(tree, out))
+                let tree = tree.on("reach", "the container's root");
+                tree.and_then(|tree| write(Merged::plain(tree), out))
             }
             Err(_) => {
                 self.begin()?;
-                self.hold(&dir, true, || write(self.tree_of_down(&dir)?, out))
+                self.hold(&dir, true, || write(self.files_of_down(&dir)?, out))
             }
         };
         exported.doing(|| format!("export {name}"))
     }
 
-    fn tree_of_down(&self, dir: &Dir) -> Result<OwnedFd> {
+    fn files_of_down(&self, dir: &Dir) -> Result<Merged> {
         if dir.state()?.status == Status::Running {
             return Err(Error::conflict("the container was just started").hint("try again"));
         }
-        self.tree(&self.images()?.image(&dir.config()?.image)?, Some(dir.upper()))
+        self.files(dir)
     }
 }
 
-fn write(tree: OwnedFd, out: &mut dyn Write) -> Result<()> {
+fn write(tree: Merged, out: &mut dyn Write) -> Result<()> {
     let mut packer = Packer::new(out);
+    let root = tree.root()?;
+    if let Some(dir) = root.top() {
+        let stat = Some(fs::fstat(dir).on("look at", "/")?);
+        packer.entry(&Entry { dir, name: b".", path: b"", stat })?;
+    }
     let mut walk = Walk::new(tree, None)?;
-    let root = walk.root();
-    let stat = Some(fs::fstat(root).on("look at", "/")?);
-    packer.entry(&Entry { dir: root, name: b".", path: b"", stat })?;
     while let Some(event) = walk.advance()? {
         let Event::Entry(entry) = event else {
             continue;

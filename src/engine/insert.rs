@@ -8,13 +8,14 @@ use super::image::fetch;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::http::Url;
 use crate::image::config::History;
+use crate::image::merged::Merged;
 use crate::image::new_layer;
 use crate::image::pack::Packer;
 use crate::image::place::{self, Place};
 use crate::image::room::Room;
 use crate::image::store::NewImage;
 use crate::image::tree::join;
-use crate::image::walk::{self, Entry, display};
+use crate::image::walk::{Entry, display};
 use crate::sys::fs::{self, Open, Time};
 use crate::types::{Digest, Timestamp};
 use std::fs::File;
@@ -43,8 +44,8 @@ impl Engine {
         let InsertOptions { url, path, .. } = options;
         let store = self.images()?;
         let image = store.image(&store.resolve(name)?)?;
-        let tree = self.tree(&image, None)?;
-        let place = place::find(tree.as_fd(), path.as_bytes(), &|| file_name(url))?;
+        let tree = Merged::layers(store.layer_dirs(&image)?);
+        let place = place::find(&tree, path.as_bytes(), &|| file_name(url))?;
 
         let created = options.created.unwrap_or_else(Timestamp::now);
         store.sweep()?;
@@ -53,7 +54,7 @@ impl Engine {
         gather(url, &new, Time(created.0)).doing(|| format!("insert {url}"))?;
         let new = fs::open_directory(&new).on("open", &new)?;
         // An image without layers says nothing of its root.
-        let root = (!image.config.rootfs.diff_ids.is_empty()).then(|| tree.as_fd());
+        let root = (!image.config.rootfs.diff_ids.is_empty()).then_some(&tree);
         let layer = new_layer::make(scratch.fresh_directory()?, |packer| {
             pack_directories(packer, root, &place)?;
             pack_new(packer, new.as_fd(), &place)
@@ -112,7 +113,7 @@ fn copy(from: &mut dyn Read, to: &mut File, mut room: Room) -> Result<()> {
 
 /// Packs the directories on the way that are there, as they are: a layer that leaves some out
 /// leaves it to its reader what they are like.
-fn pack_directories(packer: &mut Packer, root: Option<BorrowedFd>, place: &Place) -> Result<()> {
+fn pack_directories(packer: &mut Packer, root: Option<&Merged>, place: &Place) -> Result<()> {
     let Some(root) = root else {
         return Ok(());
     };
@@ -121,8 +122,8 @@ fn pack_directories(packer: &mut Packer, root: Option<BorrowedFd>, place: &Place
     for end in std::iter::once(0).chain(below) {
         let path = place.dir.get(..end).unwrap_or_default();
         let gone = || Error::conflict("the image was removed meanwhile");
-        let dir = walk::open(root, path).ok_or_else(gone)?.on("open", display(path))?;
-        let dir = dir.as_fd();
+        let dir = root.open(path)?.ok_or_else(gone)?;
+        let dir = dir.top().ok_or_else(gone)?;
         let stat = Some(fs::fstat(dir).on("look at", display(path))?);
         packer.entry(&Entry { dir, name: b".", path, stat })?;
     }

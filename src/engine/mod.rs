@@ -31,6 +31,7 @@ pub mod session;
 mod spec;
 mod start;
 mod stop;
+mod storage;
 mod supervise;
 mod sweep;
 mod top;
@@ -45,6 +46,7 @@ pub use exec::ExecOptions;
 pub use insert::InsertOptions;
 pub use monitor::Mode;
 pub use start::Started;
+pub use storage::Driver;
 
 use crate::container::dir::lock_offset;
 use crate::error::{Context, Error, OsContext, Result};
@@ -65,7 +67,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The format of the state root that this release reads and writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Debug)]
 pub struct Engine {
@@ -74,6 +76,8 @@ pub struct Engine {
     pub program: PathBuf,
     /// This process runs a sealed copy of it.
     sealed: bool,
+    /// What was asked for.
+    wanted_driver: Option<Driver>,
     troubles: RefCell<Vec<Error>>,
     cgroups: OnceCell<Cgroups>,
 }
@@ -83,12 +87,18 @@ impl Engine {
     pub fn new(root: &Path) -> Result<Engine> {
         let program = std::env::current_exe().on("find", "our own binary")?;
         let (troubles, cgroups) = (RefCell::default(), OnceCell::new());
-        Ok(Engine { home: Home::new(root)?, program, sealed: false, troubles, cgroups })
+        let (home, wanted_driver) = (Home::new(root)?, None);
+        Ok(Engine { home, program, sealed: false, wanted_driver, troubles, cgroups })
     }
 
     /// For a process that was executed from a sealed copy of `program`.
     pub fn sealed(self, program: PathBuf) -> Engine {
         Engine { program, sealed: true, ..self }
+    }
+
+    /// Has a new state root made with this driver, and refuses one that was made with another.
+    pub fn with_driver(self, wanted_driver: Option<Driver>) -> Engine {
+        Engine { wanted_driver, ..self }
     }
 
     /// What every process of ours does first: no umask and no closed descriptor of the caller's
@@ -161,15 +171,18 @@ impl Engine {
                 .hint("run it with sudo; rootless containers are not there yet"));
         }
         if !self.check_version()? {
+            make_dir(&self.home.root)?;
+            let _lock = self.root_lock()?;
+            self.choose_driver()?;
             for dir in ["containers", "names", "mountpoint", "network", "volumes"] {
                 make_dir(&self.home.root.join(dir))?;
             }
             let version = self.version_file();
             let text = format!("{VERSION}\n");
-            let _lock = self.root_lock()?;
             atomic::replace(&version, text.as_bytes(), Durability::PowerLoss)
                 .on("write", &version)?;
         }
+        self.check_driver()?;
         if !self.home.run.join("live").exists() {
             self.lay_run()?;
         }

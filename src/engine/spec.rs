@@ -17,8 +17,8 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 
 /// What a spec needs beyond the records.
 pub struct Given<'a> {
-    /// The image's layers, bottom first.
-    pub layers: &'a [String],
+    /// The first mount: the root itself.
+    pub root: Mount,
     /// The configured mounts, in their order.
     pub mounts: &'a [Mount],
     pub account: Account,
@@ -27,21 +27,8 @@ pub struct Given<'a> {
     pub devices: Vec<Device>,
 }
 
-/// The first mount: the root itself.
-pub fn root_mount(config: &Config, dir: &Dir, layers: &[String]) -> Mount {
-    let mut options = vec![
-        format!("lowerdir={}", layers.iter().rev().cloned().collect::<Vec<_>>().join(":")),
-        format!("upperdir={}", dir.upper().display()),
-        format!("workdir={}", dir.work().display()),
-    ];
-    if config.auto_remove {
-        options.push("volatile".into());
-    }
-    mount("/", "overlay", "overlay", options)
-}
-
 pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) -> Spec {
-    let mut mounts = vec![root_mount(config, dir, given.layers)];
+    let mut mounts = vec![given.root];
     mounts.extend(system_mounts(config));
     mounts.extend(own_files(dir));
     mounts.extend_from_slice(given.mounts);
@@ -147,7 +134,7 @@ fn owned(paths: &[&str]) -> Vec<String> {
     paths.iter().map(|path| path.to_string()).collect()
 }
 
-fn mount(destination: &str, kind: &str, source: &str, options: Vec<String>) -> Mount {
+pub fn mount(destination: &str, kind: &str, source: &str, options: Vec<String>) -> Mount {
     Mount { destination: destination.into(), kind: kind.into(), source: source.into(), options }
 }
 

@@ -18,7 +18,7 @@ use crate::container::{
 };
 use crate::error::{Context, Error, OsContext, Result};
 use crate::oci::cgroup::Cgroup;
-use crate::oci::create::{self, Create, Root, Running, Stdio};
+use crate::oci::create::{self, Create, Running, Stdio};
 use crate::sys::exec::{Environment, replace};
 use crate::sys::lock::Guard;
 use crate::sys::{fd, fifo, mount};
@@ -231,18 +231,15 @@ impl Engine {
 
     fn bring_up(&self, dir: &Dir, config: &Config) -> Result<Up> {
         let settings = dir.settings()?;
-        let image = self.images()?.image(&config.image)?;
-        let text = |path: PathBuf| path.display().to_string();
-        let layers = self.images()?.layer_dirs(&image)?;
-        let layers: Vec<String> = layers.into_iter().map(text).collect();
-        let root = Root::of_mount(&spec::root_mount(config, dir, &layers))?;
+        let root_mount = self.root_mount(dir, config)?;
+        let root = self.mount_root(&root_mount)?;
         let account =
             user::look_up(&config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
         let channels = Channels::open(dir, config, account.user.uid)?;
         let attachment = self.prepare_network(dir, config)?;
         let attached = self.spec_mounts(config, &root)?;
         let given = Given {
-            layers: &layers,
+            root: root_mount,
             mounts: &attached.mounts,
             account,
             capabilities: self.capabilities(config.privileged)?,

@@ -60,6 +60,7 @@ impl Engine {
             endpoint: self.endpoint(&state),
             image_name,
             monitored,
+            driver: self.driver()?,
             directory: dir.path().to_path_buf(),
             volumes: self.home.root.join("volumes"),
             config,
@@ -123,7 +124,7 @@ impl Engine {
                 .and_then(|store| store.refs())
                 .map_or(0, |refs| refs.images().len()),
             root: self.home.root.clone(),
-            storage: "overlay".into(),
+            storage: self.recorded_driver()?,
             cgroup_version: self.cgroups()?.version(),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_string(),
             operating_system: field(&read("/etc/os-release"), "PRETTY_NAME").unwrap_or_default(),

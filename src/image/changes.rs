@@ -6,6 +6,10 @@
 //! `trusted.overlay.opaque=y` nothing below shows. overlayfs copies a file up before it knows
 //! whether it will really be changed: what is equal to what lies below is no change.
 //!
+//! Without overlayfs it has all files, once copied from the image, and what is missing was deleted.
+//! A file whose inode changed last before the copy was done (ctime, which nobody can set) is as it
+//! was copied; the content of every other one is read.
+//!
 //! There are two ways to tell it. People (`diff`) are told as Docker tells it: what was there and
 //! is again is compared, wherever it stands; times of directories do not count; of what was deleted
 //! or is new in place of something else only the top is told. A layer (`commit`) must give the same
@@ -15,9 +19,10 @@
 //! Nothing is told of the mount points that the engine itself made: Docker has them in a layer
 //! of their own, between the image and the container.
 
+use super::merged::{self, Directory, Merged};
 use super::pack::xattrs;
 use super::place::{self, Place};
-use super::tree::{self, OPAQUE, join, split};
+use super::tree::{OPAQUE, join, split};
 use super::walk::{self, Entry, Event, Walk, display};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
@@ -26,14 +31,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-const WHITEOUT: &[u8] = b"trusted.overlay.whiteout";
-
 /// What the engine makes where an image lacks it: directories to mount on, empty files.
 const ENGINE_DIRS: [&[u8]; 4] = [b"dev", b"etc", b"proc", b"sys"];
 const ENGINE_FILES: [&[u8]; 3] = [b"etc/hostname", b"etc/hosts", b"etc/resolv.conf"];
 
 /// Where those files are made, and directories for them: also at the end of a link.
-fn engine_paths(lower: BorrowedFd) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+fn engine_paths(lower: &Merged) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let mut dirs = ENGINE_DIRS.map(<[u8]>::to_vec).to_vec();
     let mut files = ENGINE_FILES.map(<[u8]>::to_vec).to_vec();
     for path in ENGINE_FILES {
@@ -68,6 +71,22 @@ pub enum For {
     Layer,
 }
 
+/// A container's files, and its image's.
+pub struct Compared {
+    pub upper: OwnedFd,
+    pub holds: Holds,
+    pub lower: Merged,
+}
+
+/// What is in the upper directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holds {
+    /// What was changed, in overlayfs's form.
+    Changes,
+    /// All files. Those that changed last before this time are as in the image.
+    All { since: Time },
+}
+
 pub struct Change<'c> {
     pub kind: Kind,
     /// What is there now; of what was deleted, what was.
@@ -78,13 +97,17 @@ pub struct Change<'c> {
 
 type Tell<'t> = &'t mut dyn FnMut(&Change) -> Result<()>;
 
-/// Tells all changes, each directory before what is in it. `lower` is the merged tree below.
-pub fn changes(upper: OwnedFd, lower: OwnedFd, told: For, tell: Tell) -> Result<()> {
-    let mut walk = Walk::new(upper.try_clone().on("dup", "")?, None)?;
-    let below = walk::open(lower.as_fd(), b"").transpose().on("open", "the image")?;
+/// Tells all changes, each directory before what is in it.
+pub fn changes(compared: Compared, told: For, tell: Tell) -> Result<()> {
+    let Compared { upper, holds, lower } = compared;
+    let below = Some(lower.root()?);
+    let tree = Merged::plain(upper.try_clone().on("dup", "")?);
+    let is_whole = holds != Holds::Changes;
+    let mut walk = Walk::new(tree, below.as_ref().filter(|_| is_whole))?;
     let top = Level { path: Vec::new(), compared: true, pending: false };
-    let (dirs, files) = engine_paths(lower.as_fd());
-    let mut changes = Changes { upper, lower, told, dirs, files, below, levels: vec![top] };
+    let (dirs, files) = engine_paths(&lower);
+    let levels = vec![top];
+    let mut changes = Changes { upper, holds, lower, told, dirs, files, below, levels };
     changes.root(tell)?;
     while let Some(event) = walk.advance()? {
         let level = match event {
@@ -97,7 +120,7 @@ pub fn changes(upper: OwnedFd, lower: OwnedFd, told: For, tell: Tell) -> Result<
         if let Some(Descent { level, hides }) = level {
             changes.descend(level)?;
             // What was below is to be told as deleted where it is not there again.
-            walk.enter(changes.below.as_ref().filter(|_| hides).map(AsFd::as_fd))?;
+            walk.enter(changes.below.as_ref().filter(|_| hides))?;
         }
     }
     Ok(())
@@ -105,13 +128,14 @@ pub fn changes(upper: OwnedFd, lower: OwnedFd, told: For, tell: Tell) -> Result<
 
 struct Changes {
     upper: OwnedFd,
-    lower: OwnedFd,
+    holds: Holds,
+    lower: Merged,
     told: For,
     /// What the engine makes.
     dirs: Vec<Vec<u8>>,
     files: Vec<Vec<u8>>,
     /// What the directory at hand is compared with.
-    below: Option<OwnedFd>,
+    below: Option<Directory>,
     levels: Vec<Level>,
 }
 
@@ -164,18 +188,25 @@ impl Changes {
 
     fn open_below(&mut self) -> Result<()> {
         let compared = self.levels.last().filter(|level| level.compared);
-        let dir = compared.and_then(|level| walk::open(self.lower.as_fd(), &level.path));
-        self.below = dir.transpose().on("open", "a directory of the image")?;
+        let dir = compared.map(|level| self.lower.open(&level.path)).transpose()?;
+        self.below = dir.flatten();
         Ok(())
     }
 
     /// Tells of one entry; gives where to go on, where it is a directory.
     fn entry(&mut self, entry: &Entry, tell: Tell) -> Result<Option<Descent>> {
         let below = self.stat_below(entry.name)?;
-        let Some(stat) = entry.stat.filter(|stat| !is_whiteout(entry, stat)) else {
-            if let (Some(dir), Some(_)) = (&self.below, below) {
-                let gone = Entry { dir: dir.as_fd(), stat: below, ..*entry };
+        let is_whole = self.holds != Holds::Changes;
+        let is_hidden = match entry.stat {
+            Some(_) if is_whole => false,
+            Some(stat) => merged::is_overlays_whiteout(entry.dir, entry.name, &stat)?,
+            None => true,
+        };
+        let Some(stat) = entry.stat.filter(|_| !is_hidden) else {
+            if below.is_some() {
                 tell_pending(&self.upper, &mut self.levels, tell)?;
+                let dir = self.look_below(entry.name)?.map_or(entry.dir, |(dir, _)| dir);
+                let gone = Entry { dir, stat: below, ..*entry };
                 tell(&Change { kind: Kind::Deleted, entry: gone, opaque: false })?;
             }
             return Ok(None);
@@ -183,7 +214,7 @@ impl Changes {
         let is_dir = stat.file_type == FileType::Directory;
         let is_engines = self.is_engines(entry.path, &stat, below.as_ref());
         let merges = is_dir && below.is_some_and(|below| below.file_type == stat.file_type);
-        let opaque = merges && has(entry, OPAQUE, Some(b"y"))?;
+        let opaque = merges && !is_whole && is_opaque(entry)?;
         let mut kind = match below {
             _ if is_engines => None,
             None => Some(Kind::Added),
@@ -199,35 +230,42 @@ impl Changes {
         }
         let compared = merges && !(opaque && self.told == For::Layer);
         let level = Level { path: entry.path.to_vec(), compared, pending: kind.is_none() };
-        Ok(is_dir.then_some(Descent { level, hides: opaque && compared }))
+        Ok(is_dir.then_some(Descent { level, hides: (opaque || is_whole) && compared }))
     }
 
     fn stat_below(&self, name: &[u8]) -> Result<Option<Stat>> {
-        let Some(dir) = &self.below else {
-            return Ok(None);
-        };
-        let stat = fs::stat_at(dir.as_fd(), name).on("look at", "the image")?;
-        Ok(stat.filter(|stat| !tree::is_whiteout(stat)))
+        Ok(self.look_below(name)?.map(|(_, stat)| stat))
+    }
+
+    fn look_below(&self, name: &[u8]) -> Result<Option<(BorrowedFd<'_>, Stat)>> {
+        self.below.as_ref().map_or(Ok(None), |dir| dir.look_up(name))
     }
 
     fn is_same(&self, entry: &Entry, stat: &Stat, below: &Stat) -> Result<bool> {
         let owner = |stat: &Stat| (stat.file_type, stat.mode, stat.uid, stat.gid);
         let is_dir = stat.file_type == FileType::Directory;
-        let linked = !is_dir && stat.links > 1 && self.told == For::Layer;
+        let untouched = matches!(self.holds, Holds::All { since } if stat.ctime < since);
+        let linked = !is_dir && stat.links > 1 && self.told == For::Layer && !untouched;
         if owner(stat) != owner(below) || linked {
             return Ok(false);
         }
-        let Some(dir) = &self.below else {
+        let Some((dir, _)) = self.look_below(entry.name)? else {
             return Ok(false);
         };
-        let old = Entry { dir: dir.as_fd(), stat: Some(*below), ..*entry };
+        let old = Entry { dir, stat: Some(*below), ..*entry };
         if is_dir {
             let times = self.told == For::People
                 || stat.mtime == below.mtime
                 || self.engine_made_in(entry.path)?;
-            return Ok(times && xattrs(entry)? == xattrs(&old)?);
+            return Ok(times && (untouched || xattrs(entry)? == xattrs(&old)?));
         }
-        if (stat.mtime, stat.size) != (below.mtime, below.size) || xattrs(entry)? != xattrs(&old)? {
+        if (stat.mtime, stat.size) != (below.mtime, below.size) {
+            return Ok(false);
+        }
+        if untouched {
+            return Ok(true);
+        }
+        if xattrs(entry)? != xattrs(&old)? {
             return Ok(false);
         }
         let same = match stat.file_type {
@@ -261,8 +299,8 @@ impl Changes {
 
     /// Whether the engine made something in this directory.
     fn engine_made_in(&self, path: &[u8]) -> Result<bool> {
-        let find = |root: &OwnedFd, name: &[u8]| -> Result<Option<Stat>> {
-            match walk::open(root.as_fd(), path) {
+        let find = |name: &[u8]| -> Result<Option<Stat>> {
+            match walk::open(self.upper.as_fd(), path) {
                 None => Ok(None),
                 Some(dir) => {
                     let dir = dir.on("open", display(path))?;
@@ -273,8 +311,8 @@ impl Changes {
         for own in self.dirs.iter().chain(&self.files) {
             let (parent, name) = split(own);
             if parent == path
-                && let Some(stat) = find(&self.upper, name)?
-                && self.is_engines(own, &stat, find(&self.lower, name)?.as_ref())
+                && let Some(stat) = find(name)?
+                && self.is_engines(own, &stat, self.lower.stat(own)?.as_ref())
             {
                 return Ok(true);
             }
@@ -298,19 +336,9 @@ fn tell_pending(upper: &OwnedFd, levels: &mut [Level], tell: Tell) -> Result<()>
     Ok(())
 }
 
-fn is_whiteout(entry: &Entry, stat: &Stat) -> bool {
-    let by_attribute = || {
-        let empty = stat.file_type == FileType::Regular && stat.size == 0;
-        empty && has(entry, WHITEOUT, None).unwrap_or(false)
-    };
-    tree::is_whiteout(stat) || by_attribute()
-}
-
-/// Whether an attribute is set, to this value where one is given.
-fn has(entry: &Entry, key: &[u8], value: Option<&[u8]>) -> Result<bool> {
-    let found = xattr::get_at(entry.dir, entry.name, key);
-    let found = found.on("look at", display(entry.path))?;
-    Ok(found.is_some_and(|found| value.is_none_or(|value| found == value)))
+fn is_opaque(entry: &Entry) -> Result<bool> {
+    let mark = xattr::get_at(entry.dir, entry.name, OPAQUE).on("look at", display(entry.path))?;
+    Ok(mark.is_some_and(|mark| mark == b"y"))
 }
 
 fn target(entry: &Entry) -> io::Result<Vec<u8>> {

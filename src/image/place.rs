@@ -1,11 +1,11 @@
 //! Where in a tree a new file goes. Links are followed as a process would whose root is the tree's:
 //! absolute ones and `..` stay inside, and one that leads nowhere yet names the file to be made.
 
+use super::merged::Merged;
 use super::tree::{self, join};
-use super::walk::{self, display};
+use super::walk::display;
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType};
-use std::os::fd::{AsFd, BorrowedFd};
 
 /// As many links the kernel follows in one path (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
@@ -19,7 +19,7 @@ pub struct Place {
 }
 
 /// Finds the place of a file with this `path`; in the directory of that path, its name is `name`.
-pub fn find(root: BorrowedFd, path: &[u8], name: &dyn Fn() -> Result<Vec<u8>>) -> Result<Place> {
+pub fn find(root: &Merged, path: &[u8], name: &dyn Fn() -> Result<Vec<u8>>) -> Result<Place> {
     let is_directory =
         matches!(path.rsplit(|b| *b == b'/').next(), None | Some(b"" | b"." | b".."));
     let mut search = Search { root, left: Vec::new(), links: 0, place: Place::default() };
@@ -41,7 +41,7 @@ pub fn find(root: BorrowedFd, path: &[u8], name: &dyn Fn() -> Result<Vec<u8>>) -
 }
 
 struct Search<'r> {
-    root: BorrowedFd<'r>,
+    root: &'r Merged,
     /// Names still to be looked up, the next one last.
     left: Vec<Vec<u8>>,
     links: u32,
@@ -72,17 +72,17 @@ impl Search<'_> {
         let path = join(here, name);
         let what = || display(&path);
         let gone = || Error::conflict("the image was removed meanwhile");
-        let dir = walk::open(self.root, here).ok_or_else(gone)?.on("open", display(here))?;
-        let stat = fs::stat_at(dir.as_fd(), name).on("look at", what())?;
-        match stat.filter(|stat| !tree::is_whiteout(stat)).map(|stat| stat.file_type) {
+        let dir = self.root.open(here)?.ok_or_else(gone)?;
+        let found = dir.look_up(name)?;
+        match found.map(|(dir, stat)| (dir, stat.file_type)) {
             None => self.place.missing.push(name.to_vec()),
-            Some(FileType::Directory) => *here = path,
-            Some(FileType::Symlink) => {
+            Some((_, FileType::Directory)) => *here = path,
+            Some((dir, FileType::Symlink)) => {
                 self.links += 1;
                 if self.links > LINKS_MAX {
                     return Err(Error::invalid(format!("{}: too many links", what().display())));
                 }
-                let target = fs::read_link_at(dir.as_fd(), name).on("read", what())?;
+                let target = fs::read_link_at(dir, name).on("read", what())?;
                 if target.starts_with(b"/") {
                     here.clear();
                 }
@@ -124,8 +124,8 @@ mod tests {
         ] {
             symlink(to, root.join(link)).unwrap();
         }
-        let dir = fs::open_directory(&root).unwrap();
-        let place = |path: &str| find(dir.as_fd(), path.as_bytes(), &|| Ok(b"f".to_vec()));
+        let tree = Merged::layers(vec![root.clone()]);
+        let place = |path: &str| find(&tree, path.as_bytes(), &|| Ok(b"f".to_vec()));
         for (path, at, missing) in [
             ("/lib/x", "usr/lib", "x"),
             ("abs/x/y", "usr/lib", "x/y"),

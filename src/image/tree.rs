@@ -8,7 +8,8 @@
 //! `.wh..wh..opq` the attribute `trusted.overlay.opaque=y` of its directory (image-spec
 //! `layer.md`, "Whiteouts"; kernel docs `filesystems/overlayfs`). A whiteout hides what lower
 //! layers have, never what this layer has: with a directory of the same name it makes that
-//! directory opaque.
+//! directory opaque. A disk that refuses these marks (an overlay does) gets those of the archive, as
+//! empty files: no overlay is mounted there (`merged`).
 //!
 //! Later members replace earlier ones of their name. A file whose data the recipe refers to
 //! moves to `aside/` instead of being lost.
@@ -18,6 +19,7 @@
 //! implies without listing them. These carry the mark `trusted.coracle.implied` until the
 //! layers below are known, from which they take owner, mode and times.
 
+use super::merged::{Directory, HIDES, HIDES_ALL, Merged};
 use super::recipe::Displaced;
 use super::room::{self, Room};
 use super::tar::quote;
@@ -30,7 +32,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-pub(super) const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+pub const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const IMPLIED: &[u8] = b"trusted.coracle.implied";
 const PATH_MAX: usize = 4095;
 
@@ -64,6 +66,8 @@ pub struct Tree {
     files: u64,
     displaced: Displaced,
     room: Room,
+    /// Some of its whiteouts are files.
+    hides_by_name: bool,
 }
 
 impl Tree {
@@ -84,6 +88,7 @@ impl Tree {
             files: 0,
             displaced: Displaced::default(),
             room: Room::at(dir)?,
+            hides_by_name: false,
         };
         // Unless a member says otherwise.
         tree.note_listed(b"", Time(0))?;
@@ -190,9 +195,17 @@ impl Tree {
         match fs::stat_at(self.here(), name).on("look up", "a whiteout")? {
             None => {
                 self.room.take(room::ENTRY)?;
-                let made = fs::mknod_at(self.here(), name, FileType::CharDevice, (0, 0));
-                made.on("make the whiteout", Path::new(std::ffi::OsStr::from_bytes(path)))?;
-                fs::utimens_at(self.here(), name, Time(0)).on("set the time of", "a whiteout")
+                let what = || Path::new(std::ffi::OsStr::from_bytes(path));
+                let mark = [HIDES, name].concat();
+                let mark = match fs::mknod_at(self.here(), name, FileType::CharDevice, (0, 0)) {
+                    Err(e) if is_refused(&e) => {
+                        self.hides_by_name = true;
+                        make_mark(self.here(), &mark).on("make the whiteout", what())?;
+                        &mark
+                    }
+                    made => made.on("make the whiteout", what()).map(|()| name)?,
+                };
+                fs::utimens_at(self.here(), mark, Time(0)).on("set the time of", "a whiteout")
             }
             Some(old) if old.file_type == FileType::Directory => self.set_opaque(name),
             Some(_) => Ok(()),
@@ -206,7 +219,11 @@ impl Tree {
     }
 
     fn set_opaque(&self, name: &[u8]) -> Result<()> {
-        let set = xattr::set_at(self.here(), name, OPAQUE, b"y");
+        let set = match xattr::set_at(self.here(), name, OPAQUE, b"y") {
+            Err(e) if is_refused(&e) => fs::open_at(self.here(), name, Open::Directory)
+                .and_then(|dir| make_mark(dir.as_fd(), HIDES_ALL)),
+            set => set,
+        };
         set.on("set trusted.overlay.opaque on", "a directory")
     }
 
@@ -351,6 +368,10 @@ impl Tree {
             self.displace(name)?;
             self.enter(&here)?;
         }
+        if self.hides_by_name && !hides {
+            let mark = fs::stat_at(self.here(), &[HIDES, name].concat());
+            hides = mark.map_err(failed)?.is_some();
+        }
         if hides {
             self.set_opaque(name)?;
         }
@@ -415,10 +436,7 @@ impl Tree {
 pub fn adopt(dir: &Path, below: &[PathBuf]) -> Result<()> {
     let root_path = dir.join("fs");
     let root = fs::open_directory(&root_path).on("open", &root_path)?;
-    let mut lower = Vec::new();
-    for path in below {
-        lower.push(fs::open_directory(path).on("open", path)?);
-    }
+    let below = Merged::layers(below.to_vec());
     let notes = dir.join("directories");
     for_each_note(&notes, |note, path| {
         let Ok(to) = open_directory(root.as_fd(), path) else {
@@ -428,43 +446,15 @@ pub fn adopt(dir: &Path, below: &[PathBuf]) -> Result<()> {
         if note != Note::Implied || mark.on("look at", "a directory")?.is_none() {
             return Ok(());
         }
-        match visible(&lower, path)? {
-            Some(from) => fs::copy_attributes(from.as_fd(), to.as_fd())
-                .on("copy the attributes of", quote(path))?,
+        match below.open(path)?.as_ref().and_then(Directory::top) {
+            Some(from) => {
+                fs::copy_attributes(from, to.as_fd()).on("copy the attributes of", quote(path))?
+            }
             None => fs::futimens(to.as_fd(), Time(0)).on("set the time of", "a directory")?,
         }
         xattr::remove_at(to.as_fd(), b".", IMPLIED).on("unmark", "a directory")
     })?;
     std::fs::remove_file(&notes).on("remove", &notes)
-}
-
-/// The topmost directory `path` of the trees, unless a layer above it hides it.
-fn visible(trees: &[OwnedFd], path: &[u8]) -> Result<Option<OwnedFd>> {
-    for tree in trees.iter().rev() {
-        match open_directory(tree.as_fd(), path) {
-            Ok(dir) => return Ok(Some(dir)),
-            Err(e) if !is_absent(&e) && !fs::is_link_refused(&e) => {
-                return Err(Error::os("open", quote(path), e));
-            }
-            Err(_) => {}
-        }
-        let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(i, _)| i);
-        let mut at = fs::open_at(tree.as_fd(), b".", Open::Directory).on("open", "a layer")?;
-        for end in ends.chain([path.len()]) {
-            let name = split(path.get(..end).unwrap_or_default()).1;
-            if xattr::get_at(at.as_fd(), b".", OPAQUE).on("look at", "a layer")?.is_some() {
-                return Ok(None);
-            }
-            match fs::stat_at(at.as_fd(), name).on("look at", "a layer")? {
-                None => break,
-                Some(stat) if stat.file_type != FileType::Directory => return Ok(None),
-                Some(_) => {
-                    at = fs::open_at(at.as_fd(), name, Open::Directory).on("open", "a layer")?;
-                }
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// Gives the root of a new layer the attributes of the one below it: in an overlay the upper one
@@ -522,6 +512,19 @@ fn open_directory(root: BorrowedFd, path: &[u8]) -> io::Result<OwnedFd> {
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whether the disk refuses a mark of overlayfs's.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
+}
+
+/// Makes an empty file, where it is missing.
+fn make_mark(dir: BorrowedFd, name: &[u8]) -> io::Result<()> {
+    match fs::open_at(dir, name, Open::CreateNew) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
 }
 
 pub fn is_whiteout(stat: &Stat) -> bool {

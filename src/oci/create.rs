@@ -48,9 +48,13 @@ impl Root {
         }
     }
 
-    /// Mounts an overlay, from its options in the words of mount(8): `lowerdir` top first,
-    /// `upperdir` and `workdir`, `volatile`.
+    /// Mounts a directory (`bind`), or an overlay, from its options in the words of mount(8):
+    /// `lowerdir` top first, `upperdir` and `workdir`, `volatile`.
     pub fn of_mount(overlay: &Mount) -> Result<Root> {
+        if overlay.kind == "bind" {
+            let path = CString::new(overlay.source.as_str()).unwrap_or_default();
+            return Ok(Root(mount::root_of(&path).on("mount", &overlay.source)?));
+        }
         let value =
             |key: &str| overlay.options.iter().find_map(|o| o.strip_prefix(key)?.strip_prefix('='));
         let lower: Vec<&Path> =

@@ -57,6 +57,8 @@ pub struct Stat {
     /// How many names it has.
     pub links: u64,
     pub mtime: Time,
+    /// When the inode was changed last, its content or its attributes: nobody can set it.
+    pub ctime: Time,
 }
 
 /// A time of a file: nanoseconds since 1970, may be negative.
@@ -365,7 +367,9 @@ fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
         libc::S_IFSOCK => FileType::Socket,
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
-    let seconds = i128::from(stat.st_mtime) * 1_000_000_000;
+    let time = |seconds: i64, nanoseconds: i64| {
+        Time(i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds))
+    };
     Ok(Stat {
         file_type,
         mode: stat.st_mode & 0o7777,
@@ -375,7 +379,8 @@ fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
         device: (libc::major(stat.st_rdev), libc::minor(stat.st_rdev)),
         inode: (stat.st_dev, stat.st_ino),
         links: stat.st_nlink,
-        mtime: Time(seconds + i128::from(stat.st_mtime_nsec)),
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
     })
 }
 

@@ -6,6 +6,7 @@
 pub mod atomic;
 pub mod bpf;
 pub mod child;
+pub mod copy;
 pub mod entry;
 pub mod exec;
 pub mod fd;

@@ -151,6 +151,16 @@ pub fn set_attributes(tree: BorrowedFd, set: u64, recursive: bool) -> io::Result
     Ok(raw::mount_setattr(tree, set, recursive)?)
 }
 
+/// A detached clone of the mount at `path` that is to be a container's root: no mount on it is
+/// seen where it comes from, and what is forbidden there (`nosuid`, `nodev`, `noexec`), as on an
+/// overlay, is not.
+pub fn root_of(path: &CStr) -> io::Result<OwnedFd> {
+    let tree = clone_tree(path)?;
+    let forbidden = attr::NO_SUID | attr::NO_DEV | attr::NO_EXEC;
+    raw::change_mount(tree.as_fd(), 0, forbidden, libc::MS_PRIVATE, false)?;
+    Ok(tree)
+}
+
 /// A detached clone of what is mounted on the root of the process behind a pidfd, without what
 /// is mounted below it.
 ///

@@ -283,7 +283,8 @@ pub fn set_propagation(tree: BorrowedFd, how: libc::c_ulong, recursive: bool) ->
     change_mount(tree, 0, 0, how, recursive)
 }
 
-fn change_mount(
+/// mount_setattr(2)
+pub fn change_mount(
     tree: BorrowedFd,
     attr_set: u64,
     attr_clr: u64,

@@ -6,13 +6,11 @@
 //! `..`. So nobody else may change either tree meanwhile.
 
 use crate::error::{OsContext, Result};
+use crate::sys::copy;
 use crate::sys::fs::{self, FileType, Open, Stat};
-use crate::sys::xattr;
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 
 /// Copies what is in `from`, a directory, and its attributes, to the empty directory `to`. Gives
 /// the number of entries.
@@ -24,7 +22,6 @@ pub fn copy_tree(from: BorrowedFd, to: BorrowedFd) -> Result<u64> {
         root: to,
         path: Vec::new(),
         links: HashMap::new(),
-        buffer: vec![0; 256 << 10],
         count: 0,
     };
     let mut levels = vec![copy.entries()?];
@@ -55,7 +52,6 @@ struct Copy<'a> {
     path: Vec<u8>,
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
-    buffer: Vec<u8>,
     count: u64,
 }
 
@@ -108,31 +104,8 @@ impl Copy<'_> {
         if stat.file_type == FileType::Socket || self.link(name, &stat)? {
             return Ok(());
         }
-        let (from, to) = (self.from.as_fd(), self.to.as_fd());
-        let made = match stat.file_type {
-            FileType::Regular => fs::open_at(from, name, Open::Read).and_then(|source| {
-                let target = fs::file(fs::open_at(to, name, Open::CreateNew)?);
-                content(&fs::file(source), &target, stat.size, &mut self.buffer)
-            }),
-            FileType::Symlink => {
-                fs::read_link_at(from, name).and_then(|target| fs::symlink_at(&target, to, name))
-            }
-            kind => fs::mknod_at(to, name, kind, stat.device),
-        };
-        made.on("copy", self.shown(name))?;
-        let set = fs::chown_at(to, name, stat.uid, stat.gid).and_then(|()| match stat.file_type {
-            FileType::Symlink => Ok(()),
-            _ => fs::chmod_at(to, name, stat.mode),
-        });
-        set.on("chown", self.shown(name))?;
-        for (key, value) in xattr::all_at(from, name).on("look at", self.shown(name))? {
-            // How layers lie on each other is no business of the copy's.
-            if !xattr::is_overlays(&key) {
-                xattr::supported(xattr::set_at(to, name, &key, &value))
-                    .on("set an attribute of", self.shown(name))?;
-            }
-        }
-        fs::utimens_at(to, name, stat.mtime).on("set the time of", self.shown(name))
+        let copied = copy::entry(self.from.as_fd(), self.to.as_fd(), name, &stat);
+        copied.on("copy", self.shown(name))
     }
 
     /// Whether it was made as one more name of a file that is there already.
@@ -174,29 +147,11 @@ impl Copy<'_> {
     }
 }
 
-/// Copies the data of a file, and no hole.
-fn content(from: &File, to: &File, size: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-    let mut at = 0;
-    while let Some((begin, end)) = fs::next_data(from, at)? {
-        at = begin;
-        while at < end {
-            let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-            match from.read_at(&mut buffer[..most], at)? {
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                n => {
-                    to.write_all_at(&buffer[..n], at)?;
-                    at += n as u64;
-                }
-            }
-        }
-    }
-    to.set_len(size)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::fs::File;
+    use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 
     fn scratch(name: &str) -> std::path::PathBuf {
         let dir = std::env::temp_dir().join(format!("coracle-copy-{name}-{}", std::process::id()));

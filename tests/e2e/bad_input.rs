@@ -82,7 +82,7 @@ fn a_state_root_of_a_later_release_is_left_alone() {
     for args in [&["images"][..], &["ps", "-a"], &["rmi", "busybox"], &["run", "busybox", "true"]] {
         t.coracle(args)
             .code(125)
-            .stderr_has("has format 99; this release knows up to 1")
+            .stderr_has("has format 99; this release knows up to 2")
             .stderr_has("hint: use the newer release that wrote it")
             .ok();
     }

@@ -10,6 +10,7 @@ mod commit_harm;
 mod cox;
 mod crash;
 mod exec;
+mod fallback;
 mod fsck;
 mod hostile;
 mod hostile_load;

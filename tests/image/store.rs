@@ -129,7 +129,7 @@ fn a_changed_layer_is_named_when_it_is_read() {
 fn inspect_tells_what_docker_tells() {
     let place = Place::new();
     let image = place.import(&place.python_tar("t.tar", "add('f', b'xyz')"), "x:1");
-    let told = inspect_image(&place.store, "x:1").unwrap();
+    let told = inspect_image(&place.store, "overlay", "x:1").unwrap();
     let json = serde_json::to_value(&told).unwrap();
     assert_eq!(json["Id"], image.id.to_string());
     assert_eq!(json["RepoTags"][0], "x:1");

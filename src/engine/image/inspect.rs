@@ -44,7 +44,7 @@ pub struct RootFs {
 }
 
 /// What is known of the image that `text` stands for.
-pub fn inspect_image(store: &Store, text: &str) -> Result<ImageInspect> {
+pub fn inspect_image(store: &Store, driver: &'static str, text: &str) -> Result<ImageInspect> {
     let id = store.resolve(text)?;
     let image = store.image(&id)?;
     let layers = store.layers(&image)?;
@@ -64,14 +64,14 @@ pub fn inspect_image(store: &Store, text: &str) -> Result<ImageInspect> {
         variant: config.variant,
         os: config.os,
         size,
-        graph_driver: graph_driver(&layers),
+        graph_driver: graph_driver(driver, &layers),
         root_fs: RootFs { r#type: config.rootfs.kind, layers: config.rootfs.diff_ids },
     })
 }
 
 /// As Docker's overlay2 tells it: the top layer is the upper directory, the others are below,
 /// the upper ones first.
-fn graph_driver(layers: &[Layer]) -> GraphDriver {
+fn graph_driver(name: &str, layers: &[Layer]) -> GraphDriver {
     let mut paths: Vec<_> = layers.iter().map(|l| l.tree().display().to_string()).collect();
     let mut data = BTreeMap::new();
     if let Some(top) = paths.pop() {
@@ -81,5 +81,5 @@ fn graph_driver(layers: &[Layer]) -> GraphDriver {
         paths.reverse();
         data.insert("LowerDir".to_string(), paths.join(":"));
     }
-    GraphDriver { name: "overlay".to_string(), data }
+    GraphDriver { name: name.to_string(), data }
 }

@@ -222,7 +222,7 @@ impl InspectContainer {
             log_path: in_directory("log"),
             name: format!("/{}", container.settings.name),
             restart_count: state.restarts,
-            driver: "overlay",
+            driver: container.driver.name(),
             platform: "linux",
             host_config: host_config(container),
             volumes: mounts.iter().map(|m| (m.destination.clone(), m.source.clone())).collect(),

@@ -7,6 +7,7 @@ mod volume;
 pub use inspect::InspectContainer;
 pub use volume::{InspectVolume, Volume};
 
+use super::Driver;
 use crate::container::{Config, Mount, MountKind, Network, Settings, State, Status};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub struct Container {
     pub image_name: String,
     /// A monitor stands beside it. Without one, a running container waits to be adopted.
     pub monitored: bool,
+    pub driver: Driver,
     /// `<root>/containers/<id>`
     pub directory: PathBuf,
     /// `<root>/volumes`
@@ -93,8 +95,8 @@ pub struct Info {
     pub stopped: usize,
     pub images: usize,
     pub root: PathBuf,
-    /// `overlay`, or how else layers become a root.
-    pub storage: String,
+    /// How layers become a root; `None` where there is no state root yet.
+    pub storage: Option<Driver>,
     /// 1 or 2.
     /// `None` where no cgroup file system is mounted.
     pub cgroup_version: Option<u8>,
@@ -148,6 +150,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
         state: State::new(Status::Created),
         image_name: "busybox".to_string(),
         monitored: true,
+        driver: Driver::Overlay,
         directory: PathBuf::from("/root/containers/x"),
         volumes: PathBuf::from("/root/volumes"),
         endpoint: None,

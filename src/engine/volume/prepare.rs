@@ -7,10 +7,8 @@
 use super::Engine;
 use crate::container::{Config, Dir, Mount, MountKind, Status};
 use crate::engine::options::{Options, Source};
-use crate::engine::spec;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
-use crate::oci::create::Root;
 use crate::sys::atomic::Durability;
 use crate::sys::lock::Guard;
 use crate::types::Digest;
@@ -165,10 +163,7 @@ impl Engine {
         if empty.is_empty() {
             return Ok(());
         }
-        let images = self.images()?;
-        let layers = images.layer_dirs(&images.image(&config.image)?)?;
-        let layers: Vec<String> = layers.iter().map(|path| path.display().to_string()).collect();
-        let root = Root::of_mount(&spec::root_mount(config, dir, &layers))?;
+        let root = self.mount_root(&self.root_mount(dir, config)?)?;
         for mount in empty {
             if let Some(from) = open_image_directory(root.as_fd(), &mount.target)? {
                 volumes

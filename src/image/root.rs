@@ -1,0 +1,93 @@
+//! A container's root where there is no overlayfs: a copy of the merged layers.
+//!
+//! Holds the descriptors of one directory, the names of those on the way, and the first name of
+//! each file of which more names are to come.
+
+use super::merged::Merged;
+use super::room::{self, Room};
+use super::tree::split;
+use super::walk::{self, Event, Walk, display};
+use crate::error::{OsContext, Result};
+use crate::sys::copy;
+use crate::sys::fs::{self, FileType, Stat};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Copies the tree `from` into the empty directory `to`, whose own attributes stay as they are but
+/// for its time.
+pub fn copy(from: Merged, to: BorrowedFd) -> Result<()> {
+    let mtime = fs::fstat(to).on("look at", "/")?.mtime;
+    let mut copy = Copy { to, here: open(to, b"")?, links: HashMap::new() };
+    let mut room = Room::at(&fs::path_of(to).on("find", "/")?)?;
+    let mut walk = Walk::new(from, None)?;
+    // The directories on the way, whose times are set when they are full.
+    let mut on_the_way = vec![(Vec::new(), mtime)];
+    while let Some(event) = walk.advance()? {
+        let Event::Entry(entry) = event else {
+            if let Some((path, mtime)) = on_the_way.pop() {
+                fs::futimens(copy.here.as_fd(), mtime).on("set the time of", display(&path))?;
+                copy.here = open(to, split(&path).0)?;
+            }
+            continue;
+        };
+        let Some(stat) = entry.stat else { continue };
+        let size = if stat.file_type == FileType::Regular { stat.size } else { 0 };
+        room.take(size.saturating_add(room::ENTRY))?;
+        if stat.file_type == FileType::Directory {
+            let dir = walk::open(entry.dir, entry.name).transpose();
+            let Some(dir) = dir.on("open", display(entry.path))? else { continue };
+            let made = fs::mkdir_at(copy.here.as_fd(), entry.name, 0o700);
+            made.on("create", display(entry.path))?;
+            let path = entry.path.to_vec();
+            copy.here = open(to, &path)?;
+            let copied = fs::copy_attributes(dir.as_fd(), copy.here.as_fd());
+            copied.on("copy the attributes of", display(&path))?;
+            on_the_way.push((path, stat.mtime));
+            walk.enter(None)?;
+        } else if !copy.link(entry.path, &stat).on("link", display(entry.path))? {
+            let copied = copy::entry(entry.dir, copy.here.as_fd(), entry.name, &stat);
+            copied.on("copy", display(entry.path))?;
+        }
+    }
+    fs::futimens(to, mtime).on("set the time of", "/")
+}
+
+fn open(root: BorrowedFd, path: &[u8]) -> Result<OwnedFd> {
+    let gone = || Err(ErrorKind::NotFound.into());
+    walk::open(root, path).unwrap_or_else(gone).on("open", display(path))
+}
+
+struct Copy<'t> {
+    to: BorrowedFd<'t>,
+    /// The directory at hand.
+    here: OwnedFd,
+    /// Files of several names: the first one, and how many are to come.
+    links: HashMap<(u64, u64), (Vec<u8>, u64)>,
+}
+
+impl Copy<'_> {
+    /// Whether it was made as one more name of a file that is there already.
+    fn link(&mut self, path: &[u8], stat: &Stat) -> io::Result<bool> {
+        if stat.links < 2 {
+            return Ok(false);
+        }
+        let mut known = match self.links.entry(stat.inode) {
+            Entry::Vacant(new) => {
+                new.insert((path.to_vec(), stat.links - 1));
+                return Ok(false);
+            }
+            Entry::Occupied(known) => known,
+        };
+        let (first, left) = known.get_mut();
+        let (parent, name) = split(first);
+        let parent = walk::open(self.to, parent).unwrap_or(Err(ErrorKind::NotFound.into()))?;
+        fs::link_at(parent.as_fd(), name, self.here.as_fd(), split(path).1)?;
+        *left -= 1;
+        if *left == 0 {
+            known.remove();
+        }
+        Ok(true)
+    }
+}
