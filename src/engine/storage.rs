@@ -43,6 +43,11 @@ impl Driver {
             Driver::Copy => "copy",
         }
     }
+
+    /// Whether a container's own directory has its image's files too.
+    pub fn has_all_files(self) -> bool {
+        self == Driver::Copy
+    }
 }
 
 impl FromStr for Driver {

@@ -40,7 +40,7 @@ pub struct Layers {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ContainerSize {
-    /// Bytes of what it wrote.
+    /// Bytes of what it wrote; of all its files, where they were copied.
     pub written: u64,
     /// With the image's.
     pub whole: u64,
@@ -98,7 +98,10 @@ impl Engine {
     pub fn container_size(&self, container: &Container) -> ContainerSize {
         let written = bytes(&container.directory.join("upper"));
         let size = |store: Store| store.size(&store.image(&container.config.image)?);
-        let image = self.images().and_then(size).unwrap_or_default();
+        let image = match container.driver.has_all_files() {
+            true => 0,
+            false => self.images().and_then(size).unwrap_or_default(),
+        };
         ContainerSize { written, whole: image.saturating_add(written) }
     }
 
