@@ -5,7 +5,7 @@ use super::import::input;
 use super::output;
 use crate::engine::Engine;
 use crate::engine::image::load;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use argh::{ArgsInfo, FromArgs};
 
 /// Load images from an archive: of docker save (of any year), or in OCI layout
@@ -32,9 +32,11 @@ impl Command for Load {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let mut archive = input("load", self.0.input.as_deref().unwrap_or("-"))?;
+        let file = self.0.input.as_deref().unwrap_or("-");
+        let mut archive = input("load", file)?;
         engine.begin()?;
-        for image in load(&engine.images()?, &mut *archive)? {
+        let loaded = load(&engine.images()?, &mut *archive);
+        for image in loaded.doing(|| format!("load {file}"))? {
             if image.names.is_empty() {
                 output::line(format!("Loaded image ID: {}", image.id))?;
             }

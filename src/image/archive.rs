@@ -21,6 +21,16 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// The layers of OCI's and of Docker's images; those that others are not to hand on too. Each may
+/// say how it is compressed.
+const LAYERS: [&str; 4] = [
+    OCI_LAYER,
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+];
+const COMPRESSIONS: [&str; 5] = ["", "+gzip", "+zstd", ".gzip", ".zstd"];
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
@@ -56,6 +66,13 @@ pub struct Descriptor {
 pub struct Platform {
     pub architecture: String,
     pub os: String,
+}
+
+/// The member `oci-layout`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Layout {
+    pub image_layout_version: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -109,6 +126,24 @@ impl Descriptor {
         ["", OCI_MANIFEST, DOCKER_MANIFEST].contains(&self.media_type.as_str())
     }
 
+    pub fn is_config(&self) -> bool {
+        ["", OCI_CONFIG, DOCKER_CONFIG].contains(&self.media_type.as_str())
+    }
+
+    pub fn is_layer(&self) -> bool {
+        let fits = |kind: &&str| {
+            let rest = self.media_type.strip_prefix(*kind);
+            rest.is_some_and(|rest| COMPRESSIONS.contains(&rest))
+        };
+        self.media_type.is_empty() || LAYERS.iter().any(fits)
+    }
+
+    /// The error where it is none of what it should be.
+    pub fn unknown(&self) -> Error {
+        let (path, media_type) = (self.path(), &self.media_type);
+        Error::invalid(format!("{path}: unknown media type {media_type}"))
+    }
+
     /// Whether it is for machines of this `architecture`, or does not say.
     pub fn fits(&self, architecture: &str) -> bool {
         let Some(platform) = &self.platform else { return true };
@@ -137,6 +172,19 @@ fn full_name(name: &ImageRef) -> String {
 /// Reads the JSON member `name`.
 pub fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| Error::invalid(format!("{name}: {e}")))
+}
+
+/// Reads the index or the manifest `name`, of the one version that there is.
+pub fn parse_version_2<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Versioned {
+        schema_version: u32,
+    }
+    match parse::<Versioned>(name, bytes)?.schema_version {
+        2 => parse(name, bytes),
+        other => Err(Error::invalid(format!("{name}: schema version {other}, not 2"))),
+    }
 }
 
 /// The bytes of the JSON member `name`.

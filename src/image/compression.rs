@@ -14,7 +14,7 @@
 
 use super::tar::unreadable;
 use super::zstd;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
@@ -32,6 +32,18 @@ const RATIO_FROM: u64 = 1 << 30;
 /// As many bytes as are needed to tell.
 const HEAD: u64 = 10;
 
+/// What else people pack files with.
+const FOREIGN: [(&[u8], &str); 7] = [
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"\x1f\x9d", "compress"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"LZIP", "lzip"),
+    (b"PK\x03\x04", "zip"),
+    (b"]\0\0", "lzma"),
+    (b"\x89LZO\0", "lzop"),
+];
+pub const READABLE: &str = "an archive is a tar, plain or compressed by gzip, bzip2, xz or zstd";
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compression {
     None,
@@ -48,7 +60,16 @@ pub type Peeked<'a> = Chain<Cursor<Vec<u8>>, &'a mut dyn Read>;
 pub fn peek(input: &mut dyn Read) -> Result<(Compression, Peeked<'_>)> {
     let mut head = Vec::new();
     input.take(HEAD).read_to_end(&mut head).map_err(|e| unreadable(&e))?;
+    check(&head)?;
     Ok((detect(&head), Cursor::new(head).chain(input)))
+}
+
+/// Refuses a stream that begins with `head` by the name of what it is, if it is none of ours.
+pub fn check(head: &[u8]) -> Result<()> {
+    let Some((_, name)) = FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!("it is in the format of {name}, which is not read")).hint(READABLE))
 }
 
 /// The compression of a stream that begins with `head`.

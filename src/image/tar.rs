@@ -13,6 +13,7 @@
 //! they leave room, Go's archive/tar decides, as Docker reads with it: links, devices and
 //! directories have no data whatever their size field says.
 
+use super::compression::READABLE;
 use super::pax::{self, Records};
 use super::sparse::{self, Segment};
 use crate::error::{Error, Result, reason};
@@ -246,7 +247,7 @@ impl<'a> Archive<'a> {
 
     fn after_member(&self, error: Error) -> Error {
         if self.current.is_empty() {
-            return error;
+            return error.hint(READABLE);
         }
         error.doing(format!("after member {}", quote(&self.current)))
     }

@@ -162,6 +162,8 @@ fn broken_archives_are_refused_and_the_store_is_as_before() {
         ),
         ("members[:1] + [(members[1][0], members[1][1][:1700])] + members[2:]", "cut off"),
         ("members[:1] + [(members[1][0], b'\\x28\\xb5\\x2f\\xfd' * 999)] + members[2:]", "zstd"),
+        ("members[:1] + [(members[1][0], b'\\x04\\x22\\x4d\\x18' * 999)] + members[2:]", "lz4"),
+        ("members[:-1] + [('manifest.json', b'[]')]", "holds no image"),
     ] {
         docker_archive(&place, "bad.tar", order);
         let text = try_load(&place, "bad.tar").unwrap_err().to_string();
@@ -189,4 +191,50 @@ fn a_blob_that_belies_its_name_is_refused() {
         tar -C ../.. -cf ../../../oci.tar .");
     let text = try_load_from(&other, &place.path("oci.tar")).unwrap_err().to_string();
     assert!(text.contains("has not the digest of its name"), "{text}");
+}
+
+#[test]
+fn an_oci_layout_is_of_the_known_versions_and_media_types() {
+    let place = Place::new();
+    docker_archive(&place, "d.tar", "members");
+    try_load(&place, "d.tar").unwrap();
+    save_to(&place, &["one:1"], "saved.tar");
+    let before = place.listing();
+    for (change, told) in [
+        ("layout['imageLayoutVersion'] = '2.0.0'", "oci-layout: version \"2.0.0\", not 1"),
+        ("index['schemaVersion'] = 1", "index.json: schema version 1, not 2"),
+        ("index['manifests'][0]['mediaType'] = 'text/html'", "unknown media type text/html"),
+        ("index['manifests'] = []", "holds no image"),
+        ("manifest['schemaVersion'] = 3", "schema version 3, not 2"),
+        ("manifest['config']['mediaType'] = 'application/vnd.cncf.helm.config.v1+json'", "helm"),
+        ("manifest['config']['size'] += 1", "bytes, not"),
+        ("manifest['layers'][0]['mediaType'] += '+encrypted'", "layer.v1.tar+encrypted"),
+        ("manifest['layers'][0]['digest'] = '../../etc'", "is not a digest"),
+    ] {
+        let program = format!(
+            "import hashlib, io, json, tarfile
+old = tarfile.open('saved.tar')
+read = lambda name: old.extractfile(name).read()
+layout, index = json.loads(read('oci-layout')), json.loads(read('index.json'))
+path = 'blobs/sha256/' + index['manifests'][0]['digest'][7:]
+manifest = json.loads(read(path))
+{change}
+blob = json.dumps(manifest).encode()
+for first in index['manifests'][:1]:
+    first['digest'], first['size'] = 'sha256:' + hashlib.sha256(blob).hexdigest(), len(blob)
+parts = {{m.name: read(m.name) for m in old if m.isreg() and m.name.startswith('blobs/')}}
+parts['blobs/sha256/' + hashlib.sha256(blob).hexdigest()] = blob
+parts['oci-layout'] = json.dumps(layout).encode()
+parts['index.json'] = json.dumps(index).encode()
+with tarfile.open('bad.tar', 'w') as new:
+    for name, data in parts.items():
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        new.addfile(member, io.BytesIO(data))"
+        );
+        place.python(&program, &[]);
+        let text = try_load(&place, "bad.tar").unwrap_err().to_string();
+        assert!(text.contains(told), "{change}: {text}");
+        assert_eq!(place.listing(), before, "{change}");
+    }
 }

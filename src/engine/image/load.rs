@@ -6,7 +6,7 @@
 //! Docker 1.10 to 24 wrote `manifest.json` beside what Docker of 2014 reads (`v1`); it comes first.
 
 use crate::error::{Context, Error, Result};
-use crate::image::archive::{self, Descriptor, Index, Manifest, SavedImage};
+use crate::image::archive::{self, Descriptor, Index, Layout, Manifest, SavedImage};
 use crate::image::config::{ImageConfig, host_architecture, runs_here};
 use crate::image::layer;
 use crate::image::store::{NewImage, NewLayer, Store};
@@ -106,7 +106,14 @@ impl Parts {
                 self.saved_image(image, &mut found)?;
             }
         } else if let Some(bytes) = self.bytes("index.json")? {
-            let index: Index = archive::parse("index.json", &bytes)?;
+            if let Some(bytes) = self.bytes("oci-layout")? {
+                let version = archive::parse::<Layout>("oci-layout", &bytes)?.image_layout_version;
+                if !version.starts_with("1.") {
+                    let text = format!("oci-layout: version \"{version}\", not 1");
+                    return Err(Error::invalid(text));
+                }
+            }
+            let index: Index = archive::parse_version_2("index.json", &bytes)?;
             for descriptor in &index.manifests {
                 self.described(descriptor, descriptor.name(), 0, &mut found)?;
             }
@@ -115,6 +122,9 @@ impl Parts {
                 "no image archive: it has neither manifest.json, index.json nor repositories";
             let cure = "a tar of a root file system becomes an image by `import`";
             return Err(Error::invalid(text).hint(cure));
+        }
+        if found.images.is_empty() {
+            return Err(Error::invalid("the archive holds no image"));
         }
         Ok(found)
     }
@@ -160,7 +170,7 @@ impl Parts {
             if depth == DEPTH_MAX {
                 return Err(Error::invalid(format!("{path}: indexes nest too deep")));
             }
-            let index: Index = archive::parse(&path, &self.blob(descriptor)?)?;
+            let index: Index = archive::parse_version_2(&path, &self.blob(descriptor)?)?;
             let host = host_architecture();
             let Some(fitting) = index.manifests.iter().find(|d| d.fits(host)) else {
                 return Err(Error::invalid(format!("{path}: has no image for linux/{host}")));
@@ -172,14 +182,19 @@ impl Parts {
             return Ok(());
         }
         if !descriptor.is_manifest() {
-            let media_type = &descriptor.media_type;
-            return Err(Error::invalid(format!("{path}: unknown media type {media_type}")));
+            return Err(descriptor.unknown());
         }
-        let manifest: Manifest = archive::parse(&path, &self.blob(descriptor)?)?;
+        let manifest: Manifest = archive::parse_version_2(&path, &self.blob(descriptor)?)?;
         few_enough(manifest.layers.len(), &path)?;
+        if !manifest.config.is_config() {
+            return Err(manifest.config.unknown().hint("it is no image that can run"));
+        }
         let config = self.blob(&manifest.config)?;
         let mut layers = Vec::new();
         for descriptor in &manifest.layers {
+            if !descriptor.is_layer() {
+                return Err(descriptor.unknown());
+            }
             layers.push(self.layer_blob(descriptor)?);
         }
         let image = checked(NewImage { config, names, layers }, &path)?;

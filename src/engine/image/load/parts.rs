@@ -105,6 +105,11 @@ impl Parts {
         if Digest::of(&bytes) != descriptor.digest {
             return Err(other_digest(descriptor));
         }
+        let (size, wanted) = (bytes.len() as u64, descriptor.size);
+        if size != wanted {
+            let text = format!("member {} has {size} bytes, not {wanted}", descriptor.path());
+            return Err(Error::invalid(text));
+        }
         Ok(bytes)
     }
 
@@ -166,6 +171,9 @@ impl Part {
                 }
                 Err(e) => Err(e),
             };
+        }
+        if let Err(why) = compression::check(&head) {
+            return Ok(Some(Part::Unknown(why)));
         }
         if member.size > JSON_MAX {
             let text =
