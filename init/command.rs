@@ -104,7 +104,7 @@ mod tests {
     const LETTERS: &[u8] = b"udoOUDQrpchaiq12tkbyx";
 
     #[test]
-    fn whatever_bytes_arrive_the_known_letters_alone_do_something() {
+    fn of_the_corpus_the_known_letters_alone_do_something() {
         let service = Service::new("x", Exec::new(vec![c"x".into()]));
         fuzz("fifo", &[], 2_000, |bytes| {
             let mut machine = Machine::new();

@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_in_the_files_it_is_a_service_or_an_error_that_names_one() {
+    fn the_corpus_in_a_file_is_a_service_or_an_error_that_names_one() {
         const FILES: [&str; 6] =
             ["timeout-kill", "timeout-finish", "down-signal", "notification-fd", "finish", "env/X"];
         let dir = Dir::new("fuzz");

@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_bytes_arrive_they_are_a_request_or_an_error() {
+    fn what_the_corpus_sends_is_a_request_or_an_error() {
         let mut events = EventLoop::new().unwrap();
         let (mut server, path) = server("fuzz", &events);
         let now = Instant::now();

@@ -207,9 +207,8 @@ mod tests {
         assert_eq!(names("x"), ("user", "notice"));
     }
 
-    /// The datagrams of tests/corpus/syslog, and many that are a little off.
     #[test]
-    fn nothing_that_is_sent_upsets_it() {
+    fn no_datagram_of_the_corpus_upsets_it() {
         let words = ["<", ">", "[", "]", ":", " ", "\"", "\\", "1", "-", "\0", "\n"];
         fuzz("syslog", &words, 20_000, |data| {
             let record = parse(data);

@@ -409,7 +409,7 @@ mod tests {
     use crate::corpus::fuzz;
 
     #[test]
-    fn only_a_whole_line_of_a_notice_says_ready() {
+    fn of_the_corpus_only_a_whole_line_of_a_notice_says_ready() {
         let mut ready = 0;
         fuzz("notify", &["READY=1", "\n"], 5_000, |notice| {
             let lines = String::from_utf8_lossy(notice).into_owned();

@@ -45,7 +45,7 @@ impl Command for Df {
     fn run(self, engine: &Engine) -> Result<u8> {
         let usage = engine.disk_usage()?;
         let rows = rows(&usage);
-        output::text(&match self.format {
+        let text = match &self.format {
             _ if self.verbose => details(&usage, Timestamp::now()),
             Some(template) => {
                 let fields: Vec<Value> = rows.iter().map(fields).collect();
@@ -55,7 +55,8 @@ impl Command for Df {
                 let titles = ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"];
                 with_titles(titles, rows)
             }
-        })?;
+        };
+        output::rendered(self.format.as_ref(), &text)?;
         Ok(0)
     }
 }

@@ -34,7 +34,7 @@ impl Command for Diff {
                     Kind::Changed => "C ",
                     Kind::Deleted => "D ",
                 };
-                let line = [letter.as_bytes(), path, b"\n"].concat();
+                let line = [letter.as_bytes(), &output::name(path), b"\n"].concat();
                 out.write_all(&line).on("write", output::TARGET)
             })
         })?;

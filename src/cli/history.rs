@@ -59,7 +59,7 @@ impl Command for History {
 
     fn run(self, engine: &Engine) -> Result<u8> {
         let rows = history(&engine.images()?, &self.image)?;
-        output::text(&self.render(&rows, Timestamp::now())?)?;
+        output::rendered(self.format.as_ref(), &self.render(&rows, Timestamp::now())?)?;
         Ok(0)
     }
 }

@@ -108,7 +108,10 @@ impl Command for Images {
                 }
             }
         };
-        output::text(&text)?;
+        output::rendered(self.format.as_ref(), &text)?;
+        for odd in store.refs()?.odd() {
+            output::diagnostic(&format!("warning: {odd}: {}", odd.hints().join("; ")));
+        }
         Ok(0)
     }
 }

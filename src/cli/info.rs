@@ -34,10 +34,11 @@ impl Command for Info {
 
     fn run(self, engine: &Engine) -> Result<u8> {
         let info = engine.info()?;
-        output::text(&match &self.format {
+        let text = match &self.format {
             Some(template) => template.render(&[fields(&info)])?,
             None => text(&info),
-        })?;
+        };
+        output::rendered(self.format.as_ref(), &text)?;
         for warning in &info.warnings {
             output::diagnostic(&format!("warning: {warning}"));
         }

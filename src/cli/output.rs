@@ -1,7 +1,14 @@
 //! Writing: results to stdout, where a reader who goes away is no failure, all else to stderr.
+//!
+//! Names of files and what images say of themselves may hold what a terminal takes for commands.
+//! There, control characters are shown as errors show them (`\u{1b}`), as ls(1) does; pipes and
+//! files get the bytes as they are, as with Docker. Streams of containers and the text of a user's
+//! own `--format` are never changed.
 
+use super::template::Template;
 use crate::engine::outfile;
 use crate::error::{Cause, Error, OsContext, Result};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -12,7 +19,45 @@ pub const TARGET: &str = "standard output";
 const BUFFER: usize = 64 << 10;
 
 pub fn text(text: &str) -> Result<()> {
-    bytes(text.as_bytes())
+    bytes(shown(text).as_bytes())
+}
+
+/// What was rendered by a template, if there is one, which has shown the fields already.
+pub fn rendered(by: Option<&Template>, result: &str) -> Result<()> {
+    if by.is_some() { bytes(result.as_bytes()) } else { text(result) }
+}
+
+/// Lines as stdout is to get them.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    match io::stdout().is_terminal() && text.contains(is_command) {
+        true => Cow::Owned(escaped(text, is_command)),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// A name that is to stay on its line, as stdout is to get it.
+pub fn name(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if !io::stdout().is_terminal() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut name = String::new();
+    for chunk in bytes.utf8_chunks() {
+        name += &escaped(chunk.valid(), char::is_control);
+        name.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    Cow::Owned(name.into_bytes())
+}
+
+fn is_command(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+}
+
+fn escaped(text: &str, is_shown: fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_shown(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }
 
 pub fn line(line: impl std::fmt::Display) -> Result<()> {

@@ -84,7 +84,7 @@ impl Command for Ps {
     fn run(self, engine: &Engine) -> Result<u8> {
         let size = |container: &Container| engine.container_size(container);
         let text = self.render(&engine.containers()?, &size, Timestamp::now())?;
-        output::text(&text)?;
+        output::rendered(self.format.as_ref(), &text)?;
         Ok(0)
     }
 }

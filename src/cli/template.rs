@@ -10,8 +10,8 @@
 //!
 //! A template is parsed before anything is looked up, so a mistake in it costs nothing.
 
-use super::json;
 use super::table::table;
+use super::{json, output};
 use crate::error::{Error, Result};
 use crate::types::nearest;
 use serde_json::Value;
@@ -88,7 +88,8 @@ impl Template {
                 Part::Text(text) => line.push_str(text),
                 Part::Field { path, as_json } => {
                     let value = look_up(thing, path)?;
-                    line.push_str(&if *as_json { json::compact(value) } else { words(value) });
+                    let text = if *as_json { json::compact(value) } else { words(value) };
+                    line.push_str(&output::shown(&text));
                 }
             }
         }

@@ -33,10 +33,11 @@ impl Command for Version {
     }
 
     fn run(self, _engine: &Engine) -> Result<u8> {
-        output::text(&match &self.format {
+        let text = match &self.format {
             Some(template) => template.render(&[fields()])?,
             None => text(),
-        })?;
+        };
+        output::rendered(self.format.as_ref(), &text)?;
         Ok(0)
     }
 }

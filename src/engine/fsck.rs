@@ -68,7 +68,23 @@ impl Check<'_> {
         self.checked.findings.push(Finding { what, is_mended });
     }
 
+    /// Names of images that are none.
+    fn names(&mut self) -> Result<()> {
+        let odd = self.store.refs()?.odd();
+        if self.repair && !odd.is_empty() {
+            let _lock = self.store.lock(Mode::Exclusive)?;
+            let mut refs = self.store.refs()?;
+            refs.drop_odd();
+            self.store.write_refs(&refs)?;
+        }
+        for what in odd {
+            self.add(what, self.repair);
+        }
+        Ok(())
+    }
+
     fn images(&mut self) -> Result<()> {
+        self.names()?;
         let refs = self.store.refs()?;
         let mut seen = BTreeSet::new();
         for id in refs.images() {

@@ -39,6 +39,8 @@ fn row(pid: Pid, boot: i64, now: i64) -> Option<Vec<String>> {
         true => format!("[{}]", head.split_once('(')?.1),
         false => String::from_utf8_lossy(&args).trim_end_matches('\0').replace('\0', " "),
     };
+    // As ps(1) shows them.
+    let command = command.replace(char::is_control, "?");
     let age = u64::try_from(now - started).unwrap_or(0).max(1);
     Some(vec![
         user_name(uid),

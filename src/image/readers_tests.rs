@@ -2,7 +2,7 @@
 
 use super::{ImageConfig, RunConfig};
 use super::{archive, change, compression, refs, run_json, v1};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::Digest;
 use crate::types::corpus::{Verdict, fuzz};
 use std::io::{self, Read};
@@ -56,10 +56,14 @@ fn manifests_and_indexes_of_the_corpus_are_read_or_told() {
         verdict(archive::parse::<archive::Index>("index.json", bytes))
     });
     fuzz("refs", &JSON, 10_000, |bytes| {
-        verdict(
-            serde_json::from_slice::<refs::Refs>(bytes)
-                .map_err(|e| crate::error::Error::damaged(e.to_string())),
-        )
+        let refs: refs::Refs =
+            serde_json::from_slice(bytes).map_err(|e| Error::damaged(e.to_string()).to_string())?;
+        let images = refs.images();
+        let mut mended = refs.clone();
+        mended.drop_odd();
+        let again = serde_json::from_slice(&serde_json::to_vec(&mended).unwrap());
+        assert_eq!((again.unwrap(), mended.images()), (mended, images));
+        verdict(Error::collect(refs.odd()))
     });
 }
 

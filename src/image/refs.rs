@@ -7,6 +7,9 @@
 //! An image is in `unnamed` exactly while no name stands for it: after another image took its
 //! name over, or when it was loaded without one. The file is replaced whole under the images
 //! lock; readers take no lock.
+//!
+//! What another release took for a name may be none here. Its image can be used by id, and nothing
+//! of it is lost: the file is not written again before `fsck --repair` has dropped the name.
 
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
@@ -16,11 +19,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Refs {
-    #[serde(default)]
     names: BTreeMap<ImageRef, Digest>,
+    unnamed: BTreeSet<Digest>,
+    /// What stands in a name's place and is none.
+    #[serde(skip)]
+    odd: BTreeMap<String, Digest>,
+}
+
+/// The file.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(default)]
+    names: BTreeMap<String, Digest>,
     #[serde(default)]
     unnamed: BTreeSet<Digest>,
+}
+
+impl From<Stored> for Refs {
+    fn from(stored: Stored) -> Refs {
+        let mut refs = Refs { unnamed: stored.unnamed, ..Refs::default() };
+        for (text, id) in stored.names {
+            match text.parse::<ImageRef>() {
+                // Another way to write a name would stand for the same one.
+                Ok(name) if name.to_string() == text => drop(refs.names.insert(name, id)),
+                _ => drop(refs.odd.insert(text, id)),
+            }
+        }
+        refs
+    }
 }
 
 impl Refs {
@@ -57,11 +85,28 @@ impl Refs {
 
     /// All images, each once.
     pub fn images(&self) -> BTreeSet<Digest> {
-        self.names.values().chain(&self.unnamed).copied().collect()
+        self.names.values().chain(self.odd.values()).chain(&self.unnamed).copied().collect()
     }
 
     pub fn contains(&self, id: &Digest) -> bool {
-        self.unnamed.contains(id) || self.names.values().any(|i| i == id)
+        self.unnamed.contains(id) || self.names.values().chain(self.odd.values()).any(|i| i == id)
+    }
+
+    /// The error for each name that is none.
+    pub fn odd(&self) -> Vec<Error> {
+        let error = |(text, id): (&String, &Digest)| {
+            let id = id.short();
+            Error::damaged(format!("refs.json: image {id} is called \"{text}\", which is no name"))
+                .hint("drop the name with fsck --repair; the image stays, by its id")
+        };
+        self.odd.iter().map(error).collect()
+    }
+
+    /// Takes away the names that are none; their images stay, unnamed if that was their last.
+    pub fn drop_odd(&mut self) {
+        for id in std::mem::take(&mut self.odd).into_values() {
+            self.add(id);
+        }
     }
 
     /// Lists an image that may have no name.
@@ -113,6 +158,21 @@ mod tests {
         refs.remove(&a);
         refs.remove(&b);
         assert_eq!(refs, Refs::default());
+    }
+
+    #[test]
+    fn a_name_that_is_none_costs_its_image_nothing_but_the_name() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let names = |odd: &str| format!(r#"{{"names": {{"x:1": "{a}", "{odd}": "{b}"}}}}"#);
+        for odd in ["x..y:1", "", "x", "docker.io/library/x:1"] {
+            let mut refs: Refs = serde_json::from_str(&names(odd)).unwrap();
+            assert_eq!((refs.images().len(), refs.contains(&b)), (2, true), "{odd}");
+            let [told] = refs.odd().try_into().unwrap();
+            assert!(told.to_string().ends_with(&format!("\"{odd}\", which is no name")), "{told}");
+            refs.drop_odd();
+            assert_eq!((refs.odd().len(), refs.unnamed.contains(&b)), (0, true), "{odd}");
+            assert_eq!(refs.names().count(), 1, "{odd}");
+        }
     }
 
     #[test]

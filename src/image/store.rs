@@ -93,6 +93,12 @@ impl Store {
         Refs::read(&self.dir.join("refs.json"))
     }
 
+    /// The same, for who is going to write them: where all names are names.
+    pub fn refs_to_change(&self) -> Result<Refs> {
+        let refs = self.refs()?;
+        Error::collect(refs.odd()).map(|()| refs)
+    }
+
     /// The id that `text` stands for: an id, whole or its first digits, a name, or the id that
     /// Docker of 2014 gave the image.
     pub fn resolve(&self, text: &str) -> Result<Digest> {
@@ -209,7 +215,7 @@ impl Store {
             // Its image may have been removed meanwhile.
             self.find_layers(base)?;
         }
-        let mut refs = self.refs()?;
+        let mut refs = self.refs_to_change()?;
         for (key, dir) in &ready {
             let to = self.layer_dir(key);
             match std::fs::rename(dir, &to) {
@@ -235,7 +241,7 @@ impl Store {
         Ok(ids)
     }
 
-    /// Replaces `refs.json`. The caller holds the lock.
+    /// Replaces `refs.json` by what was made of `refs_to_change`. The caller holds the lock.
     pub fn write_refs(&self, refs: &Refs) -> Result<()> {
         refs.write(&self.dir.join("refs.json"))
     }
@@ -335,8 +341,9 @@ impl Store {
     }
 
     /// Removes what crashes left and what was discarded. Every verb that adds to the store begins
-    /// with it; it is safe beside others that do.
+    /// with it, and so is told here already if it cannot; it is safe beside others that do.
     pub fn sweep(&self) -> Result<()> {
+        self.refs_to_change()?;
         self.discard()?;
         self.remove_discarded()
     }

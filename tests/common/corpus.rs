@@ -1,8 +1,8 @@
 //! What readers are tried with: the files of a directory of tests/corpus, and random changes of them.
 //!
 //! A file called `good-…` must be taken and one called `bad-…` refused; of others, and of changed
-//! ones, nobody knows. Each line of `good.lines` and `bad.lines` counts as a file. Whatever is refused is so in one line that a terminal can show: names out of
-//! archives end up in it. The changes are the same each time, unless the environment says otherwise:
+//! ones, nobody knows. Each line of `good.lines` and `bad.lines` counts as a file. Whatever is
+//! refused is so in one line that a terminal can show: names out of archives end up in it. The changes are the same each time, unless the environment says otherwise:
 //!
 //! ```text
 //! FUZZ_ROUNDS   so many of them, for every corpus (`make fuzz`)
@@ -17,7 +17,12 @@ use std::path::PathBuf;
 pub type Verdict = Result<(), String>;
 
 /// Has `check` read each file of `corpus`, and so many changed ones, into which `words` are put.
+/// The name of the test has the word `corpus`, by which `make fuzz` finds it.
 pub fn fuzz(corpus: &str, words: &[&str], rounds: usize, mut check: impl FnMut(&[u8]) -> Verdict) {
+    // With one thread tests run in the main one.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    assert!(test == "main" || test.contains("corpus"), "make fuzz does not find {test}");
     let read = files(corpus);
     for (name, bytes) in &read {
         let verdict = judged(corpus, bytes, &mut check);

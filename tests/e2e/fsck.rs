@@ -124,3 +124,27 @@ fn torn_configs_and_records_are_named() {
     t.coracle(["fsck", "--repair"]).stdout_has("1 damaged, 1 mended").ok();
     t.coracle(["fsck"]).stdout_has("1 image, 1 layer and 1 container checked: 0 damaged").ok();
 }
+
+#[test]
+fn a_name_of_an_image_that_is_none_is_told_and_dropped_and_the_image_stays() {
+    let t = test!(busybox);
+    let path = t.root().join("images/refs.json");
+    let text = fs::read_to_string(&path).expect("read refs.json");
+    let odd = text.replace("busybox:latest", "busy..box:latest");
+    fs::write(&path, &odd).expect("write refs.json");
+    let told = "is called \"busy..box:latest\", which is no name";
+    let cure = "drop the name with fsck --repair; the image stays, by its id";
+    let id = t.coracle(["images", "-q"]).stderr_has(told).stderr_has(cure).ok().stdout_text();
+    let id = id.trim();
+    t.coracle(["run", "--rm", id, "echo", "runs"]).stdout("runs\n").ok();
+    for args in [&["tag", id, "new"][..], &["rmi", id], &["image", "prune", "-f"], &["load"]] {
+        let refused = t.coracle(args).stdin(*b"no archive").code(1);
+        refused.stderr_has(told).stderr_has(cure).ok();
+        assert_eq!(fs::read_to_string(&path).expect("read refs.json"), odd, "{args:?}");
+    }
+    t.coracle(["fsck"]).code(1).stdout_has(told).stdout_has(": 1 damaged, 0 mended").ok();
+    t.coracle(["fsck", "--repair"]).stdout_has(told).stdout_has(": 1 damaged, 1 mended").ok();
+    t.coracle(["fsck"]).stdout(SOUND).ok();
+    t.coracle(["tag", id, "new"]).ok();
+    t.coracle(["run", "--rm", "new", "echo", "runs"]).stdout("runs\n").ok();
+}

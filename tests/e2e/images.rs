@@ -62,6 +62,34 @@ fn nobody_types_an_archive() {
 }
 
 #[test]
+fn what_images_and_files_are_called_is_no_command_for_a_terminal() {
+    let t = test!();
+    let message = "\u{1b}[2J\u{9b}2J red";
+    let label = ["-c", "LABEL of=\u{9b}31m"];
+    let args = ["import", "-m", message, label[0], label[1], "-", "base"];
+    t.coracle(args).stdin(crate::common::image::busybox()).ok();
+    let touch = r#"touch "$(printf '/tmp/a\033[2J\n\233b')""#;
+    t.coracle(["run", "--name", "c", "base", "sh", "-c", touch]).ok();
+    let format = ["history", "--format", "\u{1b}[1m{{.Comment}}", "base"];
+    for (args, raw, shown) in [
+        (&["diff", "c"][..], &b"A /tmp/a\x1b[2J\n\x9bb\n"[..], r"A /tmp/a\u{1b}[2J\n\x9bb"),
+        (&["inspect", "base"], "\"of\": \"\u{9b}31m\"".as_bytes(), r#""of": "\u{9b}31m""#),
+        (
+            &format,
+            "\u{1b}[1m\u{1b}[2J\u{9b}2J red\n".as_bytes(),
+            "\u{1b}[1m\\u{1b}[2J\\u{9b}2J red",
+        ),
+    ] {
+        let piped = t.coracle(args).ok().stdout;
+        assert!(piped.windows(raw.len()).any(|part| part == raw), "{}", piped.escape_ascii());
+        let mut command = t.coracle(args).on_terminal(24, 80);
+        assert_eq!(command.wait(), 0);
+        let text = String::from_utf8(command.rest_of_stdout()).expect("text for a terminal");
+        assert!(text.contains(shown), "{text:?}");
+    }
+}
+
+#[test]
 fn the_same_tar_at_the_same_source_date_is_the_same_image() {
     let t = test!();
     let import = |name: &str, date: &str| {

@@ -43,7 +43,7 @@ impl Command for Inspect {
             }
         }
         // What there is, is shown, whatever else there is not.
-        output::text(&self.render(&found)?)?;
+        output::rendered(self.format.as_ref(), &self.render(&found)?)?;
         Error::collect(errors).map(|()| 0)
     }
 }

@@ -48,7 +48,7 @@ impl Command for Ls {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        output::text(&self.render(&engine.volumes()?)?)?;
+        output::rendered(self.format.as_ref(), &self.render(&engine.volumes()?)?)?;
         Ok(0)
     }
 }

@@ -18,7 +18,7 @@ pub fn prune(
 ) -> Result<Pruned<Removed>> {
     let _lock = store.lock(Mode::Exclusive)?;
     let used = users()?;
-    let mut refs = store.refs()?;
+    let mut refs = store.refs_to_change()?;
     let parents = if all { BTreeSet::new() } else { lineage::parents(store, &refs) };
     let mut removed = Vec::new();
     for id in refs.images() {

@@ -46,7 +46,7 @@ pub fn rmi(
 ) -> Result<Vec<Removed>> {
     let _lock = store.lock(Mode::Exclusive)?;
     let id = store.resolve(text)?;
-    let mut refs = store.refs()?;
+    let mut refs = store.refs_to_change()?;
     let names = refs.names_of(&id);
     // By name where the text is one: an id's digits may spell a name too, which then wins.
     let by_name = text.parse::<ImageRef>().ok().filter(|name| refs.get(name) == Some(id));

@@ -9,7 +9,7 @@ use crate::types::{Digest, ImageRef};
 pub fn tag(store: &Store, image: &str, name: ImageRef) -> Result<Digest> {
     let _lock = store.lock(Mode::Exclusive)?;
     let id = store.resolve(image)?;
-    let mut refs = store.refs()?;
+    let mut refs = store.refs_to_change()?;
     refs.set(name, id);
     store.write_refs(&refs)?;
     Ok(id)
