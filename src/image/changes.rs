@@ -100,27 +100,28 @@ type Tell<'t> = &'t mut dyn FnMut(&Change) -> Result<()>;
 /// Tells all changes, each directory before what is in it.
 pub fn changes(compared: Compared, told: For, tell: Tell) -> Result<()> {
     let Compared { upper, holds, lower } = compared;
-    let below = Some(lower.root()?);
+    let below = lower.root()?;
     let tree = Merged::plain(upper.try_clone().on("dup", "")?);
     let is_whole = holds != Holds::Changes;
-    let mut walk = Walk::new(tree, below.as_ref().filter(|_| is_whole))?;
-    let top = Level { path: Vec::new(), compared: true, pending: false };
+    let mut walk = Walk::new(tree, is_whole.then_some(&below))?;
+    let top = Level { path: Vec::new(), below: below.trees(), pending: false };
     let (dirs, files) = engine_paths(&lower);
     let levels = vec![top];
     let mut changes = Changes { upper, holds, lower, told, dirs, files, below, levels };
     changes.root(tell)?;
     while let Some(event) = walk.advance()? {
-        let level = match event {
+        let descent = match event {
             Event::Left => {
                 changes.leave()?;
                 continue;
             }
             Event::Entry(entry) => changes.entry(&entry, tell)?,
         };
-        if let Some(Descent { level, hides }) = level {
-            changes.descend(level)?;
+        if let Some(descent) = descent {
+            let hides = descent.hides;
+            changes.descend(descent)?;
             // What was below is to be told as deleted where it is not there again.
-            walk.enter(changes.below.as_ref().filter(|_| hides))?;
+            walk.enter(hides.then_some(&changes.below))?;
         }
     }
     Ok(())
@@ -135,22 +136,25 @@ struct Changes {
     dirs: Vec<Vec<u8>>,
     files: Vec<Vec<u8>>,
     /// What the directory at hand is compared with.
-    below: Option<Directory>,
+    below: Directory,
     levels: Vec<Level>,
 }
 
 /// A directory on the way.
 struct Level {
     path: Vec<u8>,
-    /// What is in it is compared with what lies below.
-    compared: bool,
+    /// In which trees that is with which it is compared.
+    below: Vec<u16>,
     /// Not told, but it will be once something in it is.
     pending: bool,
 }
 
 /// A directory to go into.
 struct Descent {
-    level: Level,
+    path: Vec<u8>,
+    pending: bool,
+    /// What is in it is compared with what lies below.
+    compared: bool,
     /// It hides the one below with which it is compared.
     hides: bool,
 }
@@ -164,9 +168,9 @@ impl Changes {
         let dir = self.upper.as_fd();
         let stat = fs::fstat(dir).on("look at", "/")?;
         let entry = Entry { dir, name: b".", path: b"", stat: Some(stat) };
-        let below = self.stat_below(b".")?.filter(|below| below.mtime != stat.mtime);
+        let below = self.below.look_up(b".")?.filter(|(_, below)| below.mtime != stat.mtime);
         let mtime = match below {
-            Some(below) if self.engine_made_in(b"")? => below.mtime,
+            Some((_, below)) if self.engine_made_in(b"")? => below.mtime,
             _ => stat.mtime,
         };
         let plain = (stat.mode, stat.uid, stat.gid, mtime) == (0o755, 0, 0, Time(0));
@@ -176,26 +180,27 @@ impl Changes {
         }
     }
 
-    fn descend(&mut self, level: Level) -> Result<()> {
-        self.levels.push(level);
-        self.open_below()
+    fn descend(&mut self, descent: Descent) -> Result<()> {
+        let Descent { path, pending, compared, .. } = descent;
+        let name = split(&path).1;
+        let below = if compared { self.below.enter(name)? } else { None };
+        self.below = below.unwrap_or_default();
+        self.levels.push(Level { path, below: self.below.trees(), pending });
+        Ok(())
     }
 
     fn leave(&mut self) -> Result<()> {
         self.levels.pop();
-        self.open_below()
-    }
-
-    fn open_below(&mut self) -> Result<()> {
-        let compared = self.levels.last().filter(|level| level.compared);
-        let dir = compared.map(|level| self.lower.open(&level.path)).transpose()?;
-        self.below = dir.flatten();
+        if let Some(Level { path, below, .. }) = self.levels.last() {
+            self.below = self.lower.reopen(path, below)?.unwrap_or_default();
+        }
         Ok(())
     }
 
     /// Tells of one entry; gives where to go on, where it is a directory.
     fn entry(&mut self, entry: &Entry, tell: Tell) -> Result<Option<Descent>> {
-        let below = self.stat_below(entry.name)?;
+        let old = self.below.look_up(entry.name)?;
+        let below = old.map(|(_, stat)| stat);
         let is_whole = self.holds != Holds::Changes;
         let is_hidden = match entry.stat {
             Some(_) if is_whole => false,
@@ -203,9 +208,8 @@ impl Changes {
             None => true,
         };
         let Some(stat) = entry.stat.filter(|_| !is_hidden) else {
-            if below.is_some() {
+            if let Some((dir, _)) = old {
                 tell_pending(&self.upper, &mut self.levels, tell)?;
-                let dir = self.look_below(entry.name)?.map_or(entry.dir, |(dir, _)| dir);
                 let gone = Entry { dir, stat: below, ..*entry };
                 tell(&Change { kind: Kind::Deleted, entry: gone, opaque: false })?;
             }
@@ -215,10 +219,10 @@ impl Changes {
         let is_engines = self.is_engines(entry.path, &stat, below.as_ref());
         let merges = is_dir && below.is_some_and(|below| below.file_type == stat.file_type);
         let opaque = merges && !is_whole && is_opaque(entry)?;
-        let mut kind = match below {
+        let mut kind = match old {
             _ if is_engines => None,
             None => Some(Kind::Added),
-            Some(below) if self.is_same(entry, &stat, &below)? => None,
+            Some((dir, below)) if self.is_same(entry, &stat, dir, &below)? => None,
             Some(_) => Some(Kind::Changed),
         };
         if opaque && self.told == For::Layer {
@@ -229,19 +233,13 @@ impl Changes {
             tell(&Change { kind, entry: *entry, opaque })?;
         }
         let compared = merges && !(opaque && self.told == For::Layer);
-        let level = Level { path: entry.path.to_vec(), compared, pending: kind.is_none() };
-        Ok(is_dir.then_some(Descent { level, hides: (opaque || is_whole) && compared }))
+        let hides = (opaque || is_whole) && compared;
+        let (path, pending) = (entry.path, kind.is_none());
+        Ok(is_dir.then(|| Descent { path: path.to_vec(), pending, compared, hides }))
     }
 
-    fn stat_below(&self, name: &[u8]) -> Result<Option<Stat>> {
-        Ok(self.look_below(name)?.map(|(_, stat)| stat))
-    }
-
-    fn look_below(&self, name: &[u8]) -> Result<Option<(BorrowedFd<'_>, Stat)>> {
-        self.below.as_ref().map_or(Ok(None), |dir| dir.look_up(name))
-    }
-
-    fn is_same(&self, entry: &Entry, stat: &Stat, below: &Stat) -> Result<bool> {
+    /// Whether it is as it was: `below` in the directory `dir`.
+    fn is_same(&self, entry: &Entry, stat: &Stat, dir: BorrowedFd, below: &Stat) -> Result<bool> {
         let owner = |stat: &Stat| (stat.file_type, stat.mode, stat.uid, stat.gid);
         let is_dir = stat.file_type == FileType::Directory;
         let untouched = matches!(self.holds, Holds::All { since } if stat.ctime < since);
@@ -249,9 +247,6 @@ impl Changes {
         if owner(stat) != owner(below) || linked {
             return Ok(false);
         }
-        let Some((dir, _)) = self.look_below(entry.name)? else {
-            return Ok(false);
-        };
         let old = Entry { dir, stat: Some(*below), ..*entry };
         if is_dir {
             let times = self.told == For::People

@@ -50,7 +50,8 @@ pub(super) enum Marks {
     Overlays,
 }
 
-/// A directory of the merged tree.
+/// A directory of the merged tree; without parts, one that is empty.
+#[derive(Default)]
 pub struct Directory {
     /// Those it is made of, the top one first.
     pub(super) parts: Vec<Part>,
@@ -160,13 +161,12 @@ impl Directory {
     pub fn enter(&self, name: &[u8]) -> Result<Option<Directory>> {
         let mut parts = Vec::new();
         for (index, part) in self.parts.iter().enumerate() {
-            match part.find(name)? {
-                Found::Nothing => continue,
-                Found::Entry(stat) if stat.file_type == FileType::Directory => {}
-                _ => break,
-            }
-            let Some(dir) = walk::open(part.dir.as_fd(), name) else {
-                break;
+            let Some(dir) = walk::open(part.dir.as_fd(), name).filter(|_| !part.is_mark(name))
+            else {
+                match part.find(name)? {
+                    Found::Nothing => continue,
+                    _ => break,
+                }
             };
             let part = Part { dir: dir.on("open", display(name))?, ..*part };
             let is_last = index + 1 == self.parts.len() || part.is_opaque()?;
@@ -198,7 +198,7 @@ enum Found {
 impl Part {
     fn find(&self, name: &[u8]) -> Result<Found> {
         let stat = |name: &[u8]| fs::stat_at(self.dir.as_fd(), name).on("look at", display(name));
-        if self.marks == Marks::Layers && name.starts_with(HIDES) {
+        if self.is_mark(name) {
             return Ok(Found::Nothing);
         }
         Ok(match stat(name)? {
@@ -212,6 +212,11 @@ impl Part {
             }
             None => Found::Nothing,
         })
+    }
+
+    /// Whether this is the name of a mark.
+    fn is_mark(&self, name: &[u8]) -> bool {
+        self.marks == Marks::Layers && name.starts_with(HIDES)
     }
 
     pub fn is_whiteout(&self, name: &[u8], stat: &Stat) -> Result<bool> {
