@@ -22,6 +22,8 @@ pub fn copy(from: Merged, to: BorrowedFd) -> Result<()> {
     let mut copy = Copy { to, here: open(to, b"")?, links: HashMap::new() };
     let mut room = Room::at(&fs::path_of(to).on("find", "/")?)?;
     let mut walk = Walk::new(from, None)?;
+    // What is shared takes no room; where one file is, others will be.
+    let mut shares = false;
     // The directories on the way, whose times are set when they are full.
     let mut on_the_way = vec![(Vec::new(), mtime)];
     while let Some(event) = walk.advance()? {
@@ -33,8 +35,9 @@ pub fn copy(from: Merged, to: BorrowedFd) -> Result<()> {
             continue;
         };
         let Some(stat) = entry.stat else { continue };
-        let size = if stat.file_type == FileType::Regular { stat.size } else { 0 };
-        room.take(size.saturating_add(room::ENTRY))?;
+        let is_file = stat.file_type == FileType::Regular && stat.size > 0;
+        let data = if is_file && !shares { stat.allocated } else { 0 };
+        room.take(data.saturating_add(room::ENTRY))?;
         if stat.file_type == FileType::Directory {
             let dir = walk::open(entry.dir, entry.name).transpose();
             let Some(dir) = dir.on("open", display(entry.path))? else { continue };
@@ -48,7 +51,8 @@ pub fn copy(from: Merged, to: BorrowedFd) -> Result<()> {
             walk.enter(None)?;
         } else if !copy.link(entry.path, &stat).on("link", display(entry.path))? {
             let copied = copy::entry(entry.dir, copy.here.as_fd(), entry.name, &stat);
-            copied.on("copy", display(entry.path))?;
+            let shared = copied.on("copy", display(entry.path))?;
+            shares = if is_file { shared } else { shares };
         }
     }
     fs::futimens(to, mtime).on("set the time of", "/")

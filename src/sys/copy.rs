@@ -12,13 +12,14 @@ const BUFFER: usize = 256 << 10;
 
 /// Copies `name`, which is no directory, of one directory into another: content, owner, mode,
 /// extended attributes but overlayfs's own, time. Those that the file system cannot hold it does
-/// without.
-pub fn entry(from: BorrowedFd, to: BorrowedFd, name: &[u8], stat: &Stat) -> io::Result<()> {
+/// without. Whether the blocks are shared.
+pub fn entry(from: BorrowedFd, to: BorrowedFd, name: &[u8], stat: &Stat) -> io::Result<bool> {
+    let mut shares = false;
     match stat.file_type {
         FileType::Regular => {
             let source = fs::file(fs::open_at(from, name, Open::Read)?);
             let target = fs::file(fs::open_at(to, name, Open::CreateNew)?);
-            content(&source, &target, stat.size)?;
+            shares = content(&source, &target, stat.size)?;
         }
         FileType::Symlink => fs::symlink_at(&fs::read_link_at(from, name)?, to, name)?,
         kind => fs::mknod_at(to, name, kind, stat.device)?,
@@ -33,14 +34,18 @@ pub fn entry(from: BorrowedFd, to: BorrowedFd, name: &[u8], stat: &Stat) -> io::
             xattr::supported(xattr::set_at(to, name, &key, &value))?;
         }
     }
-    fs::utimens_at(to, name, stat.mtime)
+    fs::utimens_at(to, name, stat.mtime)?;
+    Ok(shares)
 }
 
-/// Copies the data of a file, and no hole, into an empty one.
-fn content(from: &File, to: &File, size: u64) -> io::Result<()> {
+/// Copies the data of a file, and no hole, into an empty one. Whether the blocks are shared.
+fn content(from: &File, to: &File, size: u64) -> io::Result<bool> {
+    if size == 0 {
+        return Ok(false);
+    }
     // SAFETY: takes integers.
-    if size == 0 || unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) } == 0 {
-        return Ok(());
+    if unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) } == 0 {
+        return Ok(true);
     }
     let (mut at, mut buffer) = (0, Vec::new());
     while let Some((begin, end)) = fs::next_data(from, at)? {
@@ -52,7 +57,8 @@ fn content(from: &File, to: &File, size: u64) -> io::Result<()> {
             }
         }
     }
-    to.set_len(size)
+    to.set_len(size)?;
+    Ok(false)
 }
 
 /// Copies some bytes from `at`; within the kernel where it can (`copy_file_range(2)`).

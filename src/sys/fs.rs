@@ -50,6 +50,8 @@ pub struct Stat {
     pub uid: u32,
     pub gid: u32,
     pub size: u64,
+    /// Bytes on the disk: less than the size where there are holes.
+    pub allocated: u64,
     /// (major, minor) of a device.
     pub device: (u32, u32),
     /// Device and number of the inode: equal for hard links of one file.
@@ -376,6 +378,7 @@ fn stat_from(stat: &libc::stat) -> io::Result<Stat> {
         uid: stat.st_uid,
         gid: stat.st_gid,
         size: stat.st_size.unsigned_abs(),
+        allocated: stat.st_blocks.unsigned_abs().saturating_mul(512),
         device: (libc::major(stat.st_rdev), libc::minor(stat.st_rdev)),
         inode: (stat.st_dev, stat.st_ino),
         links: stat.st_nlink,

@@ -105,7 +105,7 @@ impl Copy<'_> {
             return Ok(());
         }
         let copied = copy::entry(self.from.as_fd(), self.to.as_fd(), name, &stat);
-        copied.on("copy", self.shown(name))
+        copied.map(drop).on("copy", self.shown(name))
     }
 
     /// Whether it was made as one more name of a file that is there already.
