@@ -113,7 +113,7 @@ fn details(usage: &DiskUsage, now: Timestamp) -> String {
             row.image,
             row.command,
             container.volumes().count().to_string(),
-            human_size(size.written),
+            human_size(size.taken),
             row.running_for,
             row.status,
             row.name,
@@ -183,7 +183,10 @@ mod tests {
         };
         let usage = DiskUsage {
             images: vec![ImageUsage { row: image, unique: 1_000, containers: 2 }],
-            containers: vec![(sample("box", "6"), ContainerSize { written: 7, whole: 5_007 })],
+            containers: vec![(
+                sample("box", "6"),
+                ContainerSize { taken: 7, ..Default::default() },
+            )],
             volumes: vec![VolumeUsage { volume: volume("data", &[], true), bytes: 3, links: 1 }],
             ..DiskUsage::default()
         };

@@ -332,7 +332,7 @@ mod tests {
     }
 
     fn rendered(args: &[&str], containers: &[Container]) -> String {
-        let size = |_: &Container| ContainerSize { written: 12, whole: 1_984_012 };
+        let size = |_: &Container| ContainerSize { written: 12, whole: 1_984_012, taken: 12 };
         ps(args).unwrap().render(containers, &size, Timestamp::from_unix(NOW)).unwrap()
     }
 

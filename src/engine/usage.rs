@@ -6,6 +6,7 @@ use super::report::{self, Container};
 use crate::error::Result;
 use crate::image::Store;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -40,10 +41,12 @@ pub struct Layers {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ContainerSize {
-    /// Bytes of what it wrote; of all its files, where they were copied.
+    /// Bytes of the files that it wrote.
     pub written: u64,
     /// With the image's.
     pub whole: u64,
+    /// Bytes of its files on the disk; also those of the image, where they were copied.
+    pub taken: u64,
 }
 
 #[derive(Debug)]
@@ -94,15 +97,23 @@ impl Engine {
         })
     }
 
-    /// An image that cannot be read counts nothing.
+    /// An image that cannot be read counts nothing. Of copied files those were written that
+    /// changed after the copy.
     pub fn container_size(&self, container: &Container) -> ContainerSize {
-        let written = bytes(&container.directory.join("upper"));
+        let since = container.driver.has_all_files().then(|| {
+            let mark = container.directory.join("copied").symlink_metadata();
+            mark.map_or((i64::MAX, 0), |mark| (mark.mtime(), mark.mtime_nsec()))
+        });
+        let (mut written, mut taken) = (0_u64, 0_u64);
+        each_file(&container.directory.join("upper"), &mut |meta| {
+            taken = taken.saturating_add(meta.len());
+            if since.is_none_or(|since| (meta.ctime(), meta.ctime_nsec()) >= since) {
+                written = written.saturating_add(meta.len());
+            }
+        });
         let size = |store: Store| store.size(&store.image(&container.config.image)?);
-        let image = match container.driver.has_all_files() {
-            true => 0,
-            false => self.images().and_then(size).unwrap_or_default(),
-        };
-        ContainerSize { written, whole: image.saturating_add(written) }
+        let image = self.images().and_then(size).unwrap_or_default();
+        ContainerSize { written, whole: image.saturating_add(written), taken }
     }
 
     fn image_usage(&self, store: &Store) -> Result<(Vec<ImageUsage>, Layers)> {
@@ -152,7 +163,7 @@ impl DiskUsage {
     }
 
     pub fn container_total(&self) -> Total {
-        Total::of(self.containers.iter().map(|(c, size)| (c.is_up(), size.written)))
+        Total::of(self.containers.iter().map(|(c, size)| (c.is_up(), size.taken)))
     }
 
     pub fn volume_total(&self) -> Total {
@@ -180,10 +191,17 @@ impl Total {
     }
 }
 
-/// Bytes of all regular files below `path`, those with several names once. What vanishes
-/// meanwhile, or cannot be read, counts nothing.
+/// Bytes of all regular files below `path`.
 pub fn bytes(path: &Path) -> u64 {
-    let (mut total, mut seen) = (0_u64, BTreeSet::new());
+    let mut total = 0_u64;
+    each_file(path, &mut |meta| total = total.saturating_add(meta.len()));
+    total
+}
+
+/// Tells all regular files below `path`, those with several names once. What vanishes meanwhile,
+/// or cannot be read, is passed over.
+fn each_file(path: &Path, tell: &mut dyn FnMut(&Metadata)) {
+    let mut seen = BTreeSet::new();
     let mut rest: Vec<PathBuf> = vec![path.to_path_buf()];
     while let Some(path) = rest.pop() {
         let Ok(meta) = path.symlink_metadata() else { continue };
@@ -191,10 +209,9 @@ pub fn bytes(path: &Path) -> u64 {
             let entries = std::fs::read_dir(&path).into_iter().flatten();
             rest.extend(entries.flatten().map(|entry| entry.path()));
         } else if meta.is_file() && (meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino()))) {
-            total = total.saturating_add(meta.len());
+            tell(&meta);
         }
     }
-    total
 }
 
 #[cfg(test)]

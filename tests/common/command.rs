@@ -174,7 +174,10 @@ impl<'t> Run<'t> {
         words.push(program);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(&self.args).env_clear();
-        for name in ["PATH", "RUST_BACKTRACE"] {
+        // The storage driver is chosen once.
+        let chosen = self.test.root().join("storage").exists();
+        let driver = (!chosen).then_some("CORACLE_STORAGE_DRIVER");
+        for name in ["PATH", "RUST_BACKTRACE"].into_iter().chain(driver) {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
         command.env("TMPDIR", self.test.path("tmp")).env("TERM", "xterm").current_dir("/");

@@ -9,7 +9,8 @@
 //! and network namespaces entered by the test's thread. When it is dropped, everything is removed
 //! through the engine and the leak guard compares the machine with what it was before.
 //!
-//! What is tested is `$CORACLE_BIN`, else the binary that cargo has just built. No test sleeps:
+//! What is tested is `$CORACLE_BIN`, else the binary that cargo has just built, with the storage
+//! driver `$CORACLE_STORAGE_DRIVER`, else the one that the engine chooses. No test sleeps:
 //! all waiting is for an end of file, a line, a process, a link or a directory entry, each with a
 //! limit that is only reached when something is broken.
 
@@ -107,6 +108,11 @@ impl Test {
     /// Like `coracle`, its standard output without the final newline.
     pub fn says<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> String {
         self.coracle(args).ok().stdout_text().trim_end().to_string()
+    }
+
+    /// Whether containers get a copy of their image's files: the storage driver `copy`.
+    pub fn copies(&self) -> bool {
+        self.says(["info", "--format", "{{.Driver}}"]) == "copy"
     }
 
     /// The state root.
