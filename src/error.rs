@@ -64,6 +64,11 @@ impl Error {
         self.with_hint(hint.into())
     }
 
+    /// As `hint`, for an error without one.
+    pub fn or_hint(self, hint: impl FnOnce() -> String) -> Error {
+        if self.hints().is_empty() { self.with_hint(hint()) } else { self }
+    }
+
     /// Adds what was being done.
     pub fn doing(self, doing: impl Into<String>) -> Error {
         self.within(doing.into())

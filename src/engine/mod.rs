@@ -49,7 +49,7 @@ pub use start::Started;
 pub use storage::Driver;
 
 use crate::container::dir::lock_offset;
-use crate::error::{Context, Error, OsContext, Result};
+use crate::error::{Error, OsContext, Result};
 use crate::image::Store;
 use crate::oci::CapSet;
 use crate::oci::cgroup::Cgroups;
@@ -127,8 +127,10 @@ impl Engine {
 
     /// What every changing verb does first.
     pub fn begin(&self) -> Result<()> {
-        self.lay_root().hint(|| {
-            format!("is {} on a disk you may write to? See --root", self.home.root.display())
+        self.lay_root().map_err(|error| {
+            error.or_hint(|| {
+                format!("is {} on a disk you may write to? See --root", self.home.root.display())
+            })
         })?;
         // What concerns other containers is no reason not to do what was asked.
         let mut troubles = self.sweep()?;

@@ -27,7 +27,6 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,7 +150,7 @@ impl Engine {
 
     pub(super) fn mount_root(&self, mount: &Mount) -> Result<Root> {
         Root::of_mount(mount).map_err(|error| match (mount.kind.as_str(), error.errno()) {
-            ("overlay", Some(EINVAL | ENODEV)) => error.hint(format!(
+            ("overlay", Some(EINVAL)) => error.hint(format!(
                 "{} was made where overlayfs works. Where it no longer does, save the images and \
                  load them into another --root",
                 self.home.root.display()
