@@ -107,6 +107,8 @@ impl Compression {
     /// `input` without this compression.
     pub fn plain<'a>(self, input: impl Read + 'a) -> Box<dyn Read + 'a> {
         let meter = Rc::new(Meter::default());
+        // Of one type, whatever it is: each decoder is there but once.
+        let input: Box<dyn Read> = Box::new(input);
         let input = BufReader::with_capacity(BUFFER, input);
         let input = Metered { input, meter: Rc::clone(&meter) };
         let decoder: Box<dyn Read> = match self {
@@ -169,12 +171,12 @@ struct Meter {
     failed: Cell<bool>,
 }
 
-struct Metered<R> {
-    input: BufReader<R>,
+struct Metered<'a> {
+    input: BufReader<Box<dyn Read + 'a>>,
     meter: Rc<Meter>,
 }
 
-impl<R: Read> BufRead for Metered<R> {
+impl BufRead for Metered<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let filled = self.input.fill_buf();
         match &filled {
@@ -190,7 +192,7 @@ impl<R: Read> BufRead for Metered<R> {
     }
 }
 
-impl<R: Read> Read for Metered<R> {
+impl Read for Metered<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.fill_buf()?.read(buffer)?;
         self.consume(n);
