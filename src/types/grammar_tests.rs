@@ -13,8 +13,10 @@ fn each(corpus: &str, words: &[&str], read: impl Fn(&str) -> Result<()>) {
 #[test]
 fn the_small_grammars_take_and_refuse_what_the_corpus_says() {
     each("port", &["-", "/tcp", "/udp", "65535", "0"], |text| {
-        for port in parse_ports(text)? {
-            assert_eq!(parse_ports(&port.to_string()).unwrap(), [port]);
+        // A range may have 65,536 of them.
+        let ports = parse_ports(text)?;
+        for port in ports.iter().take(10).chain(ports.last()) {
+            assert_eq!(parse_ports(&port.to_string()).unwrap(), [*port]);
         }
         Ok(())
     });

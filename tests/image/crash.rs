@@ -3,14 +3,17 @@
 //!
 //! The verb runs in a child, this very test binary, under strace, which does it harm as it enters
 //! a call that changes anything: at the first call of each kind, at the second, and so on until
-//! there are no more.
+//! there are no more. Each has a copy of the store to itself, so two run at a time.
 
 use crate::support::Place;
 use coracle::engine::image::{ImportOptions, images, import, load, prune, rmi, save, tag};
+use coracle::error::Result;
 use coracle::image::Store;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// strace counts each of them by itself.
 const CALLS: [&str; 22] = [
@@ -45,84 +48,83 @@ enum Harm {
     Error(&'static str),
 }
 
+impl Harm {
+    /// The options of strace that do it at the `step`th call of one kind.
+    fn at(self, call: &str, step: usize) -> [String; 4] {
+        let what = match self {
+            Harm::Kill => "signal=SIGKILL".to_string(),
+            Harm::Error(name) => format!("error={name}"),
+        };
+        let inject = format!("inject={call}:{what}:when={step}");
+        ["-e".to_string(), format!("trace={call}"), "-e".to_string(), inject]
+    }
+}
+
 const HARMS: [Harm; 3] = [Harm::Kill, Harm::Error("ENOSPC"), Harm::Error("EIO")];
 
 /// The child's part. Run as an ordinary test it has nothing to do.
 #[test]
 fn one_verb_in_a_child() {
     let Some(dir) = std::env::var_os("CORACLE_TEST_CHILD") else { return };
-    let dir = Path::new(&dir);
-    let store = Store::open(&dir.join("root")).unwrap();
-    let open = |name: &str| File::open(dir.join(name)).unwrap();
+    let store = Store::open(&Path::new(&dir).join("root")).unwrap();
     std::env::set_current_dir("/").unwrap();
-    match std::env::var("CORACLE_TEST_VERB").unwrap().as_str() {
+    run(&store, Path::new(&dir), &std::env::var("CORACLE_TEST_VERB").unwrap()).unwrap();
+    std::env::set_current_dir("/").unwrap();
+}
+
+fn run(store: &Store, dir: &Path, verb: &str) -> Result<()> {
+    let open = |name: &str| File::open(dir.join(name)).unwrap();
+    match verb {
         "import" => {
             let name = Some("new".parse().unwrap());
             let options = ImportOptions { name, ..ImportOptions::default() };
-            import(&store, &mut open("new.tar"), &options).unwrap();
+            import(store, &mut open("new.tar"), &options).map(drop)
         }
-        "load" => drop(load(&store, &mut open("saved.tar")).unwrap()),
-        "tag" => drop(tag(&store, "old", "moved".parse().unwrap()).unwrap()),
-        "rmi" => drop(rmi(&store, "old", Default::default(), &|_| Ok(Vec::new())).unwrap()),
-        "prune" => drop(prune(&store, true, &[], &|| Ok(Default::default())).unwrap()),
+        "load" => load(store, &mut open("saved.tar")).map(drop),
+        "tag" => tag(store, "old", "moved".parse().unwrap()).map(drop),
+        "rmi" => rmi(store, "old", Default::default(), &|_| Ok(Vec::new())).map(drop),
+        "prune" => prune(store, true, &[], &|| Ok(Default::default())).map(drop),
         verb => panic!("{verb}"),
     }
-    std::env::set_current_dir("/").unwrap();
 }
 
-/// How the verb ended.
-#[derive(PartialEq, Eq, Debug)]
-enum End {
-    Well,
-    /// It was killed, or told what went wrong.
-    Badly,
-}
+/// A process that is being made has all our descriptors for a moment, and so our locks: none is
+/// made while a store is worked with.
+static FORKS: RwLock<()> = RwLock::new(());
 
-/// Runs `verb`, with `harm` at the `step`th call of one kind.
-fn run(place: &Place, verb: &str, harm: Option<(Harm, &str, usize)>) -> End {
-    let mut command = match harm {
-        None => Command::new(std::env::current_exe().unwrap()),
-        Some((harm, call, step)) => {
-            let what = match harm {
-                Harm::Kill => "signal=SIGKILL".to_string(),
-                Harm::Error(name) => format!("error={name}"),
-            };
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-            strace.args(["-e", &format!("inject={call}:{what}:when={step}")]);
-            strace.arg(std::env::current_exe().unwrap());
-            strace
-        }
-    };
-    let status = command
-        .args(["--exact", "crash::one_verb_in_a_child", "--test-threads=1"])
-        .env("CORACLE_TEST_CHILD", &place.dir)
-        .env("CORACLE_TEST_VERB", verb)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    if status.success() { End::Well } else { End::Badly }
-}
-
-/// Which of the calls of a kind in a whole run are the verb's: the child changes its working
-/// directory before and after.
-fn steps(place: &Place, verb: &str, call: &str) -> std::ops::Range<usize> {
-    let trace = place.path("trace");
-    let status = Command::new("strace")
-        .args(["-f", "-qq", "-o", trace.to_str().unwrap(), "-e", &format!("trace={call},chdir")])
+/// Runs `verb` in a child under strace; whether it ended well.
+fn traced(place: &Place, verb: &str, trace: &Path, options: &[String]) -> bool {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "--seccomp-bpf", "-qq", "-o"]).arg(trace).args(options);
+    strace
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "crash::one_verb_in_a_child", "--test-threads=1"])
         .env("CORACLE_TEST_CHILD", &place.dir)
         .env("CORACLE_TEST_VERB", verb)
         .stdout(Stdio::null())
-        .status();
-    assert!(status.unwrap().success());
+        .stderr(Stdio::null());
+    let spawned = {
+        let _alone = FORKS.write().unwrap();
+        strace.spawn()
+    };
+    spawned.unwrap().wait().unwrap().success()
+}
+
+/// The calls of a whole run that are the verb's, each by its kind and its number among those of
+/// its kind: the child changes its working directory before and after.
+fn steps(place: &Place, verb: &str) -> Vec<(&'static str, usize)> {
+    let trace = place.path("trace");
+    let calls = CALLS.join(",");
+    assert!(traced(place, verb, &trace, &["-e".into(), format!("trace={calls},chdir")]));
     let text = std::fs::read_to_string(trace).unwrap();
-    let mut parts = text.split(" chdir(");
-    let mut calls = || parts.next().unwrap().matches(&format!(" {call}(")).count();
-    let before = calls();
-    before + 1..before + 1 + calls()
+    let [before, during, _] = text.split(" chdir(").collect::<Vec<_>>().try_into().unwrap();
+    let mut steps = Vec::new();
+    for call in CALLS {
+        let count = |text: &str| text.matches(&format!(" {call}(")).count();
+        let first = count(before) + 1;
+        steps.extend((first..first + count(during)).map(|step| (call, step)));
+    }
+    steps
 }
 
 /// Does harm to `verb` at every step. `before` makes the store it starts from, and at the end the
@@ -132,32 +134,46 @@ fn at_every_step(verb: &str, before: fn(&Place), result: &str, there: bool) {
         assert!(std::env::var_os("MUST_WORK").is_none(), "cannot run: needs strace");
         return eprintln!("skipped: needs strace");
     }
-    let start = Place::new();
+    let start = Place::quick();
     before(&start);
-    let mut done = 0;
-    for call in CALLS {
-        let range = steps(&Place::copy(&start), verb, call);
-        let all = HARMS.into_iter().flat_map(|harm| range.clone().map(move |step| (harm, step)));
-        for (harm, step) in all {
-            let at = format!("{verb}: {harm:?} at {call} {step}");
-            let place = Place::copy(&start);
-            let end = run(&place, verb, Some((harm, call, step)));
-            for row in images(&place.store, true, &[]).unwrap() {
-                let image = place.store.image(&row.id).unwrap_or_else(|e| panic!("{at}: {e}"));
-                place.emitted(&image);
+    let steps = steps(&Place::copy(&start), verb);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((call, step)) = steps.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for harm in HARMS {
+                let at = format!("{verb}: {harm:?} at {call} {step}");
+                let place = {
+                    let _alone = FORKS.write().unwrap();
+                    Place::copy(&start)
+                };
+                at_one_step(&place, verb, harm.at(call, *step), result, there, &at);
             }
-            place.store.sweep().unwrap();
-            let rest = "ls -A root/images/tmp root/images/trash | grep -v : || true";
-            assert_eq!(place.sh(rest).trim(), "", "{at}");
-            // A removal may be done already when it is harmed.
-            if end == End::Badly && (there || place.store.resolve(result).is_ok()) {
-                assert_eq!(run(&place, verb, None), End::Well, "{at}: a second try");
-            }
-            assert_eq!(place.store.resolve(result).is_ok(), there, "{at}");
-            done += 1;
         }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    assert!(steps.len() > 10, "{verb} has only {} steps", steps.len());
+}
+
+fn at_one_step(place: &Place, verb: &str, harm: [String; 4], result: &str, there: bool, at: &str) {
+    let ended_well = traced(place, verb, Path::new("/dev/null"), &harm);
+    let _no_fork = FORKS.read().unwrap();
+    for row in images(&place.store, true, &[]).unwrap() {
+        let image = place.store.image(&row.id).unwrap_or_else(|e| panic!("{at}: {e}"));
+        place.emitted(&image);
     }
-    assert!(done > 30, "{verb} has only {done} steps");
+    place.store.sweep().unwrap();
+    for dir in ["tmp", "trash"] {
+        let rest = std::fs::read_dir(place.path("root/images").join(dir)).unwrap().count();
+        assert_eq!(rest, 0, "{at}: in {dir}");
+    }
+    // A removal may be done already when it is harmed.
+    if !ended_well && (there || place.store.resolve(result).is_ok()) {
+        run(&place.store, &place.dir, verb).unwrap_or_else(|e| panic!("{at}: a second try: {e}"));
+    }
+    assert_eq!(place.store.resolve(result).is_ok(), there, "{at}");
 }
 
 fn old(place: &Place) {

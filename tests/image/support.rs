@@ -3,8 +3,10 @@
 use coracle::engine::image::{ImportOptions, import};
 use coracle::error::Result;
 use coracle::image::{Image, Store};
-use coracle::sys::fs;
+use coracle::sys::{fs, xattr};
 use coracle::types::Digest;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,9 +19,24 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Place {
+        Place::below(&std::env::temp_dir())
+    }
+
+    /// One in memory, where that keeps all attributes (tmpfs since Linux 6.6): for tests that make
+    /// very many files.
+    pub fn quick() -> Place {
+        let memory = Path::new("/dev/shm");
+        let probe = memory.join(format!("coracle-probe-{}", std::process::id()));
+        let set = |file: File| xattr::fset(file.as_fd(), b"user.x", b"x");
+        let keeps_all = File::create(&probe).and_then(set).is_ok();
+        let _ = std::fs::remove_file(&probe);
+        if keeps_all { Place::below(memory) } else { Place::new() }
+    }
+
+    fn below(dir: &Path) -> Place {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("coracle-image-{}-{n}", std::process::id()));
+        let dir = dir.join(format!("coracle-image-{}-{n}", std::process::id()));
         fs::remove_tree(&dir).unwrap();
         std::fs::create_dir_all(dir.join("root")).unwrap();
         let store = Store::open(&dir.join("root")).unwrap();
@@ -28,8 +45,8 @@ impl Place {
 
     /// A copy of another.
     pub fn copy(other: &Place) -> Place {
-        let place = Place::new();
-        place.sh(&format!("cp -a {}/. .", other.dir.display()));
+        let place = Place::below(other.dir.parent().unwrap());
+        run(Command::new("cp").args(["-a", "-T"]).args([&other.dir, &place.dir]));
         place
     }
 
@@ -71,7 +88,7 @@ def add(name, data=b'', **fields):
             source: "-".to_string(),
             ..ImportOptions::default()
         };
-        import(&self.store, &mut std::fs::File::open(tar).unwrap(), &options)
+        import(&self.store, &mut File::open(tar).unwrap(), &options)
     }
 
     pub fn import(&self, tar: &Path, name: &str) -> Image {
