@@ -33,6 +33,7 @@ mod load;
 mod logs;
 mod monitor;
 mod output;
+mod port;
 mod prune;
 mod ps;
 mod rm;
@@ -80,6 +81,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<kill::Kill>(),
     Entry::of::<load::Load>(),
     Entry::of::<logs::Logs>(),
+    Entry::of::<port::PortCommand>(),
     Entry::of::<ps::Ps>(),
     Entry::of::<stop::Restart>(),
     Entry::of::<rm::Rm>(),
@@ -114,6 +116,7 @@ const SAME: &[(&str, &str, &str)] = &[
     ("container", "kill", "kill"),
     ("container", "logs", "logs"),
     ("container", "ls", "ps"),
+    ("container", "port", "port"),
     ("container", "restart", "restart"),
     ("container", "rm", "rm"),
     ("container", "run", "run"),

@@ -1,16 +1,17 @@
 //! `ps`: the table of containers, in Docker's columns and words.
 
 use super::command::{Command, number};
-use super::output;
 use super::table::{ellipsis, table};
 use super::template::Template;
+use super::{output, port};
 use crate::container::MountKind;
 use crate::engine::Engine;
 use crate::engine::report::Container;
 use crate::engine::usage::ContainerSize;
 use crate::error::{Error, Result};
 use crate::types::{
-    LabelFilter, Timestamp, all_match, human_ago, human_duration, human_size, parse_filter,
+    LabelFilter, Port, Timestamp, all_match, human_ago, human_duration, human_size, parse_filter,
+    parse_ports,
 };
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
@@ -22,7 +23,8 @@ pub struct Args {
     /// show all containers, not only those that run
     #[argh(switch, short = 'a')]
     all: bool,
-    /// show those that match: name=, id=, status=, label=, exited=
+    /// show those that match: name=, id=, status=, label=, exited=, publish=,
+    /// expose=
     #[argh(option, short = 'f', arg_name = "list")]
     filter: Vec<String>,
     /// print by a template: json, '{{.Names}}' or 'table {{.ID}}\t{{.Status}}'
@@ -155,11 +157,7 @@ impl Row<'_> {
             command: quote(&command),
             running_for: human_ago(config.created, now),
             status: status(container, now),
-            // Published ports will stand here too.
-            ports: match container.is_running() {
-                true => config.exposed_ports.join(", "),
-                false => String::new(),
-            },
+            ports: port::column(container),
             name: container.settings.name.to_string(),
             size: size.map(size_text).unwrap_or_default(),
         }
@@ -248,6 +246,8 @@ enum Filter {
     Status(String),
     Label(LabelFilter),
     Exited(i32),
+    Publish(Vec<Port>),
+    Expose(Vec<Port>),
 }
 
 const STATES: [&str; 7] =
@@ -255,7 +255,9 @@ const STATES: [&str; 7] =
 
 impl Filter {
     fn parse(text: &str) -> Result<Filter> {
-        let (key, value) = parse_filter(text, &["exited", "id", "label", "name", "status"])?;
+        const KEYS: [&str; 7] = ["exited", "expose", "id", "label", "name", "publish", "status"];
+        let (key, value) = parse_filter(text, &KEYS)?;
+        let ports = || parse_ports(value).map_err(|e| e.doing(format!("--filter {key}")));
         match key {
             "name" => Filter::name(value),
             "id" => Ok(Filter::Id(value.to_string())),
@@ -265,6 +267,8 @@ impl Filter {
                 Err(error.hint(format!("use one of {}", STATES.join(", "))))
             }
             "label" => Ok(Filter::Label(LabelFilter::new(value))),
+            "publish" => Ok(Filter::Publish(ports()?)),
+            "expose" => Ok(Filter::Expose(ports()?)),
             _ => Ok(Filter::Exited(number("--filter exited", value)?)),
         }
     }
@@ -305,6 +309,15 @@ impl Filter {
             }
             Filter::Id(id) => container.config.id.as_str().starts_with(id.as_str()),
             Filter::Status(status) => container.status() == status,
+            // The documentation asks for the container's port, Docker itself for the host's.
+            Filter::Publish(ports) => container.published().iter().any(|one| {
+                let outside = Port { number: one.host, ..one.port };
+                ports.contains(&one.port) || ports.contains(&outside)
+            }),
+            Filter::Expose(ports) => {
+                let exposed = &container.config.exposed_ports;
+                ports.iter().any(|port| exposed.contains(&port.to_string()))
+            }
             Filter::Label(label) => label.matches(&container.config.labels),
             Filter::Exited(code) => {
                 container.status() == "exited" && container.state.exit_code == *code
@@ -343,6 +356,7 @@ mod tests {
         web.config.command = ["sh", "-c", "echo out; httpd -f"].map(String::from).to_vec();
         web.config.exposed_ports = vec!["80/tcp".to_string()];
         web.config.labels.insert("tier".into(), "front".into());
+        web.state.ports = vec!["0.0.0.0:8080->80/tcp".parse().unwrap()];
         web.state.status = Status::Running;
         web.state.started = Timestamp::from_unix(NOW - 3);
         let mut job = sample("nightly_job", "0");
@@ -358,15 +372,15 @@ mod tests {
     #[test]
     fn the_table_is_dockers() {
         let expected = "\
-CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS         PORTS     NAMES
-666666666666   busybox   \"sh -c 'echo out; ht…\"   5 seconds ago   Up 3 seconds   80/tcp    web
+CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS         PORTS                  NAMES
+666666666666   busybox   \"sh -c 'echo out; ht…\"   5 seconds ago   Up 3 seconds   0.0.0.0:8080->80/tcp   web
 ";
         assert_eq!(rendered(&[], &three()), expected);
         let all = rendered(&["--all"], &three());
         let lines: Vec<&str> = all.lines().collect();
         assert_eq!(lines.len(), 4);
         assert!(lines[2].contains(
-            "   2 hours ago     Exited (137) About a minute ago             nightly_job"
+            "   2 hours ago     Exited (137) About a minute ago                          nightly_job"
         ));
         assert!(lines[3].contains("   25 hours ago    Created"), "{}", lines[3]);
     }
@@ -406,6 +420,12 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
         assert_eq!(ids(&["--all", "--filter", "id=00"]), "000000000000 ");
         assert_eq!(ids(&["--filter", "label=tier"]), "666666666666 ");
         assert_eq!(ids(&["--filter", "label=tier=back"]), "");
+        assert_eq!(ids(&["--filter", "expose=79-80"]), "666666666666 ");
+        assert_eq!(ids(&["--filter", "expose=80/udp"]), "");
+        for publish in ["80", "8080", "8000-9000/tcp"] {
+            assert_eq!(ids(&["--filter", &format!("publish={publish}")]), "666666666666 ");
+        }
+        assert_eq!(ids(&["--filter", "publish=81"]), "");
         assert_eq!(rendered(&["--all", "--no-trunc", "--quiet"], &three()).len(), 3 * 65);
     }
 
@@ -433,6 +453,7 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
             ("web", "--filter: \"web\" is not key=value"),
             ("status=up", "--filter: unknown status \"up\""),
             ("volume=x", "--filter: there is no filter \"volume\""),
+            ("publish=x", "--filter publish: \"x\" is not port[-port][/protocol]"),
             ("name=a.*b", "--filter: cannot use name=a.*b"),
         ] {
             let error = ps(&["--filter", filter]).err().unwrap();

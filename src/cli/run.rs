@@ -6,7 +6,7 @@ use super::{attach, env, output};
 use crate::engine::Engine;
 use crate::engine::options::{Network, Options};
 use crate::error::{Context, Error, OsContext, Result};
-use crate::types::{parse_ports, parse_size};
+use crate::types::{parse_ports, parse_publish, parse_size};
 use crate::volume;
 use argh::{ArgsInfo, FromArgs};
 use std::fs::File;
@@ -68,6 +68,12 @@ pub struct Args {
     /// give every capability and device of the host
     #[argh(switch)]
     privileged: bool,
+    /// publish a port ([[ip]:[port]]:container-port[/protocol])
+    #[argh(option, short = 'p', arg_name = "list")]
+    publish: Vec<String>,
+    /// publish all ports that are exposed
+    #[argh(switch, short = 'P')]
+    publish_all: bool,
     /// when to start it again: no, always, unless-stopped, on-failure[:max-retries]
     #[argh(option, arg_name = "policy")]
     restart: Option<String>,
@@ -182,6 +188,12 @@ impl Request {
         for text in &args.expose {
             options.exposed_ports.extend(parse_ports(text).doing(|| "--expose".into())?);
         }
+        for text in &args.publish {
+            options.ports.extend(parse_publish(text).doing(|| "--publish".into())?);
+        }
+        options.ports.sort_unstable();
+        options.ports.dedup();
+        options.publish_all = args.publish_all;
         options.network = network(args.network.as_deref())?;
         options.tty = args.tty.then(attach::new_terminal);
         options.open_stdin = args.interactive;
@@ -433,6 +445,9 @@ mod tests {
             ("-l =x x", "--label: \"=x\" has no key"),
             ("--expose 0 x", "--expose: \"0\" is not port[-port][/protocol]"),
             ("--expose 80/xtp x", "--expose: unknown protocol in \"80/xtp\""),
+            ("-p 80:0 x", "--publish: cannot publish \"80:0\": \"0\" is no port"),
+            ("--publish 80/xtp x", "--publish: unknown protocol in \"80/xtp\""),
+            ("-p 80:80 -p 80:81 x", "cannot publish both 80:80/tcp and 80:81/tcp"),
             ("--net lan x", "--network: unknown network \"lan\""),
             ("--restart maybe x", "--restart: invalid restart policy \"maybe\""),
             ("--stop-signal NO x", "--stop-signal: unknown signal \"NO\""),

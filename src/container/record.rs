@@ -9,7 +9,10 @@
 //! `running` is never believed from a file: `State::status` is what was last written, and the
 //! engine compares it with the kernel when it reads (`ProcessId`).
 
-use crate::types::{ContainerId, ContainerName, Digest, Pid, RestartPolicy, Signal, Timestamp};
+use crate::types::{
+    ContainerId, ContainerName, Digest, Pid, PortBinding, Published, RestartPolicy, Signal,
+    Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -46,6 +49,11 @@ pub struct Config {
     pub volumes_from: Vec<String>,
     /// `6379/tcp`
     pub exposed_ports: Vec<String>,
+    /// The ports that are to be published (`-p`), and whether all exposed ones are (`-P`).
+    #[serde(default)]
+    pub ports: Vec<PortBinding>,
+    #[serde(default)]
+    pub publish_all: bool,
     pub labels: BTreeMap<String, String>,
     pub network: Network,
     /// Remove the container when it ends (`--rm`).
@@ -199,6 +207,9 @@ pub struct State {
     pub backoff: u64,
     /// Its address on the bridge, now or when it last ran: it is given again where it is free.
     pub address: Option<std::net::Ipv4Addr>,
+    /// The ports that lead to it, while it runs.
+    #[serde(default)]
+    pub ports: Vec<Published>,
 }
 
 impl State {
@@ -217,6 +228,7 @@ impl State {
             restarts: 0,
             backoff: 0,
             address: None,
+            ports: Vec::new(),
         }
     }
 

@@ -1,12 +1,12 @@
 //! `create`: from an image and options to a container's records.
 
-use super::options::{Options, merge_env};
+use super::options::{Network, Options, merge_env};
 use super::{Engine, names};
 use crate::container::{Config, Dir, Live, Mount, Settings, State, Status, dir};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
 use crate::sys::lock::{Guard, Mode};
-use crate::types::{ContainerId, ContainerName, Port, Signal, Timestamp};
+use crate::types::{ContainerId, ContainerName, Signal, Timestamp};
 use std::collections::BTreeSet;
 
 pub(super) const DEFAULT_STOP_TIMEOUT: u32 = 10;
@@ -28,6 +28,16 @@ impl Engine {
 
     pub(super) fn create_live(&self, options: &Options) -> Result<New> {
         options.check()?;
+        let mode = match options.network {
+            Network::Bridge => None,
+            Network::None => Some("none"),
+            Network::Host => Some("host"),
+        };
+        if let Some(mode) = mode.filter(|_| options.publishes()) {
+            // Docker's words, and as with Docker no reason to stop.
+            let text = format!("published ports are discarded when using {mode} network mode");
+            self.troubles.borrow_mut().push(Error::conflict(text));
+        }
         self.begin()?;
         let store = self.images()?;
         // Until the record says that it is used, nobody may remove the image.
@@ -140,7 +150,8 @@ fn merge(options: &Options, image: &Image, id: &ContainerId, mounts: Vec<Mount>)
     let mut labels = run.labels.clone();
     labels.extend(options.labels.clone());
     let mut ports: BTreeSet<String> = run.exposed_ports.keys().cloned().collect();
-    ports.extend(options.exposed_ports.iter().map(Port::to_string));
+    let published = options.ports.iter().map(|binding| &binding.port);
+    ports.extend(options.exposed_ports.iter().chain(published).map(ToString::to_string));
     let working_dir = options.working_dir.clone().unwrap_or_else(|| run.working_dir.clone());
     Ok(Config {
         id: id.clone(),
@@ -161,6 +172,8 @@ fn merge(options: &Options, image: &Image, id: &ContainerId, mounts: Vec<Mount>)
         mounts,
         volumes_from: options.volumes_from.iter().map(ToString::to_string).collect(),
         exposed_ports: ports.into_iter().collect(),
+        ports: options.ports.clone(),
+        publish_all: options.publish_all,
         labels,
         network: options.network,
         auto_remove: options.auto_remove,

@@ -25,6 +25,7 @@ pub mod options;
 pub mod outfile;
 mod patience;
 pub mod prune;
+mod publish;
 mod remove;
 pub mod report;
 pub mod session;

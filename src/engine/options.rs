@@ -2,7 +2,7 @@
 //! any image was looked at. Faces fill it in; `create` merges it with the image's configuration.
 
 use crate::error::{Error, Result};
-use crate::types::{ContainerName, Port, RestartPolicy, Signal};
+use crate::types::{ContainerName, Port, PortBinding, RestartPolicy, Signal};
 use std::collections::{BTreeMap, HashSet};
 
 pub use crate::container::{Network, Terminal};
@@ -32,6 +32,10 @@ pub struct Options {
     pub volumes_from: Vec<VolumesFrom>,
     /// Beside those of the image.
     pub exposed_ports: Vec<Port>,
+    /// No two the same.
+    pub ports: Vec<PortBinding>,
+    /// All that are exposed, by the image too.
+    pub publish_all: bool,
     pub network: Network,
     pub tty: Option<Terminal>,
     pub open_stdin: bool,
@@ -77,6 +81,8 @@ impl Options {
             mounts: Vec::new(),
             volumes_from: Vec::new(),
             exposed_ports: Vec::new(),
+            ports: Vec::new(),
+            publish_all: false,
             network: Network::Bridge,
             tty: None,
             open_stdin: false,
@@ -134,7 +140,24 @@ impl Options {
                 return Err(Error::invalid(format!("two mounts are to be on {}", mount.target)));
             }
         }
+        let mut fixed: Vec<&PortBinding> =
+            self.ports.iter().filter(|b| b.fixed().is_some()).collect();
+        fixed.sort_by_key(|binding| binding.host);
+        for same in fixed.chunk_by(|a, b| a.host == b.host) {
+            for (at, binding) in same.iter().enumerate() {
+                if let Some(other) = same[..at].iter().find(|other| other.clashes(binding)) {
+                    let text = format!("cannot publish both {other} and {binding}");
+                    return Err(Error::invalid(text)
+                        .hint("a port of the host leads to one port of one container"));
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Whether anything is to be published.
+    pub fn publishes(&self) -> bool {
+        self.publish_all || !self.ports.is_empty()
     }
 }
 
@@ -210,5 +233,10 @@ mod tests {
             o.mounts = vec![mount.clone(), mount];
         });
         assert_eq!(twice, "two mounts are to be on /data");
+        let twice = refused(|o| {
+            let all = ["80:80", "127.0.0.1:80:81", "80:80/udp"];
+            o.ports = all.iter().map(|text| text.parse().unwrap()).collect();
+        });
+        assert_eq!(twice, "cannot publish both 80:80/tcp and 127.0.0.1:80:81/tcp");
     }
 }

@@ -17,6 +17,7 @@ use crate::container::{
     Asked, Client, Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want,
 };
 use crate::error::{Context, Error, OsContext, Result};
+use crate::network::ports::Reservation;
 use crate::oci::cgroup::Cgroup;
 use crate::oci::create::{self, Create, Running, Stdio};
 use crate::sys::exec::{Environment, replace};
@@ -37,6 +38,7 @@ struct Up {
     process: OwnedFd,
     pipes: Pipes,
     cgroup: Option<Cgroup>,
+    ports: Reservation,
 }
 
 impl Engine {
@@ -89,7 +91,7 @@ impl Engine {
             }
             Err(error) => return self.give_up(&dir, &config, live, monitor, error),
         };
-        let Up { process, pipes, cgroup } = up;
+        let Up { process, pipes, cgroup, ports } = up;
         for warning in cgroup.iter().flat_map(Cgroup::warnings) {
             monitor.tell(&Frame::Warning(warning.clone()));
         }
@@ -102,6 +104,8 @@ impl Engine {
         }
         monitor.cgroup = cgroup;
         let exit = monitor.watch(process.as_fd(), pipes)?;
+        // Before anybody hears of the end.
+        drop(ports);
         let code = exit.map_or(UNKNOWN_EXIT, |exit| exit.code());
         self.end(&dir, &config, live, monitor, code)
     }
@@ -185,6 +189,7 @@ impl Engine {
             state.exit_code = i32::from(error.exit_code());
             state.error = error.to_string();
             state.process = None;
+            state.ports.clear();
             state.finished = Timestamp::now();
         })?;
         self.finish(dir, config, live)
@@ -236,6 +241,7 @@ impl Engine {
             user::look_up(&config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
         let channels = Channels::open(dir, config, account.user.uid)?;
         let attachment = self.prepare_network(dir, config)?;
+        let ports = self.reserve_ports(dir, config)?;
         let attached = self.spec_mounts(config, &root)?;
         let given = Given {
             root: root_mount,
@@ -257,6 +263,7 @@ impl Engine {
             dir.update_state(|state| {
                 state.process = Some(process);
                 state.address = attachment.address();
+                state.ports = ports.published().to_vec();
             })
         });
         let connected = written.and_then(|()| attachment.connect(created.child.pid));
@@ -272,12 +279,13 @@ impl Engine {
             state.oom_killed = false;
             state.started = Timestamp::now();
         })?;
-        Ok(Up { process: child.pidfd, pipes: channels.outside(terminal)?, cgroup })
+        Ok(Up { process: child.pidfd, pipes: channels.outside(terminal)?, cgroup, ports })
     }
 
     /// Holds a container whose monitor died.
     fn adopt(&self, dir: &Dir, config: &Config) -> Result<Up> {
-        let process = dir.state()?.process.and_then(|process| process.open());
+        let state = dir.state()?;
+        let process = state.process.and_then(|process| process.open());
         let process =
             process.ok_or_else(|| Error::conflict("the container ended while it was adopted"))?;
         let mut pipes = match config.tty {
@@ -292,7 +300,7 @@ impl Engine {
         let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
         // Whoever had it frozen has lost its hold with the last monitor.
         cgroup.thaw()?;
-        Ok(Up { process, pipes, cgroup: Some(cgroup) })
+        Ok(Up { process, pipes, cgroup: Some(cgroup), ports: Reservation::again(&state.ports) })
     }
 
     /// Becomes the next monitor of the same container, with the same pid, from the installed

@@ -116,6 +116,7 @@ impl Engine {
             }
             state.oom_killed = ran.oom_killed;
             state.process = None;
+            state.ports.clear();
             state.finished = now;
             match again {
                 Some(delay) => {

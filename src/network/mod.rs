@@ -18,6 +18,7 @@
 mod bridge;
 pub mod files;
 mod lease;
+pub mod ports;
 mod subnet;
 
 pub use bridge::{Attachment, Bridge, Network, mac_of};

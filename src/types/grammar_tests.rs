@@ -1,7 +1,7 @@
 //! The small grammars of the command line, tried with tests/corpus.
 
 use super::corpus::{Verdict, fuzz};
-use super::{Signal, parse_filter, parse_ports, parse_size};
+use super::{PortBinding, Signal, parse_filter, parse_ports, parse_publish, parse_size};
 use crate::error::Result;
 
 fn each(corpus: &str, words: &[&str], read: impl Fn(&str) -> Result<()>) {
@@ -17,6 +17,12 @@ fn the_small_grammars_take_and_refuse_what_the_corpus_says() {
         let ports = parse_ports(text)?;
         for port in ports.iter().take(10).chain(ports.last()) {
             assert_eq!(parse_ports(&port.to_string()).unwrap(), [*port]);
+        }
+        Ok(())
+    });
+    each("publish", &[":", "-", "/udp", "[::1]", "127.0.0.1", "65535"], |text| {
+        for binding in parse_publish(text)?.into_iter().take(3) {
+            assert_eq!(binding.to_string().parse::<PortBinding>().unwrap(), binding);
         }
         Ok(())
     });

@@ -26,6 +26,7 @@ mod logs;
 mod monitor;
 mod mounts;
 mod network;
+mod ports;
 mod prune;
 mod restart;
 mod run;

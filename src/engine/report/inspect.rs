@@ -4,7 +4,7 @@
 use super::Container;
 use crate::container::{Mount as Record, MountKind};
 use crate::engine::usage::ContainerSize;
-use crate::types::{RestartPolicy, Timestamp};
+use crate::types::{Port, RestartPolicy, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -78,9 +78,12 @@ struct HostConfig {
     volumes_from: Option<Vec<String>>,
     log_config: LogConfig,
     network_mode: &'static str,
+    /// Those asked for.
+    port_bindings: BTreeMap<String, Vec<Binding>>,
     restart_policy: Restart,
     auto_remove: bool,
     privileged: bool,
+    publish_all_ports: bool,
     readonly_rootfs: bool,
     cpu_shares: u64,
     memory: u64,
@@ -92,6 +95,16 @@ struct HostConfig {
 struct LogConfig {
     r#type: &'static str,
     config: BTreeMap<String, String>,
+}
+
+/// A place on the host.
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Binding {
+    /// Empty for every address.
+    host_ip: String,
+    /// Empty for any that is free.
+    host_port: String,
 }
 
 #[derive(Serialize, Debug)]
@@ -163,7 +176,8 @@ struct Config {
 #[serde(rename_all = "PascalCase")]
 struct NetworkSettings {
     bridge: String,
-    ports: BTreeMap<String, Option<Vec<String>>>,
+    /// Those in force, and what is exposed only.
+    ports: BTreeMap<String, Option<Vec<Binding>>>,
     #[serde(rename = "IPAddress")]
     ip_address: String,
     #[serde(rename = "IPPrefixLen")]
@@ -258,9 +272,15 @@ fn host_config(container: &Container) -> HostConfig {
         volumes_from: (!config.volumes_from.is_empty()).then(|| config.volumes_from.clone()),
         log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
         network_mode: container.network_name(),
+        port_bindings: by_port(config.ports.iter().map(|binding| {
+            let host_ip = binding.address.map(|address| address.to_string()).unwrap_or_default();
+            let host_port = binding.host.map(|range| range.to_string()).unwrap_or_default();
+            (binding.port, Binding { host_ip, host_port })
+        })),
         restart_policy: Restart { name, maximum_retry_count },
         auto_remove: config.auto_remove,
         privileged: config.privileged,
+        publish_all_ports: config.publish_all,
         readonly_rootfs: false,
         cpu_shares: settings.cpu_shares.unwrap_or_default(),
         memory: settings.memory.unwrap_or_default(),
@@ -380,6 +400,14 @@ fn run_config(container: &Container) -> Config {
     }
 }
 
+fn by_port(all: impl Iterator<Item = (Port, Binding)>) -> BTreeMap<String, Vec<Binding>> {
+    let mut map: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
+    for (port, binding) in all {
+        map.entry(port.to_string()).or_default().push(binding);
+    }
+    map
+}
+
 fn network_settings(container: &Container) -> NetworkSettings {
     let endpoint = container.endpoint.as_ref();
     let shown = match endpoint {
@@ -396,12 +424,18 @@ fn network_settings(container: &Container) -> NetworkSettings {
             mac_address: String::new(),
         },
     };
+    let mut ports: BTreeMap<String, Option<Vec<Binding>>> = match container.is_running() {
+        true => container.config.exposed_ports.iter().map(|p| (p.clone(), None)).collect(),
+        false => BTreeMap::new(),
+    };
+    let published = by_port(container.published().iter().map(|one| {
+        let (host_ip, host_port) = (one.address.to_string(), one.host.to_string());
+        (one.port, Binding { host_ip, host_port })
+    }));
+    ports.extend(published.into_iter().map(|(port, bindings)| (port, Some(bindings))));
     NetworkSettings {
         bridge: endpoint.map(|e| e.bridge.clone()).unwrap_or_default(),
-        ports: match container.is_running() {
-            true => container.config.exposed_ports.iter().map(|p| (p.clone(), None)).collect(),
-            false => BTreeMap::new(),
-        },
+        ports,
         ip_address: shown.ip_address.clone(),
         ip_prefix_len: shown.ip_prefix_len,
         gateway: shown.gateway.clone(),

@@ -9,6 +9,7 @@ pub use volume::{InspectVolume, Volume};
 
 use super::Driver;
 use crate::container::{Config, Mount, MountKind, Network, Settings, State, Status};
+use crate::types::Published;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -60,6 +61,11 @@ impl Container {
     /// It runs, or will run again by itself: what a plain `ps` shows.
     pub fn is_up(&self) -> bool {
         matches!(self.state.status, Status::Running | Status::Restarting)
+    }
+
+    /// The ports that lead to it now.
+    pub fn published(&self) -> &[Published] {
+        if self.is_running() { &self.state.ports } else { &[] }
     }
 
     pub fn network_name(&self) -> &'static str {
@@ -135,6 +141,8 @@ pub fn sample(name: &str, digit: &str) -> Container {
             mounts: Vec::new(),
             volumes_from: Vec::new(),
             exposed_ports: Vec::new(),
+            ports: Vec::new(),
+            publish_all: false,
             labels: Default::default(),
             network: Network::Bridge,
             auto_remove: false,
