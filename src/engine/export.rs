@@ -46,8 +46,7 @@ impl Engine {
 
 fn write(tree: Merged, out: &mut dyn Write) -> Result<()> {
     let mut packer = Packer::new(out);
-    let root = tree.root()?;
-    if let Some(dir) = root.top() {
+    if let Some(dir) = tree.root()?.top() {
         let stat = Some(fs::fstat(dir).on("look at", "/")?);
         packer.entry(&Entry { dir, name: b".", path: b"", stat })?;
     }

@@ -183,7 +183,7 @@ impl Changes {
     fn descend(&mut self, descent: Descent) -> Result<()> {
         let Descent { path, pending, compared, .. } = descent;
         let name = split(&path).1;
-        let below = if compared { self.below.enter(name)? } else { None };
+        let below = if compared { std::mem::take(&mut self.below).enter(name)? } else { None };
         self.below = below.unwrap_or_default();
         self.levels.push(Level { path, below: self.below.trees(), pending });
         Ok(())
@@ -192,6 +192,7 @@ impl Changes {
     fn leave(&mut self) -> Result<()> {
         self.levels.pop();
         if let Some(Level { path, below, .. }) = self.levels.last() {
+            self.below = Directory::default();
             self.below = self.lower.reopen(path, below)?.unwrap_or_default();
         }
         Ok(())

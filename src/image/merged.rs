@@ -104,23 +104,52 @@ impl Merged {
 
     /// The directory `path`; `None` where there is none.
     pub fn open(&self, path: &[u8]) -> Result<Option<Directory>> {
-        let mut here = self.root()?;
-        for name in path.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
-            match here.enter(name)? {
-                Some(next) => here = next,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(here))
+        let mut parts = Vec::new();
+        self.each_part(path, &mut |part| {
+            parts.push(part);
+            Ok(true)
+        })?;
+        Ok((!parts.is_empty()).then_some(Directory { parts }))
     }
 
     /// What is at `path`.
     pub fn stat(&self, path: &[u8]) -> Result<Option<Stat>> {
         let (parent, name) = split(path);
-        match self.open(parent)? {
-            Some(dir) => Ok(dir.look_up(name)?.map(|(_, stat)| stat)),
-            None => Ok(None),
+        let mut stat = None;
+        self.each_part(parent, &mut |part| {
+            let found = part.find(name)?;
+            let goes_on = matches!(found, Found::Nothing);
+            if let Found::Entry(found) = found {
+                stat = Some(found);
+            }
+            Ok(goes_on)
+        })?;
+        Ok(stat)
+    }
+
+    /// Hands on the parts that the directory `path` is made of, the top one first, until `each`
+    /// wants no more. One is open at a time: an image may have half as many layers as a process may
+    /// have descriptors.
+    fn each_part(&self, path: &[u8], each: &mut dyn FnMut(Part) -> Result<bool>) -> Result<()> {
+        'trees: for (index, tree) in self.trees.iter().enumerate() {
+            let Some(mut part) = self.part(index, &tree.at, b"")? else {
+                continue;
+            };
+            let mut is_last = false;
+            for name in path.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
+                match part.enter(name)? {
+                    Entered::Nothing if is_last => return Ok(()),
+                    Entered::Nothing => continue 'trees,
+                    Entered::Hidden => return Ok(()),
+                    Entered::Part(below) => part = below,
+                }
+                is_last |= part.is_opaque()?;
+            }
+            if !each(part)? || is_last {
+                return Ok(());
+            }
         }
+        Ok(())
     }
 
     /// Opens again a directory that was made of these trees; `None` where one of them is gone.
@@ -157,22 +186,22 @@ impl Directory {
         Ok(None)
     }
 
-    /// The directory `name` of this one; `None` where that is no directory.
-    pub fn enter(&self, name: &[u8]) -> Result<Option<Directory>> {
+    /// The directory `name` of this one, which is closed; `None` where that is no directory.
+    pub fn enter(self, name: &[u8]) -> Result<Option<Directory>> {
         let mut parts = Vec::new();
-        for (index, part) in self.parts.iter().enumerate() {
-            let Some(dir) = walk::open(part.dir.as_fd(), name).filter(|_| !part.is_mark(name))
-            else {
-                match part.find(name)? {
-                    Found::Nothing => continue,
-                    _ => break,
+        let mut to_come = self.parts.len();
+        for part in self.parts {
+            to_come -= 1;
+            match part.enter(name)? {
+                Entered::Nothing => {}
+                Entered::Hidden => break,
+                Entered::Part(part) => {
+                    let is_last = to_come == 0 || part.is_opaque()?;
+                    parts.push(part);
+                    if is_last {
+                        break;
+                    }
                 }
-            };
-            let part = Part { dir: dir.on("open", display(name))?, ..*part };
-            let is_last = index + 1 == self.parts.len() || part.is_opaque()?;
-            parts.push(part);
-            if is_last {
-                break;
             }
         }
         Ok((!parts.is_empty()).then_some(Directory { parts }))
@@ -195,7 +224,24 @@ enum Found {
     Entry(Stat),
 }
 
+enum Entered {
+    Nothing,
+    /// What lies below is hidden, by a mark or by what is no directory.
+    Hidden,
+    Part(Part),
+}
+
 impl Part {
+    fn enter(&self, name: &[u8]) -> Result<Entered> {
+        match walk::open(self.dir.as_fd(), name).filter(|_| !self.is_mark(name)) {
+            Some(dir) => Ok(Entered::Part(Part { dir: dir.on("open", display(name))?, ..*self })),
+            None => Ok(match self.find(name)? {
+                Found::Nothing => Entered::Nothing,
+                _ => Entered::Hidden,
+            }),
+        }
+    }
+
     fn find(&self, name: &[u8]) -> Result<Found> {
         let stat = |name: &[u8]| fs::stat_at(self.dir.as_fd(), name).on("look at", display(name));
         if self.is_mark(name) {

@@ -70,6 +70,8 @@ impl Walk {
                 let Some(level) = self.levels.last_mut() else {
                     return Ok(None);
                 };
+                // Closed first: of many trees there may be too many descriptors twice.
+                self.dir = Directory::default();
                 match self.tree.reopen(&level.path, &level.trees)? {
                     // It is gone, and so is all that was to come of it.
                     None => level.next = level.names.len(),
@@ -100,7 +102,7 @@ impl Walk {
     /// Goes into the directory told last; the names in `more` are told as well.
     pub fn enter(&mut self, more: Option<&Directory>) -> Result<()> {
         let (mut names, mut trees) = (Names::default(), Vec::new());
-        if let Some(dir) = self.dir.enter(split(&self.path).1)? {
+        if let Some(dir) = std::mem::take(&mut self.dir).enter(split(&self.path).1)? {
             (names, trees) = (Names::read(&dir, more, &self.path)?, dir.trees());
             self.dir = dir;
         }

@@ -7,13 +7,16 @@ use serde_json::json;
 use std::os::fd::AsFd;
 
 /// An archive of docker save with busybox at the bottom and `count` layers above it: each adds a
-/// file, changes another, and removes that of the layer before.
+/// file, changes another, removes that of the layer before, and has something in one directory.
 fn archive(count: usize) -> Vec<u8> {
     let mut layers = vec![image::busybox()];
     for n in 1..=count {
         let mut root = image::Root::new();
         root.file(&format!("only-{n}"), 0o644, n.to_string().as_bytes());
         root.file("last", 0o644, n.to_string().as_bytes());
+        root.dir("d", 0o755);
+        root.dir("d/e", 0o755);
+        root.file(&format!("d/e/{n}"), 0o644, b"");
         if n > 1 {
             root.file(&format!(".wh.only-{}", n - 1), 0o644, b"");
         }
@@ -52,6 +55,39 @@ fn three_hundred_layers_make_one_root() {
     assert_eq!(layers(&t), 0);
     t.coracle(["load"]).stdin(saved).ok();
     t.coracle(["run", "--rm", "many:1", "cat", "/last"]).stdout("300").ok();
+}
+
+/// Whoever merges the layers has one directory of each open, never those of two levels at once.
+fn readers_are_content(driver: &str) {
+    const LIMIT: &str = "ulimit -n 400; exec \"$@\"";
+    let t = test!();
+    t.coracle(["--storage-driver", driver, "gc"]).ok();
+    t.coracle(["load"]).stdin(archive(300)).ok();
+    let script = "rm /d/e/7; touch -d @1 /d/e/new";
+    t.coracle(["run", "--name", "c", "many:1", "sh", "-c", script]).by(LIMIT).ok();
+    let told = "C /d\nC /d/e\nD /d/e/7\nA /d/e/new\n";
+    t.coracle(["diff", "c"]).by(LIMIT).stdout(told).ok();
+    t.coracle(["commit", "c", "many:2"]).by(LIMIT).ok();
+    let tar = t.coracle(["export", "c"]).by(LIMIT).ok().stdout;
+    let mut tar = tar::Archive::new(&tar[..]);
+    let names = tar.entries().expect("read the tar").filter(|entry| {
+        let path = entry.as_ref().expect("a member").path().expect("a path").into_owned();
+        path.starts_with("d/e/")
+    });
+    // The directory too; one file went and another came.
+    assert_eq!(names.count(), 301);
+    let ls = "ls /d/e | wc -l";
+    t.coracle(["run", "--rm", "many:2", "sh", "-c", ls]).by(LIMIT).stdout("300\n").ok();
+}
+
+#[test]
+fn hundreds_of_layers_are_read_with_few_more_descriptors() {
+    readers_are_content("overlay");
+}
+
+#[test]
+fn hundreds_of_layers_are_copied_with_few_more_descriptors() {
+    readers_are_content("copy");
 }
 
 #[test]
