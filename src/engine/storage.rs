@@ -13,7 +13,7 @@ use crate::container::{Config, Dir};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::changes::{Compared, Holds};
 use crate::image::merged::Merged;
-use crate::image::{Image, root, tree};
+use crate::image::{Image, copy, tree};
 use crate::oci::create::Root;
 use crate::oci::spec::Mount;
 use crate::sys::atomic::{self, Durability};
@@ -118,7 +118,7 @@ impl Engine {
             Driver::Overlay => Ok(()),
             Driver::Copy => {
                 let upper = open(&dir.upper())?;
-                root::copy(Merged::layers(layers), upper.as_fd())
+                copy::tree(Merged::layers(layers), upper.as_fd())
                     .doing(|| "copy the image's files".into())?;
                 if durable {
                     fs::syncfs(upper.as_fd()).on("sync", dir.upper())?;

@@ -13,7 +13,7 @@
 //! recipe    layer directory -> tar stream    tree: the directory being made)
 //! compare   two trees, entry by entry
 //! walk      files on disk, one after the other;  changes: those of a container
-//!           merged: layers as one tree;  root: a copy of it
+//!           merged: layers as one tree;  copy: a copy of it
 //!           place: where a new one goes;  room: what stays free on the disk
 //! pack      files on disk -> tar stream;  new_layer: a layer of them
 //! archive   the archives that hold whole images
@@ -25,6 +25,7 @@ pub mod changes;
 mod compare;
 pub mod compression;
 pub mod config;
+pub mod copy;
 pub mod layer;
 pub mod merged;
 pub mod new_layer;
@@ -37,7 +38,6 @@ mod readers_tests;
 pub mod recipe;
 pub mod refs;
 pub mod room;
-pub mod root;
 pub mod run_json;
 pub mod scratch;
 pub mod sparse;

@@ -17,7 +17,6 @@
 //! Source: Docker's references of `run -v` and `--volumes-from`; a source that is not there is
 //! created as a directory.
 
-mod copy;
 mod mount;
 mod store;
 

@@ -19,7 +19,6 @@
 //! Locks, in this order: the volumes lock, held to make, remove and look who uses; then the
 //! directory of a volume (flock(2)), held while it is filled. The trash has a lock of its own.
 
-use super::copy::copy_tree;
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs::{self, Open};
@@ -225,7 +224,12 @@ impl Volumes {
 
     /// Gives an empty volume the content and the attributes of a directory. Waits for whoever else
     /// fills it.
-    pub fn fill(&self, name: &str, from: BorrowedFd, durability: Durability) -> Result<()> {
+    pub fn fill(
+        &self,
+        name: &str,
+        durability: Durability,
+        copy: &mut dyn FnMut(BorrowedFd) -> Result<()>,
+    ) -> Result<()> {
         let dir = self.dir.join(name);
         let lock = File::open(&dir).on("open", &dir)?;
         lock.lock().on("lock", &dir)?;
@@ -234,8 +238,10 @@ impl Volumes {
             return Ok(());
         }
         let (fill, filled) = (dir.join("fill"), dir.join("filled"));
-        let copied = copy_aside(&fill, from).and_then(|count| match durability {
-            Durability::PowerLoss if count > 0 => fs::syncfs(lock.as_fd()).on("sync", &fill),
+        let copied = copy_aside(&fill, copy).and_then(|()| match durability {
+            Durability::PowerLoss if !is_empty(&fill)? => {
+                fs::syncfs(lock.as_fd()).on("sync", &fill)
+            }
             _ => Ok(()),
         });
         if let Err(error) = copied {
@@ -270,9 +276,9 @@ fn is_empty(dir: &Path) -> Result<bool> {
     Ok(std::fs::read_dir(dir).on("read", dir)?.next().is_none())
 }
 
-fn copy_aside(fill: &Path, from: BorrowedFd) -> Result<u64> {
+fn copy_aside(fill: &Path, copy: &mut dyn FnMut(BorrowedFd) -> Result<()>) -> Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(fill).on("create", fill)?;
-    copy_tree(from, fs::open_directory(fill).on("open", fill)?.as_fd())
+    copy(fs::open_directory(fill).on("open", fill)?.as_fd())
 }
 
 fn settle(dir: &Path) -> Result<()> {
@@ -365,11 +371,10 @@ mod tests {
     fn a_volume_is_filled_once() {
         let (root, volumes) = volumes("fill");
         let fill = |name: &str| {
-            let image = root.join(name);
-            std::fs::create_dir(&image).unwrap();
-            std::fs::write(image.join(name), "").unwrap();
-            let from = fs::open_directory(&image).unwrap();
-            volumes.fill("v1", from.as_fd(), Durability::PowerLoss).unwrap();
+            let mut copy = |to: BorrowedFd| {
+                fs::open_at(to, name.as_bytes(), Open::CreateNew).on("create", name).map(drop)
+            };
+            volumes.fill("v1", Durability::PowerLoss, &mut copy).unwrap();
         };
         fill("first");
         fill("second");

@@ -8,12 +8,14 @@ use super::Engine;
 use crate::container::{Config, Dir, Mount, MountKind, Status};
 use crate::engine::options::{Options, Source};
 use crate::error::{Context, Error, OsContext, Result};
-use crate::image::Image;
+use crate::image::merged::Merged;
+use crate::image::{Image, copy};
 use crate::sys::atomic::Durability;
+use crate::sys::fs;
 use crate::sys::lock::Guard;
 use crate::types::Digest;
 use crate::volume::{ANONYMOUS, Volume, VolumesFrom, clean, open_image_directory};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 impl Engine {
@@ -166,8 +168,14 @@ impl Engine {
         let root = self.mount_root(&self.root_mount(dir, config)?)?;
         for mount in empty {
             if let Some(from) = open_image_directory(root.as_fd(), &mount.target)? {
+                let from = &from;
+                let mut copy = |to: BorrowedFd| {
+                    let what = || format!("the image's {}", mount.target);
+                    fs::copy_attributes(from.as_fd(), to).on("copy the attributes of", what())?;
+                    copy::tree(Merged::plain(from.try_clone().on("dup", what())?), to)
+                };
                 volumes
-                    .fill(&mount.source, from.as_fd(), durability(config, mount))
+                    .fill(&mount.source, durability(config, mount), &mut copy)
                     .doing(|| format!("copy the image's {} to its volume", mount.target))?;
             }
         }

@@ -1,4 +1,5 @@
-//! A container's root where there is no overlayfs: a copy of the merged layers.
+//! Copies of trees: a container's root where there is no overlayfs, and what an image has for a
+//! new volume.
 //!
 //! Holds the descriptors of one directory, the names of those on the way, and the first name of
 //! each file of which more names are to come.
@@ -8,7 +9,7 @@ use super::room::{self, Room};
 use super::tree::split;
 use super::walk::{self, Event, Walk, display};
 use crate::error::{OsContext, Result};
-use crate::sys::copy;
+use crate::sys::copy as file;
 use crate::sys::fs::{self, FileType, Stat};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Copies the tree `from` into the empty directory `to`, whose own attributes stay as they are but
 /// for its time.
-pub fn copy(from: Merged, to: BorrowedFd) -> Result<()> {
+pub fn tree(from: Merged, to: BorrowedFd) -> Result<()> {
     let mtime = fs::fstat(to).on("look at", "/")?.mtime;
     let mut copy = Copy { to, here: open(to, b"")?, links: HashMap::new() };
     let mut room = Room::at(&fs::path_of(to).on("find", "/")?)?;
@@ -50,7 +51,7 @@ pub fn copy(from: Merged, to: BorrowedFd) -> Result<()> {
             on_the_way.push((path, stat.mtime));
             walk.enter(None)?;
         } else if !copy.link(entry.path, &stat).on("link", display(entry.path))? {
-            let copied = copy::entry(entry.dir, copy.here.as_fd(), entry.name, &stat);
+            let copied = file::entry(entry.dir, copy.here.as_fd(), entry.name, &stat);
             let shared = copied.on("copy", display(entry.path))?;
             shares = if is_file { shared } else { shares };
         }
@@ -93,5 +94,60 @@ impl Copy<'_> {
             known.remove();
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+
+    fn scratch(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("coracle-copy-{name}-{}", std::process::id()));
+        fs::remove_tree(&dir).unwrap();
+        std::fs::create_dir_all(dir.join("from")).unwrap();
+        std::fs::create_dir(dir.join("to")).unwrap();
+        dir
+    }
+
+    fn copy(dir: &std::path::Path) {
+        let from = fs::open_directory(&dir.join("from")).unwrap();
+        let to = fs::open_directory(&dir.join("to")).unwrap();
+        tree(Merged::plain(from), to.as_fd()).unwrap();
+    }
+
+    #[test]
+    fn a_copy_is_the_tree_again() {
+        let dir = scratch("whole");
+        let from = dir.join("from");
+        std::fs::create_dir_all(from.join("a/b")).unwrap();
+        std::fs::write(from.join("a/b/file"), "text").unwrap();
+        std::fs::hard_link(from.join("a/b/file"), from.join("a/again")).unwrap();
+        symlink("../nowhere", from.join("link")).unwrap();
+        let sparse = File::create(from.join("sparse")).unwrap();
+        sparse.write_all_at(b"end", 50 << 20).unwrap();
+        sparse.set_len(100 << 20).unwrap();
+        std::fs::set_permissions(from.join("a"), PermissionsExt::from_mode(0o2750)).unwrap();
+        let at = fs::open_directory(&from).unwrap();
+        fs::utimens_at(at.as_fd(), b"a", fs::Time(1_000_000_000_000_000_000)).unwrap();
+        drop(at);
+
+        let to = dir.join("to");
+        let own = std::fs::metadata(&to).unwrap();
+        copy(&dir);
+        let meta = |name: &str| std::fs::symlink_metadata(to.join(name)).unwrap();
+        assert_eq!(meta("a/b/file").ino(), meta("a/again").ino());
+        assert_eq!(std::fs::read(to.join("a/again")).unwrap(), b"text");
+        assert_eq!(std::fs::read_link(to.join("link")).unwrap().to_str(), Some("../nowhere"));
+        assert_eq!((meta("a").mode() & 0o7777, meta("a").mtime()), (0o2750, 1_000_000_000));
+        let after = meta(".");
+        assert_eq!(
+            (after.mode(), after.modified().unwrap()),
+            (own.mode(), own.modified().unwrap())
+        );
+        assert_eq!(meta("sparse").len(), 100 << 20);
+        assert!(meta("sparse").blocks() * 512 < 1 << 20, "the hole was filled");
+        fs::remove_tree(&dir).unwrap();
     }
 }
