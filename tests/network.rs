@@ -6,10 +6,11 @@ use coracle::sys::child::{Child, Plan, spawn};
 use coracle::sys::netlink::{self, Socket};
 use coracle::sys::step::{Exec, FdSource, Step, Variables};
 use coracle::sys::{lock, pidfd};
-use coracle::types::{ContainerId, Signal};
+use coracle::types::{ContainerId, Port, Protocol, Published, Signal};
 use std::ffi::CString;
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::num::NonZeroU16;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
@@ -42,7 +43,7 @@ impl Host {
     fn new(test: &str) -> Host {
         let dir = std::env::temp_dir().join(format!("coracle-{test}-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
-        Host { network: Network::new(&dir.join("network")), dir }
+        Host { network: Network::new(&dir.join("network"), &dir.join("run")), dir }
     }
 
     fn lock(&self) -> NetworkLock {
@@ -53,6 +54,13 @@ impl Host {
         let lock = self.lock();
         let bridge = self.network.ensure_bridge(&lock).unwrap();
         self.network.lease(&lock, &bridge, &id(n), None).unwrap()
+    }
+}
+
+impl Host {
+    fn publish(&self, attachment: &mut Attachment, ports: &[Published]) {
+        let nobody = || Ok(Vec::new());
+        self.network.publish(&self.lock(), attachment, ports, nobody).unwrap();
     }
 }
 
@@ -305,17 +313,184 @@ fn a_foreign_link_of_that_name_is_left_alone() {
     });
 }
 
+fn nft() -> String {
+    let output = Command::new("nft").args(["list", "ruleset"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Tells each client of TCP port 80 and UDP port 53 its address.
+const SERVER: &str = "python3 -uc '
+import select, socket
+tcp, udp = socket.create_server((\"\", 80)), socket.socket(type=socket.SOCK_DGRAM)
+udp.bind((\"\", 53))
+print(\"up\")
+while True:
+    for ready in select.select([tcp, udp, 0], [], [])[0]:
+        if ready is tcp:
+            client, (address, _) = tcp.accept()
+            client.sendall(address.encode())
+            client.close()
+        elif ready is udp:
+            _, client = udp.recvfrom(99)
+            udp.sendto(client[0].encode(), client)
+        else:
+            raise SystemExit
+'";
+
+fn mapping(host: Ipv4Addr, host_port: u16, protocol: Protocol) -> Published {
+    let number = |number| NonZeroU16::new(number).unwrap();
+    let container_port = if protocol == Protocol::Udp { 53 } else { 80 };
+    let port = Port { number: number(container_port), protocol };
+    Published { address: host.into(), host: number(host_port), port }
+}
+
+const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+
+/// What a client prints that asks the server: its answer, or why there is none.
+fn asking(protocol: Protocol, address: Ipv4Addr, port: u16) -> String {
+    let ask = match protocol {
+        Protocol::Udp => "s.sendto(b\"?\", to); print(s.recv(99).decode())",
+        _ => "s.connect(to); print(s.recv(99).decode())",
+    };
+    let kind = if protocol == Protocol::Udp { "DGRAM" } else { "STREAM" };
+    format!(
+        "python3 -uc '
+import socket
+s, to = socket.socket(type=socket.SOCK_{kind}), (\"{address}\", {port})
+s.settimeout(2)
+try: {ask}
+except OSError as e: print(type(e).__name__)
+'"
+    )
+}
+
+fn run(script: &str) -> String {
+    let output = Command::new("sh").args(["-c", script]).output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// Another host, 192.0.2.2, next to this one, 192.0.2.1.
+fn from_a_neighbour(script: &str) -> String {
+    let set_up = "read x; ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up
+        ip route add default via 192.0.2.1";
+    let mut neighbour = Container::start(None, &format!("{set_up}\n{script}"));
+    let said = run(&format!(
+        "ip link add out type veth peer name eth0 netns {} && ip addr add 192.0.2.1/24 dev out &&
+         ip link set out up",
+        neighbour.child.pid.raw()
+    ));
+    assert_eq!(said, "");
+    neighbour.stdin.write_all(b"\n").unwrap();
+    neighbour.finish()
+}
+
+fn start_server(attachment: &Attachment) -> Container {
+    let mut server = Container::start(Some(attachment), SERVER);
+    let mut up = [0; 3];
+    server.stdout.read_exact(&mut up).unwrap();
+    assert_eq!(&up, b"up\n");
+    server
+}
+
 #[test]
-fn hairpin_mode_is_switched_on() {
-    on_a_host_of_its_own("hairpin_mode_is_switched_on", |host| {
-        let attachment = host.attach(1);
-        let container = Container::start(Some(&attachment), "read x");
-        let ports = ip(&["link", "show", "master", "coracle0"]);
-        let index = u32::try_from(ports[0]["ifindex"].as_u64().unwrap()).unwrap();
-        let mut socket = Socket::open().unwrap();
-        socket.request("set hairpin", "port", &netlink::hairpin(index, true)).unwrap();
-        let port = &ip(&["-d", "link", "show", "master", "coracle0"])[0];
-        assert_eq!(port["linkinfo"]["info_slave_data"]["hairpin"], true);
-        container.finish();
+fn a_published_port_leads_to_the_container_from_everywhere() {
+    on_a_host_of_its_own("a_published_port_leads_to_the_container_from_everywhere", |host| {
+        Socket::open().unwrap().request("up", "lo", &netlink::link_up(1)).unwrap();
+        let mut attachment = host.attach(1);
+        let other = host.attach(2);
+        let five = Ipv4Addr::new(127, 0, 0, 5);
+        let mappings = [
+            mapping(ANY, 8080, Protocol::Tcp),
+            mapping(ANY, 5353, Protocol::Udp),
+            mapping(five, 81, Protocol::Tcp),
+        ];
+        host.publish(&mut attachment, &mappings);
+        let server = start_server(&attachment);
+        let gateway = attachment.gateway();
+        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
+
+        // From the host, by its loopback and by an address of its own.
+        let to_gateway = format!("{gateway}\n");
+        for address in [Ipv4Addr::LOCALHOST, gateway] {
+            assert_eq!(run(&asking(tcp, address, 8080)), to_gateway);
+            assert_eq!(run(&asking(udp, address, 5353)), to_gateway);
+        }
+        assert_eq!(run(&asking(tcp, five, 81)), to_gateway);
+        assert_eq!(run(&asking(tcp, Ipv4Addr::LOCALHOST, 81)), "ConnectionRefusedError\n");
+
+        // From another host, whose address stays; and by no other way than the published ports.
+        let host_address = Ipv4Addr::new(192, 0, 2, 1);
+        let script = [
+            asking(tcp, host_address, 8080),
+            asking(udp, host_address, 5353),
+            asking(tcp, attachment.address, 80),
+        ];
+        assert_eq!(from_a_neighbour(&script.join("\n")), "192.0.2.2\n192.0.2.2\nTimeoutError\n");
+
+        // From another container, whose address stays too.
+        let script = [asking(tcp, gateway, 8080), asking(udp, gateway, 5353)].join("\n");
+        let client = Container::start(Some(&other), &script);
+        assert_eq!(client.finish(), format!("{0}\n{0}\n", other.address));
+        // What listens on the host's loopback is for the host.
+        let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = own.local_addr().unwrap().port();
+        let client = Container::start(Some(&other), &asking(tcp, gateway, port));
+        assert_eq!(client.finish(), "ConnectionRefusedError\n");
+        server.finish();
+    });
+}
+
+#[test]
+fn a_container_reaches_itself_and_the_world() {
+    on_a_host_of_its_own("a_container_reaches_itself_and_the_world", |host| {
+        let mut attachment = host.attach(1);
+        host.publish(&mut attachment, &[mapping(ANY, 8080, Protocol::Tcp)]);
+        let gateway = attachment.gateway();
+        let script =
+            format!("{SERVER} <&0 | {{ read up; {}; }}", asking(Protocol::Tcp, gateway, 8080));
+        let itself = Container::start(Some(&attachment), &script);
+        // The server ends with its stdin: not before it was asked.
+        let mut said = String::new();
+        BufReader::new(&itself.stdout).read_line(&mut said).unwrap();
+        assert_eq!(said, format!("{gateway}\n"));
+        itself.finish();
+    });
+}
+
+#[test]
+fn with_the_last_container_goes_what_was_set_up_for_all() {
+    on_a_host_of_its_own("with_the_last_container_goes_what_was_set_up_for_all", |host| {
+        let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+        assert_eq!((forwards().as_str(), nft().as_str()), ("0\n", ""));
+        let (mut one, mut two) = (host.attach(1), host.attach(2));
+        host.publish(&mut one, &[mapping(ANY, 80, Protocol::Tcp)]);
+        host.publish(&mut two, &[mapping(ANY, 81, Protocol::Tcp)]);
+        assert_eq!(forwards(), "1\n");
+        let table = nft();
+        for element in ["tcp . 80 : 172.17.0.2 . 80", "tcp . 81 : 172.17.0.3 . 80"] {
+            assert!(table.contains(element), "{table}");
+        }
+        host.network.release(&host.lock(), &id(1)).unwrap();
+        assert!(!nft().contains("172.17.0.2"), "{}", nft());
+        assert!(nft().contains("tcp . 81 : 172.17.0.3 . 80"));
+
+        // Somebody flushed all rules: with the next container those of the others come again.
+        assert_eq!(run("nft flush ruleset"), "");
+        let mut one = host.attach(1);
+        let theirs = (two.address, vec![mapping(ANY, 81, Protocol::Tcp)]);
+        let publish = host.network.publish(&host.lock(), &mut one, &[], || Ok(vec![theirs]));
+        publish.unwrap();
+        assert!(nft().contains("tcp . 81 : 172.17.0.3 . 80"));
+
+        host.network.release(&host.lock(), &id(2)).unwrap();
+        host.network.release(&host.lock(), &id(1)).unwrap();
+        assert_eq!((forwards().as_str(), nft().as_str()), ("0\n", ""));
+
+        // What was on before stays on.
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        host.publish(&mut host.attach(1), &[]);
+        host.network.release(&host.lock(), &id(1)).unwrap();
+        assert_eq!(forwards(), "1\n");
     });
 }

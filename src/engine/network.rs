@@ -8,7 +8,7 @@ use crate::error::{OsContext, Result};
 use crate::network::{self, Attachment, Network, NetworkLock, files};
 use crate::sys::lock::{self, Mode};
 use crate::sys::netlink::Request;
-use crate::types::Pid;
+use crate::types::{Pid, Published};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -48,7 +48,7 @@ impl Plan {
 
 impl Engine {
     fn network(&self) -> Network {
-        Network::new(&self.home.root.join("network"))
+        Network::new(&self.home.root.join("network"), &self.home.run)
     }
 
     fn network_lock(&self) -> Result<NetworkLock> {
@@ -57,15 +57,23 @@ impl Engine {
         Ok(NetworkLock::new(guard))
     }
 
-    /// Leases an address and writes what the container finds in /etc. The lease is taken back by
-    /// `release_network`, whatever happens in between.
-    pub(super) fn prepare_network(&self, dir: &Dir, config: &Config) -> Result<Plan> {
+    /// Leases an address, has `ports` lead to it, and writes what the container finds in /etc.
+    /// `release_network` takes all of it back, whatever happens in between.
+    pub(super) fn prepare_network(
+        &self,
+        dir: &Dir,
+        config: &Config,
+        ports: &[Published],
+    ) -> Result<Plan> {
         let plan = match config.network {
             Kind::Bridge => {
                 let last = dir.state()?.address;
                 let lock = self.network_lock()?;
                 let bridge = self.network().ensure_bridge(&lock)?;
-                Plan::Bridge(self.network().lease(&lock, &bridge, &dir.id, last)?)
+                let mut attachment = self.network().lease(&lock, &bridge, &dir.id, last)?;
+                let others = || self.published_by_others(dir);
+                self.network().publish(&lock, &mut attachment, ports, others)?;
+                Plan::Bridge(attachment)
             }
             Kind::None => Plan::LoopbackOnly,
             Kind::Host => Plan::Host,
@@ -88,6 +96,15 @@ impl Engine {
             fs::write(&path, text).on("write", &path)?;
         }
         Ok(plan)
+    }
+
+    /// What leads to the containers that run, but for `dir`.
+    fn published_by_others(&self, dir: &Dir) -> Result<Vec<(Ipv4Addr, Vec<Published>)>> {
+        let others = Dir::live(&self.home)?.into_iter().filter(|id| *id != dir.id);
+        // One that cannot be read is for its next start.
+        let states = others.filter_map(|id| Dir::new(&self.home, &id).state().ok());
+        let running = states.filter(|state| state.status == Status::Running);
+        Ok(running.filter_map(|state| Some((state.address?, state.ports))).collect())
     }
 
     pub(super) fn release_network(&self, dir: &Dir) -> Result<()> {

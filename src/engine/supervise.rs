@@ -240,8 +240,8 @@ impl Engine {
         let account =
             user::look_up(&config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
         let channels = Channels::open(dir, config, account.user.uid)?;
-        let attachment = self.prepare_network(dir, config)?;
         let ports = self.reserve_ports(dir, config)?;
+        let attachment = self.prepare_network(dir, config, ports.published())?;
         let attached = self.spec_mounts(config, &root)?;
         let given = Given {
             root: root_mount,

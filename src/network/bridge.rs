@@ -5,11 +5,12 @@
 //! the name is left alone.
 
 use super::lease::Leases;
-use super::{NetworkLock, Subnet, files, subnet};
+use super::rules::Rules;
+use super::{NetworkLock, Subnet, files, forwarding, subnet};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::netlink::{self, Link, Mac, Request, Socket, Veth};
-use crate::types::{ContainerId, Digest, Pid};
+use crate::types::{ContainerId, Digest, Pid, Published};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
@@ -34,6 +35,7 @@ const PORT_INDEX: u32 = 1 << 24;
 #[derive(Debug)]
 pub struct Network {
     dir: PathBuf,
+    run: PathBuf,
     mac: Mac,
     leases: Leases,
 }
@@ -54,13 +56,14 @@ pub struct Bridge {
 }
 
 impl Network {
-    /// `dir` is `<root>/network`; it need not exist.
-    pub fn new(dir: &Path) -> Network {
+    /// `dir` is `<root>/network`, `run` what does not survive a reboot; they need not exist.
+    pub fn new(dir: &Path, run: &Path) -> Network {
         let digest = Digest::of(dir.as_os_str().as_bytes()).hex();
         let hash = u32::from_str_radix(digest.get(..8).unwrap_or_default(), 16).unwrap_or(0);
         let [a, b, c, d] = hash.to_be_bytes();
         Network {
             dir: dir.to_path_buf(),
+            run: run.to_path_buf(),
             mac: [OURS[0], OURS[1], a, b, c, d],
             leases: Leases::new(dir.join("leases")),
         }
@@ -115,11 +118,43 @@ impl Network {
         wanted: Option<Ipv4Addr>,
     ) -> Result<Attachment> {
         let address = self.leases.take(id, &bridge.subnet, wanted)?;
-        Ok(Attachment { id: id.clone(), bridge: bridge.clone(), address })
+        Ok(Attachment { id: id.clone(), bridge: bridge.clone(), address, publishes: false })
     }
 
-    /// Frees the address of `id`; it need not have one.
+    /// Opens the way of a container to the world, and of the world to what it publishes. Where the
+    /// rules are missing, `running` tells what the others publish.
+    pub fn publish(
+        &self,
+        _: &NetworkLock,
+        attachment: &mut Attachment,
+        ports: &[Published],
+        running: impl FnOnce() -> Result<Vec<(Ipv4Addr, Vec<Published>)>>,
+    ) -> Result<()> {
+        attachment.publishes = !ports.is_empty();
+        let bridge = &attachment.bridge;
+        forwarding::enable(&self.run)?;
+        forwarding::open_loopback(&bridge.name)?;
+        Rules::open(&bridge.name)?.publish(bridge, attachment.address, ports, running)
+    }
+
+    /// Closes the ways of `id` and frees its address; it need not have one. With the last one goes
+    /// what was set up for all.
     pub fn release(&self, _: &NetworkLock, id: &ContainerId) -> Result<()> {
+        let leases = self.leases.all()?;
+        let (own, others): (Vec<_>, Vec<_>) =
+            leases.into_iter().partition(|(_, holder)| holder == id.as_str());
+        let Some(config) = self.read_config()?.filter(|_| !own.is_empty()) else {
+            return self.leases.give_back(id);
+        };
+        let mut rules = Rules::open(&config.name)?;
+        if others.is_empty() {
+            rules.remove()?;
+            forwarding::restore(&self.run, &config.name)?;
+        } else {
+            for (address, _) in own {
+                rules.withdraw(address)?;
+            }
+        }
         self.leases.give_back(id)
     }
 
@@ -291,6 +326,7 @@ pub struct Attachment {
     id: ContainerId,
     pub bridge: Bridge,
     pub address: Ipv4Addr,
+    publishes: bool,
 }
 
 impl Attachment {
@@ -341,6 +377,10 @@ impl Attachment {
         // For the same reason the bridge may know this station behind a dead port.
         let request = netlink::fdb_replace(port, self.mac());
         socket.request("tell the bridge about", &name, &request)?;
+        if self.publishes {
+            // Its own published port leads back through the port that the packet came by.
+            socket.request("set hairpin mode of", &name, &netlink::hairpin(port, true))?;
+        }
         Ok(name)
     }
 }

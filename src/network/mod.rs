@@ -4,12 +4,14 @@
 //! ```text
 //! <root>/network/bridge.json       the bridge's name and range, kept once they are chosen
 //! <root>/network/leases/<address>  a symbolic link whose text is the holder's container id
+//! <run>/ip_forward                 forwarding was off before us
 //! ```
 //!
-//! A container's way in: `Network::ensure_bridge` and `Network::lease` under the network lock; clone the
-//! child into a new namespace; `Attachment::connect` with its pid; the child then sends
-//! `Attachment::child_requests`. Its way out: the namespace ends and takes the pair of links
-//! along (deleting links costs the caller 50 to 110 ms, so we never do), then `Network::release`.
+//! A container's way in: `Network::ensure_bridge`, `Network::lease` and `Network::publish` under
+//! the network lock; clone the child into a new namespace; `Attachment::connect` with its pid; the
+//! child then sends `Attachment::child_requests`. Its way out: the namespace ends and takes the
+//! pair of links along (deleting links costs the caller 50 to 110 ms, so we never do), then
+//! `Network::release`.
 //!
 //! The kernel is the truth about the bridge, which stays when its last user goes, as Docker's and
 //! Podman's do. A crash leaves at most a lease whose container is dead, which the next `release` of
@@ -17,8 +19,10 @@
 
 mod bridge;
 pub mod files;
+mod forwarding;
 mod lease;
 pub mod ports;
+mod rules;
 mod subnet;
 
 pub use bridge::{Attachment, Bridge, Network, mac_of};

@@ -23,6 +23,15 @@ impl Subnet {
         self.prefix
     }
 
+    /// The range's own address.
+    pub fn address(&self) -> Ipv4Addr {
+        Ipv4Addr::from(self.base)
+    }
+
+    pub fn mask_octets(&self) -> [u8; 4] {
+        self.mask().to_be_bytes()
+    }
+
     /// The first address that is not the range's own: the bridge's.
     pub fn gateway(&self) -> Ipv4Addr {
         Ipv4Addr::from(self.base + 1)

@@ -85,11 +85,11 @@ pub fn dup(fd: RawFd, lowest: RawFd) -> Result<OwnedFd, Errno> {
     unsafe { owned(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest).into()) }
 }
 
-/// A socket for rtnetlink(7).
-pub fn rtnetlink() -> Result<OwnedFd, Errno> {
+/// A socket for netlink(7).
+pub fn netlink(protocol: libc::c_int) -> Result<OwnedFd, Errno> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     // SAFETY: integers only; the answer is a new descriptor.
-    unsafe { owned(libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE).into()) }
+    unsafe { owned(libc::socket(libc::AF_NETLINK, kind, protocol).into()) }
 }
 
 /// Room for one control message with one descriptor, aligned as its header wants it.

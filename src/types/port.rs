@@ -29,6 +29,15 @@ impl Protocol {
             Protocol::Sctp => "sctp",
         }
     }
+
+    /// The number in packets (IANA protocol-numbers).
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+            Protocol::Sctp => 132,
+        }
+    }
 }
 
 /// `80/tcp`

@@ -17,7 +17,7 @@ pub fn set_domain_name(name: &[u8]) -> Result<(), Errno> {
 
 /// Sends each request and looks at its acknowledgement.
 pub fn configure(requests: &[Vec<u8>]) -> Result<(), Errno> {
-    let socket = raw::rtnetlink()?;
+    let socket = raw::netlink(libc::NETLINK_ROUTE)?;
     for request in requests {
         let mut answer = [0u8; 1024];
         raw::send(socket.as_fd(), request, 0)?;

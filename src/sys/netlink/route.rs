@@ -1,30 +1,18 @@
-//! rtnetlink: links, addresses, routes.
-//!
-//! Requests are ready-made bytes, so that a container's child can send them between clone and
-//! exec (`Step::Netlink`); `Socket` is for everybody else. Source: rtnetlink(7), netlink(7),
-//! linux/if_link.h, linux/if_bridge.h; the layout of a message is a header of 16 bytes, a struct
-//! by type, then attributes of four bytes' header each, all padded to four bytes.
+//! rtnetlink: links, addresses, routes. Source: rtnetlink(7), linux/if_link.h,
+//! linux/if_bridge.h.
 
-use super::raw;
+use super::{ACK, CREATE, DUMP, Message, REPLACE, Request, Socket};
+use super::{attribute, text, u32_at};
 use crate::error::{Error, Result};
 use crate::types::Pid;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 pub type Mac = [u8; 6];
-
-/// A finished request; it asks for an acknowledgement.
-pub type Request = Vec<u8>;
 
 /// The index of `lo` in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
-const HEADER: usize = 16;
-const ACK: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
-const CREATE: u16 = ACK | (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
-const REPLACE: u16 = ACK | (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
-const DUMP: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
 const UP: u32 = libc::IFF_UP as u32;
 
 // linux/if_link.h, linux/veth.h, linux/neighbour.h
@@ -35,9 +23,6 @@ const IFLA_BRPORT_MODE: u16 = 4;
 const NDA_LLADDR: u16 = 2;
 const NTF_MASTER: u8 = 4;
 const NUD_NOARP: u16 = 0x40;
-const NLA_F_NESTED: u16 = 1 << 15;
-
-// --- requests
 
 pub fn link_up(index: u32) -> Request {
     Message::new(libc::RTM_NEWLINK, ACK, &link_header(0, index, UP)).finish()
@@ -147,52 +132,6 @@ fn link_header(family: u8, index: u32, up: u32) -> [u8; 16] {
     header
 }
 
-struct Message {
-    bytes: Vec<u8>,
-}
-
-impl Message {
-    fn new(kind: u16, flags: u16, header: &[u8]) -> Message {
-        let mut bytes = Vec::with_capacity(256);
-        bytes.extend(0u32.to_ne_bytes());
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
-        bytes.extend([0; 8]); // sequence and port
-        bytes.extend(header);
-        Message { bytes }
-    }
-
-    fn put(&mut self, kind: u16, data: &[u8]) {
-        self.nest_as(kind, |message| message.bytes.extend(data));
-    }
-
-    fn put_name(&mut self, name: &str) {
-        self.put(libc::IFLA_IFNAME, &[name.as_bytes(), b"\0"].concat());
-    }
-
-    fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
-        self.nest_as(kind | NLA_F_NESTED, fill);
-    }
-
-    fn nest_as(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
-        let start = self.bytes.len();
-        self.bytes.extend([0; 2]);
-        self.bytes.extend(kind.to_ne_bytes());
-        fill(self);
-        let length = (self.bytes.len() - start) as u16;
-        self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-    }
-
-    fn finish(mut self) -> Request {
-        let length = self.bytes.len() as u32;
-        self.bytes[..4].copy_from_slice(&length.to_ne_bytes());
-        self.bytes
-    }
-}
-
-// --- answers
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     pub index: u32,
@@ -220,22 +159,10 @@ pub struct Route {
     pub index: Option<u32>,
 }
 
-/// A connection to the network configuration of one namespace: that in which it was opened.
-#[derive(Debug)]
-pub struct Socket {
-    fd: OwnedFd,
-    buffer: Vec<u8>,
-}
-
 impl Socket {
+    /// For the network configuration.
     pub fn open() -> Result<Socket> {
-        open().map_err(|e| Error::os("open", "an rtnetlink socket", e))
-    }
-
-    /// Sends a request and waits for its acknowledgement. `op` and `target` are for the error,
-    /// which also has the kernel's own words.
-    pub fn request(&mut self, op: &'static str, target: &str, request: &[u8]) -> Result<()> {
-        self.exchange(request, &mut |_, _| {}).map_err(|refusal| refusal.error(op, target))
+        Socket::new(libc::NETLINK_ROUTE).map_err(|e| Error::os("open", "an rtnetlink socket", e))
     }
 
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
@@ -286,107 +213,6 @@ impl Socket {
         }
         Ok(all)
     }
-
-    /// Sends a request and hands each answer (type, body) to `each` until the last one.
-    fn exchange(
-        &mut self,
-        request: &[u8],
-        each: &mut dyn FnMut(u16, &[u8]),
-    ) -> std::result::Result<(), Refusal> {
-        let fd = self.fd.as_fd();
-        raw::send(fd, request, 0).map_err(io::Error::from)?;
-        let mut disturbed = false;
-        loop {
-            // The true length is told, and one beyond the buffer refused.
-            let receive = || raw::recv(fd, &mut self.buffer, libc::MSG_TRUNC);
-            let got = raw::retry(receive).map_err(io::Error::from)?;
-            let mut rest = self.buffer.get(..got).ok_or(io::ErrorKind::InvalidData)?;
-            while let Some(length) = u32_at(rest, 0).map(|n| n as usize) {
-                let message = rest.get(..length).filter(|_| length >= HEADER);
-                let message = message.ok_or(io::ErrorKind::InvalidData)?;
-                let (kind, flags) = (u16_at(message, 4), u16_at(message, 6));
-                let (kind, flags) = (kind.unwrap_or(0), i32::from(flags.unwrap_or(0)));
-                let body = message.get(HEADER..).unwrap_or_default();
-                disturbed |= flags & libc::NLM_F_DUMP_INTR != 0;
-                match i32::from(kind) {
-                    libc::NLMSG_ERROR => return acknowledged(flags, body),
-                    libc::NLMSG_DONE if disturbed => {
-                        return Err(io::Error::from(io::ErrorKind::Interrupted).into());
-                    }
-                    libc::NLMSG_DONE => return acknowledged(flags, body),
-                    _ => each(kind, body),
-                }
-                // One message without MULTI to a request without ACK is the whole answer.
-                let asked = u16_at(request, 6).map_or(0, i32::from);
-                if asked & (libc::NLM_F_ACK | libc::NLM_F_DUMP) == 0 {
-                    return Ok(());
-                }
-                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-            }
-        }
-    }
-}
-
-fn open() -> io::Result<Socket> {
-    let fd = raw::rtnetlink()?;
-    let on: libc::c_int = 1;
-    // Errors in words, and without the request repeated. Older kernels do without.
-    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
-        let (at, size) = (&raw const on, size_of_val(&on) as u32);
-        // SAFETY: reads a live int of the size passed.
-        unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_NETLINK, option, at.cast(), size) };
-    }
-    Ok(Socket { fd, buffer: vec![0; 32 << 10] })
-}
-
-/// The kernel's no.
-struct Refusal {
-    source: io::Error,
-    words: String,
-}
-
-impl Refusal {
-    fn error(self, op: &'static str, target: &str) -> Error {
-        match self.words.as_str() {
-            "" => Error::os(op, target, self.source),
-            words => Error::os(op, format!("{target} ({words})"), self.source),
-        }
-    }
-}
-
-impl From<io::Error> for Refusal {
-    fn from(source: io::Error) -> Refusal {
-        Refusal { source, words: String::new() }
-    }
-}
-
-impl From<io::ErrorKind> for Refusal {
-    fn from(kind: io::ErrorKind) -> Refusal {
-        io::Error::from(kind).into()
-    }
-}
-
-/// Reads struct nlmsgerr (or the errno at the end of a dump), and the words behind it.
-fn acknowledged(flags: i32, body: &[u8]) -> std::result::Result<(), Refusal> {
-    const NLM_F_CAPPED: i32 = 0x100;
-    const NLM_F_ACK_TLVS: i32 = 0x200;
-    const NLMSGERR_ATTR_MSG: u16 = 1;
-    let errno = u32_at(body, 0).map_or(0, |n| (n as i32).wrapping_neg());
-    if errno == 0 {
-        return Ok(());
-    }
-    let repeated = match flags & NLM_F_CAPPED {
-        0 => u32_at(body, 4).unwrap_or(0) as usize,
-        _ => HEADER,
-    };
-    let words = match flags & NLM_F_ACK_TLVS {
-        0 => None,
-        _ => attribute(body.get(4 + repeated..).unwrap_or_default(), NLMSGERR_ATTR_MSG),
-    };
-    Err(Refusal {
-        source: io::Error::from_raw_os_error(errno),
-        words: words.map(text).unwrap_or_default(),
-    })
 }
 
 fn parse_link(body: &[u8]) -> Option<Link> {
@@ -425,32 +251,8 @@ fn parse_route(body: &[u8]) -> Option<Route> {
     })
 }
 
-/// The first attribute of this kind.
-fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16_at(attributes, 0)?);
-        let found = u16_at(attributes, 2)? & !NLA_F_NESTED;
-        if found == kind {
-            return attributes.get(4..length);
-        }
-        attributes = attributes.get(length.max(4).next_multiple_of(4)..)?;
-    }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
 fn ipv4(data: &[u8]) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?))
-}
-
-fn text(data: &[u8]) -> String {
-    String::from_utf8_lossy(data).trim_end_matches('\0').to_string()
 }
 
 #[cfg(test)]

@@ -1,0 +1,93 @@
+//! What the kernel has to be told besides rules: that it is to forward packets, and that the
+//! host's loopback may be answered from the bridge.
+//!
+//! ```text
+//! <run>/ip_forward     there while forwarding is on because we switched it on
+//! ```
+
+use crate::error::{OsContext, Result};
+use crate::sys::netlink::{Link, Socket};
+use std::fs;
+use std::path::Path;
+
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+const RECORD: &str = "ip_forward";
+
+/// Links that are there to forward by.
+const FORWARDERS: [&str; 3] = ["ipvlan", "tun", "wireguard"];
+
+/// Switches forwarding on.
+pub fn enable(run: &Path) -> Result<()> {
+    if is(IP_FORWARD, "1")? {
+        return Ok(());
+    }
+    // The record first: where we die in between, it is switched off once more than needed.
+    let record = run.join(RECORD);
+    fs::create_dir_all(run).on("make", run)?;
+    fs::write(&record, "").on("write", &record)?;
+    set(IP_FORWARD, "1")
+}
+
+/// Switches it off with our last container, if we switched it on and nobody else is known to need
+/// it.
+pub fn restore(run: &Path, ours: &str) -> Result<()> {
+    let record = run.join(RECORD);
+    if !record.try_exists().on("look up", &record)? {
+        return Ok(());
+    }
+    if is(IP_FORWARD, "1")? && !is_needed_elsewhere(&Socket::open()?.links()?, ours) {
+        set(IP_FORWARD, "0")?;
+    }
+    fs::remove_file(&record).on("remove", &record)
+}
+
+/// Has answers from the bridge `name` find their way back to a client on 127.0.0.1. (What may not
+/// come that way, the rules drop.)
+pub fn open_loopback(name: &str) -> Result<()> {
+    let path = format!("/proc/sys/net/ipv4/conf/{name}/route_localnet");
+    if is(&path, "1")? { Ok(()) } else { set(&path, "1") }
+}
+
+/// Another bridge with ports, or a tunnel.
+fn is_needed_elsewhere(links: &[Link], ours: &str) -> bool {
+    links.iter().filter(|link| link.name != ours).any(|link| {
+        let has_ports = || links.iter().any(|port| port.master == Some(link.index));
+        FORWARDERS.contains(&link.kind.as_str()) || (link.kind == "bridge" && has_ports())
+    })
+}
+
+fn is(path: &str, value: &str) -> Result<bool> {
+    Ok(fs::read_to_string(path).on("read", path)?.trim() == value)
+}
+
+fn set(path: &str, value: &str) -> Result<()> {
+    let cure = || format!("have whoever may write it do so: echo {value} >{path}");
+    fs::write(path, value).on("write", path).map_err(|e| e.hint(cure()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_need_it_who_have_a_bridge_with_ports_or_a_tunnel() {
+        let link = |index, name: &str, kind: &str, master| Link {
+            index,
+            name: name.into(),
+            mac: None,
+            kind: kind.into(),
+            up: true,
+            master,
+        };
+        let ours = link(2, "coracle0", "bridge", None);
+        let port = |n, master| link(n, "veth", "veth", Some(master));
+        let docker = link(3, "docker0", "bridge", None);
+        let needed = |links: &[&Link]| {
+            let links: Vec<Link> = links.iter().map(|link| (*link).clone()).collect();
+            is_needed_elsewhere(&links, "coracle0")
+        };
+        assert!(!needed(&[&ours, &port(4, 2), &docker]));
+        assert!(needed(&[&ours, &docker, &port(4, 3)]));
+        assert!(needed(&[&ours, &link(5, "wg0", "wireguard", None)]));
+    }
+}

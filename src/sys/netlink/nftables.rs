@@ -1,0 +1,514 @@
+//! nf_tables: tables of chains of rules, and the sets and maps that rules look things up in.
+//!
+//! Changes go in batches, which the kernel takes whole or not at all. A rule is a list of
+//! expressions that load registers, compare them and act; registers hold four bytes each, and what
+//! is longer, or is looked up together, takes several in a row. Source: linux/netfilter/nf_tables.h,
+//! linux/netfilter/nfnetlink.h; how a listing by nft(8) gets its words, libnftables' datatype.h.
+
+use super::{ACK, DUMP, Message, Refusal, Socket, acknowledged, attribute, u16_at};
+use crate::error::{Error, Result};
+use crate::sys::raw;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// nfnetlink.h: both families in one table.
+const NFPROTO_INET: u8 = 1;
+pub const NFPROTO_IPV4: u8 = 2;
+
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+const SUBSYSTEM: u16 = 10;
+
+const NEW_TABLE: u16 = 0;
+const GET_TABLE: u16 = 1;
+const DELETE_TABLE: u16 = 2;
+const NEW_CHAIN: u16 = 3;
+const NEW_RULE: u16 = 6;
+const NEW_SET: u16 = 9;
+const NEW_ELEMENT: u16 = 12;
+const GET_ELEMENT: u16 = 13;
+const DELETE_ELEMENT: u16 = 14;
+
+const CREATE: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_CREATE) as u16;
+const APPEND: u16 = CREATE | libc::NLM_F_APPEND as u16;
+const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+
+/// Elements of one message: its list has two bytes for its length.
+const ELEMENTS_MAX: usize = 400;
+/// What a socket takes at once without being told.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// Where packets are looked at (netfilter.h), by which kind of chain, and in which order.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook {
+    pub kind: &'static str,
+    pub number: u32,
+    pub priority: i32,
+}
+
+pub const PREROUTING: u32 = 0;
+pub const FORWARD: u32 = 2;
+pub const OUTPUT: u32 = 3;
+pub const POSTROUTING: u32 = 4;
+
+/// The parts of keys and values, by nft's numbers for them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Field {
+    Ipv4 = 7,
+    Protocol = 12,
+    Port = 13,
+}
+
+/// What can be loaded into a register.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// `ipv4` or `ipv6`, one byte.
+    Family,
+    /// One byte.
+    Protocol,
+    /// Sixteen bytes.
+    InputName,
+    OutputName,
+    Ipv4Source,
+    Ipv4Destination,
+    /// Of TCP, UDP and SCTP alike.
+    DestinationPort,
+    /// Four bytes of bits.
+    ConnectionState,
+    ConnectionStatus,
+    /// What the destination address is to this host: four bytes.
+    DestinationKind,
+}
+
+/// `Source::ConnectionState`: packets of connections that are known, or belong to one.
+pub const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
+/// `Source::ConnectionStatus`: the destination was changed.
+pub const DESTINATION_CHANGED: u32 = 1 << 5;
+/// `Source::DestinationKind`
+pub const LOCAL: u32 = 2;
+
+/// Register n, of 16.
+pub type Register = u32;
+
+/// A step of a rule. What does not hold ends the rule.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    Load(Source, Register),
+    /// Keeps the bits of a mask.
+    Mask(Register, &'a [u8]),
+    Is(Register, &'a [u8]),
+    IsNot(Register, &'a [u8]),
+    /// Holds if the set has what stands from the register on.
+    In(&'a str, Register),
+    /// Holds if the map has it, and loads the value over it.
+    Map(&'a str, Register),
+    /// To the IPv4 address and the port in these registers.
+    Destination(Register, Register),
+    /// The source becomes the address of the link that the packet leaves by.
+    Masquerade,
+    Accept,
+    Drop,
+    Jump(&'a str),
+}
+
+/// An entry of a set (without a value) or a map.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Element {
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
+}
+
+/// Changes of one table, for `Tables::commit`.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    table: &'a str,
+    bytes: Vec<u8>,
+    /// Where the last message begins.
+    last: usize,
+    count: u32,
+}
+
+impl<'a> Batch<'a> {
+    pub fn new(table: &'a str) -> Batch<'a> {
+        let mut batch = Batch { table, bytes: Vec::new(), last: 0, count: 0 };
+        batch.push(Message::new(BATCH_BEGIN, REQUEST, &family(0, SUBSYSTEM)));
+        batch
+    }
+
+    /// Makes the table, empty if it was there.
+    pub fn renew_table(&mut self) {
+        self.table(NEW_TABLE, CREATE);
+        self.table(DELETE_TABLE, REQUEST);
+        self.table(NEW_TABLE, CREATE);
+    }
+
+    /// Removes the table and all that is in it.
+    pub fn remove_table(&mut self) {
+        self.table(NEW_TABLE, CREATE);
+        self.table(DELETE_TABLE, REQUEST);
+    }
+
+    fn table(&mut self, kind: u16, flags: u16) {
+        let mut message = message(kind, flags);
+        put_name(&mut message, 1, self.table);
+        self.push(message);
+    }
+
+    /// A chain that rules jump to, or that a hook leads to.
+    pub fn chain(&mut self, name: &str, hook: Option<Hook>) {
+        let mut message = message(NEW_CHAIN, CREATE);
+        put_name(&mut message, 1, self.table);
+        put_name(&mut message, 3, name);
+        if let Some(hook) = hook {
+            message.nest(4, |nest| {
+                nest.put(1, &hook.number.to_be_bytes());
+                nest.put(2, &hook.priority.to_be_bytes());
+            });
+            put_name(&mut message, 7, hook.kind);
+        }
+        self.push(message);
+    }
+
+    /// A set, or, with fields for values, a map.
+    pub fn set(&mut self, name: &str, key: &[Field], value: &[Field]) {
+        const MAP: u32 = 8;
+        let mut message = message(NEW_SET, CREATE);
+        put_name(&mut message, 1, self.table);
+        put_name(&mut message, 2, name);
+        let flags = if value.is_empty() { 0 } else { MAP };
+        message.put(3, &flags.to_be_bytes());
+        message.put(4, &kind_of(key).to_be_bytes());
+        message.put(5, &length_of(key).to_be_bytes());
+        if !value.is_empty() {
+            message.put(6, &kind_of(value).to_be_bytes());
+            message.put(7, &length_of(value).to_be_bytes());
+        }
+        // Any number that no other set of the batch has.
+        message.put(10, &self.count.to_be_bytes());
+        self.push(message);
+    }
+
+    /// Adds a rule at the end of a chain; `comment` is what a listing shows beside it.
+    pub fn rule(&mut self, chain: &str, comment: &str, steps: &[Step]) {
+        let mut message = message(NEW_RULE, APPEND);
+        put_name(&mut message, 1, self.table);
+        put_name(&mut message, 2, chain);
+        message.nest(4, |list| steps.iter().for_each(|step| step.put(list)));
+        let text = [comment.as_bytes(), b"\0"].concat();
+        message.put(7, &[&[0, text.len() as u8], text.as_slice()].concat());
+        self.push(message);
+    }
+
+    pub fn add(&mut self, set: &str, elements: &[Element]) {
+        self.elements(NEW_ELEMENT, CREATE, set, elements);
+    }
+
+    /// Removes elements that are there.
+    pub fn remove(&mut self, set: &str, elements: &[Element]) {
+        self.elements(DELETE_ELEMENT, REQUEST, set, elements);
+    }
+
+    fn elements(&mut self, kind: u16, flags: u16, set: &str, elements: &[Element]) {
+        for elements in elements.chunks(ELEMENTS_MAX) {
+            let mut message = message(kind, flags);
+            put_name(&mut message, 1, self.table);
+            put_name(&mut message, 2, set);
+            message.nest(3, |list| {
+                for element in elements {
+                    list.nest(1, |nest| {
+                        nest.nest(1, |key| key.put(1, &element.key));
+                        if let Some(value) = &element.value {
+                            nest.nest(2, |data| data.put(1, value));
+                        }
+                    });
+                }
+            });
+            self.push(message);
+        }
+    }
+
+    /// Whether nothing was put into it.
+    pub fn is_empty(&self) -> bool {
+        self.count == 1
+    }
+
+    /// Each message has its number for a sequence.
+    fn push(&mut self, message: Message) {
+        self.last = self.bytes.len();
+        let mut bytes = message.finish();
+        bytes[8..12].copy_from_slice(&self.count.to_ne_bytes());
+        self.bytes.extend(bytes);
+        self.count += 1;
+    }
+}
+
+impl Step<'_> {
+    fn put(&self, list: &mut Message) {
+        let mut expression = |name: &str, fill: &mut dyn FnMut(&mut Message)| {
+            list.nest(1, |element| {
+                put_name(element, 1, name);
+                element.nest(2, |data| fill(data));
+            });
+        };
+        match *self {
+            Step::Load(source, to) => {
+                let (name, numbers) = source.expression(at(to));
+                expression(name, &mut |data| put_numbers(data, &numbers));
+            }
+            Step::Mask(register, mask) => expression("bitwise", &mut |data| {
+                put_numbers(data, &[(1, at(register)), (2, at(register)), (3, mask.len() as u32)]);
+                data.nest(4, |value| value.put(1, mask));
+                data.nest(5, |value| value.put(1, &vec![0; mask.len()]));
+            }),
+            Step::Is(register, value) => {
+                expression("cmp", &mut |data| put_comparison(data, register, 0, value));
+            }
+            Step::IsNot(register, value) => {
+                expression("cmp", &mut |data| put_comparison(data, register, 1, value));
+            }
+            Step::In(set, register) => expression("lookup", &mut |data| {
+                put_name(data, 1, set);
+                put_numbers(data, &[(2, at(register))]);
+            }),
+            Step::Map(set, register) => expression("lookup", &mut |data| {
+                put_name(data, 1, set);
+                put_numbers(data, &[(2, at(register)), (3, at(register))]);
+            }),
+            Step::Destination(address, port) => {
+                let family = u32::from(NFPROTO_IPV4);
+                let numbers = [(1, 1), (2, family), (3, at(address)), (5, at(port))];
+                expression("nat", &mut |data| put_numbers(data, &numbers));
+            }
+            Step::Masquerade => expression("masq", &mut |_| {}),
+            Step::Accept => expression("immediate", &mut |data| put_verdict(data, 1, None)),
+            Step::Drop => expression("immediate", &mut |data| put_verdict(data, 0, None)),
+            Step::Jump(chain) => {
+                expression("immediate", &mut |data| put_verdict(data, -3, Some(chain)));
+            }
+        }
+    }
+}
+
+impl Source {
+    /// The expression that loads it, and its attributes.
+    fn expression(self, to: u32) -> (&'static str, Vec<(u16, u32)>) {
+        const NETWORK_HEADER: u32 = 1;
+        const TRANSPORT_HEADER: u32 = 2;
+        let meta = |key| ("meta", vec![(1, to), (2, key)]);
+        let connection = |key| ("ct", vec![(1, to), (2, key)]);
+        let payload =
+            |base, offset, length| ("payload", vec![(1, to), (2, base), (3, offset), (4, length)]);
+        match self {
+            Source::Family => meta(15),
+            Source::Protocol => meta(16),
+            Source::InputName => meta(6),
+            Source::OutputName => meta(7),
+            Source::Ipv4Source => payload(NETWORK_HEADER, 12, 4),
+            Source::Ipv4Destination => payload(NETWORK_HEADER, 16, 4),
+            Source::DestinationPort => payload(TRANSPORT_HEADER, 2, 2),
+            Source::ConnectionState => connection(0),
+            Source::ConnectionStatus => connection(2),
+            // The kind of an address, by the destination.
+            Source::DestinationKind => ("fib", vec![(1, to), (2, 3), (3, 2)]),
+        }
+    }
+}
+
+/// The kernel's number of a register: those of sixteen bytes come first.
+fn at(register: Register) -> u32 {
+    8 + register
+}
+
+fn put_numbers(message: &mut Message, numbers: &[(u16, u32)]) {
+    for (kind, number) in numbers {
+        message.put(*kind, &number.to_be_bytes());
+    }
+}
+
+fn put_comparison(data: &mut Message, register: Register, operator: u32, value: &[u8]) {
+    put_numbers(data, &[(1, at(register)), (2, operator)]);
+    data.nest(3, |nest| nest.put(1, value));
+}
+
+fn put_verdict(data: &mut Message, code: i32, chain: Option<&str>) {
+    put_numbers(data, &[(1, 0)]);
+    data.nest(2, |nest| {
+        nest.nest(2, |verdict| {
+            verdict.put(1, &code.to_be_bytes());
+            if let Some(chain) = chain {
+                put_name(verdict, 2, chain);
+            }
+        });
+    });
+}
+
+fn put_name(message: &mut Message, kind: u16, name: &str) {
+    message.put(kind, &[name.as_bytes(), b"\0"].concat());
+}
+
+/// Six bits a field.
+fn kind_of(fields: &[Field]) -> u32 {
+    fields.iter().fold(0, |kind, field| kind << 6 | *field as u32)
+}
+
+/// Each field is padded to four bytes.
+fn length_of(fields: &[Field]) -> u32 {
+    4 * fields.len() as u32
+}
+
+/// An address as a part of a key or a value.
+pub fn ipv4(address: Ipv4Addr) -> [u8; 4] {
+    address.octets()
+}
+
+pub fn protocol(number: u8) -> [u8; 4] {
+    [number, 0, 0, 0]
+}
+
+pub fn port(number: u16) -> [u8; 4] {
+    let [high, low] = number.to_be_bytes();
+    [high, low, 0, 0]
+}
+
+/// The name of a link as it is compared.
+pub fn link_name(name: &str) -> [u8; 16] {
+    let mut padded = [0; 16];
+    for (to, from) in padded.iter_mut().take(15).zip(name.bytes()) {
+        *to = from;
+    }
+    padded
+}
+
+/// struct nfgenmsg: family, version, resource.
+fn family(family: u8, resource: u16) -> [u8; 4] {
+    let [high, low] = resource.to_be_bytes();
+    [family, 0, high, low]
+}
+
+fn message(kind: u16, flags: u16) -> Message {
+    Message::new(SUBSYSTEM << 8 | kind, flags, &family(NFPROTO_INET, 0))
+}
+
+/// The tables of one network namespace.
+#[derive(Debug)]
+pub struct Tables {
+    socket: Socket,
+}
+
+impl Tables {
+    /// Errors: the kernel has no nf_tables.
+    pub fn open() -> Result<Tables> {
+        match Socket::new(libc::NETLINK_NETFILTER) {
+            Ok(socket) => Ok(Tables { socket }),
+            Err(e) => Err(Error::os("open", "an nf_tables socket", e)
+                .hint("the kernel needs its modules nfnetlink and nf_tables")),
+        }
+    }
+
+    pub fn has_table(&mut self, name: &str) -> Result<bool> {
+        let mut request = message(GET_TABLE, ACK);
+        put_name(&mut request, 1, name);
+        match self.socket.exchange(&request.finish(), &mut |_, _| {}) {
+            Ok(()) => Ok(true),
+            Err(refusal) if is_missing(&refusal) => Ok(false),
+            Err(refusal) => Err(refused(refusal, "look up table", name)),
+        }
+    }
+
+    /// All elements of a set; none where there is no such set.
+    pub fn elements(&mut self, table: &str, set: &str) -> Result<Vec<Element>> {
+        let mut request = message(GET_ELEMENT, DUMP);
+        put_name(&mut request, 1, table);
+        put_name(&mut request, 2, set);
+        let request = request.finish();
+        for _ in 0..10 {
+            let mut all = Vec::new();
+            let asked = self.socket.exchange(&request, &mut |_, body| parse(body, &mut all));
+            match asked {
+                Ok(()) => return Ok(all),
+                Err(refusal) if is_missing(&refusal) => return Ok(Vec::new()),
+                Err(refusal) if refusal.source.kind() == io::ErrorKind::Interrupted => {}
+                Err(refusal) => return Err(refused(refusal, "read set", set)),
+            }
+        }
+        Err(Error::conflict(format!("the set {set} changes all the time")))
+    }
+
+    /// Makes all the changes, or none.
+    pub fn commit(&mut self, mut batch: Batch) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let last = batch.count - 1;
+        // Refusals always come; the last message tells that all were looked at.
+        let flags = batch.last + 6;
+        if let Some(flags) = batch.bytes.get_mut(flags..flags + 2) {
+            let old = u16::from_ne_bytes([flags[0], flags[1]]);
+            flags.copy_from_slice(&(old | ACK).to_ne_bytes());
+        }
+        batch.push(Message::new(BATCH_END, REQUEST, &family(0, SUBSYSTEM)));
+        let sent = self.transact(&batch.bytes, last);
+        sent.map_err(|refusal| refused(refusal, "change table", batch.table))
+    }
+
+    fn transact(&mut self, bytes: &[u8], last: u32) -> std::result::Result<(), Refusal> {
+        if bytes.len() > SEND_BUFFER {
+            let size = bytes.len() as libc::c_int;
+            let (to, at) = (self.socket.fd.as_raw_fd(), &raw const size);
+            // SAFETY: reads a live int of the size passed. Where it is refused, sending tells.
+            unsafe {
+                let length = size_of_val(&size) as u32;
+                libc::setsockopt(to, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, at.cast(), length);
+            }
+        }
+        raw::send(self.socket.fd.as_fd(), bytes, 0).map_err(io::Error::from)?;
+        let mut first = Ok(());
+        loop {
+            for answer in self.socket.receive()? {
+                let answer = answer?;
+                if i32::from(answer.kind) != libc::NLMSG_ERROR {
+                    continue;
+                }
+                let told = acknowledged(answer.flags, answer.body);
+                // Number 0 begins the batch: it was refused as a whole.
+                let is_end = answer.sequence == last || (answer.sequence == 0 && told.is_err());
+                if first.is_ok() {
+                    first = told;
+                }
+                if is_end {
+                    return first;
+                }
+            }
+        }
+    }
+}
+
+fn is_missing(refusal: &Refusal) -> bool {
+    refusal.source.raw_os_error() == Some(libc::ENOENT)
+}
+
+fn refused(refusal: Refusal, op: &'static str, target: &str) -> Error {
+    let errno = refusal.source.raw_os_error();
+    let error = refusal.error(op, target);
+    match errno {
+        Some(libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EINVAL) => {
+            error.hint("the kernel needs nf_tables with nat, masq, ct and fib (5.2 or later)")
+        }
+        _ => error,
+    }
+}
+
+/// The elements of one message of a dump.
+fn parse(body: &[u8], all: &mut Vec<Element>) {
+    let list = body.get(4..).and_then(|attributes| attribute(attributes, 3));
+    let mut rest = list.unwrap_or_default();
+    while let Some(length) = u16_at(rest, 0).map(usize::from).filter(|n| *n >= 4) {
+        let element = rest.get(4..length).unwrap_or_default();
+        let value = |kind| attribute(attribute(element, kind)?, 1).map(<[u8]>::to_vec);
+        if let Some(key) = value(1) {
+            all.push(Element { key, value: value(2) });
+        }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
