@@ -14,6 +14,10 @@ impl Engine {
             return Ok(Reservation::default());
         }
         let wanted = wanted(config);
+        if let Some(wanted) = wanted.iter().find(|w| w.address.is_some_and(|a| a.is_ipv6())) {
+            let text = format!("cannot publish {wanted}: containers have no IPv6 address");
+            return Err(Error::conflict(text).hint("publish it at an IPv4 address, or at all"));
+        }
         for wanted in wanted.iter().filter(|w| w.port.protocol == Protocol::Sctp) {
             // The kernel may have no socket to find that out with.
             if let Some(holder) = self.port_holder(dir, wanted) {

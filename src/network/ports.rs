@@ -2,14 +2,14 @@
 //!
 //! Each is held by a socket that is bound and does not listen: nobody else can have the port, two
 //! starters never choose the same, and it is free again with the last copy of the socket, whoever
-//! dies. The container's monitor keeps them. What leads to the container is not here.
+//! dies. The container's monitor keeps them. What leads to the container is in `rules`.
 
 use crate::sys::inet;
 use crate::types::{PortBinding, PortRange, Protocol, Published};
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -19,8 +19,8 @@ const DYNAMIC: [NonZeroU16; 2] = match (NonZeroU16::new(49153), NonZeroU16::new(
     _ => [NonZeroU16::MAX; 2],
 };
 
-const EVERYWHERE: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+/// Containers have no IPv6 address that one of the host could lead to.
+const EVERYWHERE: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
 
 /// Ports that are ours until this is dropped.
 #[derive(Debug, Default)]
@@ -98,8 +98,8 @@ impl Reservation {
     }
 }
 
-/// Sockets at all of `addresses`, but for what the kernel lacks: without IPv6 the others do,
-/// without SCTP there is nobody who could take the port, and no socket.
+/// Sockets at all of `addresses`. Without SCTP in the kernel there is nobody who could take the
+/// port, and no socket.
 fn hold(
     addresses: &[SocketAddr],
     protocol: Protocol,
@@ -109,7 +109,6 @@ fn hold(
     let mut held = Vec::with_capacity(addresses.len());
     for at in addresses {
         let socket = match spare.take().map_or_else(|| inet::open(*at, protocol), Ok) {
-            Err(e) if inet::lacks_family(&e) && !held.is_empty() => continue,
             Err(e) if inet::lacks_protocol(&e) => {
                 held.push((at.ip(), None));
                 continue;

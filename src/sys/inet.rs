@@ -69,11 +69,6 @@ pub fn bind_over_ended(socket: BorrowedFd, address: SocketAddr) -> io::Result<()
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) }).map(drop)
 }
 
-/// The kernel has no IPv6.
-pub fn lacks_family(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
-}
-
 /// The kernel has no SCTP.
 pub fn lacks_protocol(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::ESOCKTNOSUPPORT))

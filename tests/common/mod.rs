@@ -20,7 +20,7 @@ pub mod image;
 pub mod server;
 
 use command::Run;
-use coracle::sys::pidfd;
+use coracle::sys::{netlink, pidfd};
 use coracle::types::{Pid, Signal};
 use guard::Before;
 use nix::mount::{MsFlags, mount};
@@ -269,6 +269,8 @@ fn remove(base: &Path) {
 fn enter_namespaces(base: &Path) -> nix::Result<()> {
     let none: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)?;
+    let up = netlink::link_up(netlink::LOOPBACK);
+    netlink::Socket::open().and_then(|mut s| s.request("bring up", "lo", &up)).expect("lo");
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     mount(Some("test"), base, Some("tmpfs"), MsFlags::empty(), Some(DISK))?;
     mount(Some("test"), "/run/coracle", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;

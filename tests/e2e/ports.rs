@@ -4,8 +4,8 @@ use crate::common::{LIMIT, Test, kill, wait_ended};
 use crate::test;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::io::ErrorKind;
-use std::net::{TcpListener, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Instant;
 
 const SLEEP: [&str; 3] = ["busybox", "sleep", "1000"];
@@ -70,6 +70,41 @@ fn a_published_port_is_held_and_told_everywhere() {
     assert!(is_free(8080));
     assert_eq!(t.inspect("web")["NetworkSettings"]["Ports"], json!({}));
     t.coracle(["port", "web"]).stdout("").ok();
+}
+
+/// What the server behind a port of this host says.
+fn fetch(port: u16) -> std::io::Result<String> {
+    let mut client = TcpStream::connect(("127.0.0.1", port))?;
+    client.set_read_timeout(Some(LIMIT))?;
+    client.write_all(b"GET /file HTTP/1.0\r\n\r\n")?;
+    let mut said = String::new();
+    client.read_to_string(&mut said)?;
+    Ok(said)
+}
+
+#[test]
+fn a_server_is_reached_by_its_published_port() {
+    let t = test!(busybox);
+    let serve = "echo served >/file; busybox httpd -p 80 -h / && echo up; exec sleep 1000";
+    for (name, host) in [("one", "8081"), ("two", "8082")] {
+        let published = format!("{host}:80");
+        t.coracle(["run", "-d", "--name", name, "-p", &published, "busybox", "sh", "-c", serve])
+            .ok();
+        t.wait_for_log(name, "up");
+        assert!(fetch(host.parse().expect("a port")).expect("an answer").ends_with("served\n"));
+    }
+    t.coracle(["restart", "-t", "0", "one"]).ok();
+    t.wait_for_logs("one", "up", 2);
+    assert!(fetch(8081).expect("an answer").ends_with("served\n"));
+    // Killed with its monitor: the next command takes the ways away.
+    let (monitor, pid) = (t.monitor("one"), t.pid("one"));
+    kill(monitor);
+    kill(pid);
+    wait_ended(pid);
+    t.coracle(["rm", "-f", "one"]).ok();
+    let refused = fetch(8081).expect_err("nobody is there");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    assert!(fetch(8082).expect("an answer").ends_with("served\n"));
 }
 
 #[test]
