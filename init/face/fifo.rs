@@ -124,13 +124,6 @@ impl Supervise {
         Ok(supervise)
     }
 
-    /// Whether it is still there, or its directory was removed or replaced.
-    pub fn is_in_place(&self) -> bool {
-        let here = self.control.metadata().map(|file| (file.dev(), file.ino()));
-        let there = fs::symlink_metadata(self.dir.join("control"));
-        here.ok() == there.map(|file| (file.dev(), file.ino())).ok()
-    }
-
     /// Becomes readable when there are commands.
     pub fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()

@@ -123,7 +123,7 @@ impl Supervisor {
         let mut gone = Vec::new();
         for (id, slot) in self.slots.iter() {
             let Some(Origin::Directory { dir, identity }) = &slot.origin else {
-                known.extend(slot.awaited_dir());
+                known.extend(slot.awaited_dir().map(Path::to_path_buf));
                 continue;
             };
             known.insert(dir.to_path_buf());
@@ -263,12 +263,8 @@ impl Supervisor {
                     Err(error) => self.complain(id, error),
                 }
             }
-            (Some(logger), false) => {
-                if let Some(slot) = self.slots.get_mut(&id) {
-                    slot.logger = None;
-                }
-                self.drain(logger);
-            }
+            // It is its logger until it has gone: none comes beside it.
+            (Some(logger), false) => self.drain(logger),
             _ => {}
         }
     }

@@ -95,12 +95,11 @@ impl Slot {
         self.service.run.cwd.as_deref().filter(|_| self.face.is_some())
     }
 
-    /// The directory of the service that it is the last logger of, if that is the same as ever: whoever
-    /// comes next there has to wait until this one has gone.
-    pub fn awaited_dir(&self) -> Option<PathBuf> {
+    /// The directory of the service that it is the last logger of: whoever comes next there, be it
+    /// made anew, has to wait until this one has gone.
+    pub fn awaited_dir(&self) -> Option<&Path> {
         let is_last = self.pipe.is_some() && self.machine.is_forgotten();
-        let dir = self.dir().filter(|_| is_last)?;
-        self.face.as_ref()?.is_in_place().then(|| dir.parent().map(Path::to_path_buf))?
+        self.service.run.cwd.as_deref().filter(|_| is_last)?.parent()
     }
 
     /// What it is doing, in a word.

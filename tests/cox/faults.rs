@@ -608,31 +608,6 @@ fn a_scan_directory_on_a_file_system_that_is_unmounted_may_be_mounted_again() {
 }
 
 #[test]
-fn a_service_that_is_forgotten_comes_back_with_its_logger() {
-    let mut tree = Tree::new();
-    tree.script("web/run", "echo line; echo start >$E; exec sleep 10000");
-    tree.script("web/log/run", "while read x; do echo log $x >$E; done; echo end >$E; sleep 0.3");
-    let cox = tree.supervise(&[]);
-    let both = |tree: &mut Tree| {
-        let mut got = [tree.events.next(), tree.events.next()];
-        got.sort();
-        assert_eq!(got, ["log line", "start"]);
-    };
-    both(&mut tree);
-    for _ in 0..3 {
-        applet(&["svc", "-x", &tree.service("web")]);
-        tree.expect("end");
-        both(&mut tree);
-    }
-    // One that is paused reads to the end all the same.
-    applet(&["svc", "-p", &tree.service("web/log")]);
-    applet(&["svc", "-x", &tree.service("web")]);
-    tree.expect("end");
-    both(&mut tree);
-    assert_eq!(cox.stop(), (0, String::new()));
-}
-
-#[test]
 fn a_monotonic_clock_that_is_far_ahead_changes_nothing() {
     let mut tree = Tree::new();
     tree.script("web/run", "echo $(cut -d. -f1 /proc/uptime) $$ >$E; exec sleep 10000");

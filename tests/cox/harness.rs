@@ -196,6 +196,22 @@ impl Tree {
         finish(&mut self.client(args))
     }
 
+    /// The names of all services that there are, and of the loggers among them.
+    pub fn names(&self) -> Vec<String> {
+        let (code, text, error) = self.ctl(&["status", "--json"]);
+        assert_eq!(code, 0, "{error}");
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let name = |one: &serde_json::Value| one["name"].as_str().unwrap().to_string();
+        all.as_array().unwrap().iter().map(name).collect()
+    }
+
+    /// A FIFO `$E.NAME` by which a service is told to go on, line by line.
+    pub fn go(&self, name: &str) -> File {
+        let path = self.dir.join(format!("events.{name}"));
+        fifo::make(&path, 0o666).unwrap();
+        fifo::open_both_ends(&path).unwrap()
+    }
+
     /// The next event, which must be this one.
     #[track_caller]
     pub fn expect(&mut self, event: &str) {

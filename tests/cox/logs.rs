@@ -3,7 +3,7 @@
 
 use crate::harness::{Cox, Lines, Tree};
 use coracle::sys::inotify::{self, Inotify};
-use coracle::sys::{fifo, poll};
+use coracle::sys::poll;
 use coracle::types::Signal;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, Write};
@@ -22,13 +22,6 @@ impl Tree {
     /// cox on cox.toml, and its stdout.
     fn logged(&self) -> (Cox, Lines<PipeReader>) {
         with_stdout(self.prepared_toml("exec"))
-    }
-
-    /// A FIFO `$E.NAME` by which a service is told to go on, line by line.
-    fn go(&self, name: &str) -> File {
-        let path = self.dir.join(format!("events.{name}"));
-        fifo::make(&path, 0o666).unwrap();
-        fifo::open_both_ends(&path).unwrap()
     }
 }
 

@@ -13,6 +13,7 @@ mod explain;
 mod faults;
 mod harness;
 mod identity;
+mod loggers;
 mod logs;
 mod mixed;
 mod order;

@@ -109,15 +109,6 @@ impl Tree {
         self.locks("failed to get lock").0
     }
 
-    /// All of these services, and the loggers among them.
-    fn names(&self) -> Vec<String> {
-        let (code, text, error) = self.ctl(&["status", "--json"]);
-        assert_eq!(code, 0, "{error}");
-        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let name = |one: &serde_json::Value| one["name"].as_str().unwrap().to_string();
-        all.as_array().unwrap().iter().map(name).collect()
-    }
-
     /// Waits until all services are known, and tells them all to go down, or up.
     #[track_caller]
     fn tell_all(&self, verb: &str, rounds: u32) {
