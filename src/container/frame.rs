@@ -15,6 +15,15 @@ pub const VERSION: u16 = 1;
 /// The longest frame either side accepts.
 pub const MAX_LEN: usize = 1 << 18;
 
+/// Whether a container that ended is started anew. Who asked for that, and hears that its policy
+/// wants it, was not heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Again {
+    No = 0,
+    ByPolicy = 1,
+    Asked = 2,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Frame {
     Hello {
@@ -69,10 +78,10 @@ pub enum Frame {
     /// missed it reads from the log, up to the offset of the `Attached` that follows.
     Lagged,
     /// It ended, is recorded, and what was its is cleared away; its log up to the offset `log` is
-    /// complete. `again`: it will be started anew, by its policy or by request.
+    /// complete.
     Exited {
         code: i32,
-        again: bool,
+        again: Again,
         log: u64,
     },
     /// The answer to `Hold`.
@@ -161,7 +170,7 @@ impl Frame {
             Frame::Exited { code, again, log } => {
                 out.push(kind::EXITED);
                 out.extend(code.to_le_bytes());
-                out.push(u8::from(*again));
+                out.push(*again as u8);
                 out.extend(log.to_le_bytes());
             }
             Frame::Unknown { kind } => out.extend([kind::UNKNOWN, *kind]),
@@ -239,7 +248,12 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
         kind::ATTACHED => Frame::Attached { log: u64_at(0)? },
         kind::LAGGED => Frame::Lagged,
         kind::EXITED => {
-            Frame::Exited { code: u32_at(0)? as i32, again: *rest.get(4)? != 0, log: u64_at(5)? }
+            let again = match rest.get(4)? {
+                0 => Again::No,
+                1 => Again::ByPolicy,
+                _ => Again::Asked,
+            };
+            Frame::Exited { code: u32_at(0)? as i32, again, log: u64_at(5)? }
         }
         kind::UNKNOWN => Frame::Unknown { kind: *rest.first()? },
         unknown => return Some(Err(unknown)),
@@ -271,7 +285,7 @@ mod tests {
             Frame::Stderr(vec![255; 300]),
             Frame::Attached { log: 1 << 40 },
             Frame::Lagged,
-            Frame::Exited { code: -1, again: true, log: 1 << 40 },
+            Frame::Exited { code: -1, again: Again::ByPolicy, log: 1 << 40 },
             Frame::Unknown { kind: 9 },
         ];
         let mut wire = Vec::new();

@@ -12,7 +12,7 @@ pub mod restart;
 
 pub use client::Client;
 pub use dir::{Dir, Live};
-pub use frame::Frame;
+pub use frame::{Again, Frame};
 pub use monitor::{Asked, Monitor, Pipes};
 pub use record::{
     Config, Mount, MountKind, Network, ProcessId, Settings, State, Status, TakesVolumes, Terminal,

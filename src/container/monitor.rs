@@ -8,7 +8,7 @@
 
 use super::Dir;
 use super::conn::{Attached, Conn};
-use super::frame::Frame;
+use super::frame::{Again, Frame};
 use super::log::{self, Stream};
 use crate::error::{Error, OsContext, Result};
 use crate::oci::cgroup::Cgroup;
@@ -118,7 +118,7 @@ impl Monitor {
     }
 
     /// The frame that tells of the end.
-    pub fn exited(&self, code: i32, again: bool) -> Frame {
+    pub fn exited(&self, code: i32, again: Again) -> Frame {
         // A log that cannot be looked at can only be read to its end.
         Frame::Exited { code, again, log: self.log.position().unwrap_or(u64::MAX) }
     }
@@ -249,7 +249,7 @@ impl Monitor {
             }
             Frame::Stop { restart, .. } => {
                 self.asked = Some(Asked::of(restart));
-                let ended = self.exited(code, true);
+                let ended = self.exited(code, Again::Asked);
                 if let Some(client) = self.clients.get_mut(&token).filter(|_| restart) {
                     client.send(&ended);
                 }

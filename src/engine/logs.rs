@@ -3,7 +3,7 @@
 use super::Engine;
 use super::patience::Patience;
 use crate::container::log::{Follower, Piece, Query, Reader};
-use crate::container::{Client, Dir, Frame, Status};
+use crate::container::{Again, Client, Dir, Frame, Status};
 use crate::error::{OsContext, Result};
 use crate::sys::poll;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -90,7 +90,7 @@ impl Life {
                 Life::Monitor(client) => {
                     let got = client.fill().on("hear from", "the monitor")?;
                     while let Some(frame) = client.buffered().on("hear from", "the monitor")? {
-                        if let Frame::Exited { again: false, .. } = frame {
+                        if let Frame::Exited { again: Again::No, .. } = frame {
                             return Ok(true);
                         }
                     }

@@ -3,7 +3,7 @@
 
 use super::patience::{Patience, look_away};
 use super::{Engine, monitor};
-use crate::container::{Client, Dir, Frame, Live, Status, Want};
+use crate::container::{Again, Client, Dir, Frame, Live, Status, Want};
 use crate::error::{Error, Result};
 use crate::types::{Signal, Timestamp};
 
@@ -90,8 +90,10 @@ impl Engine {
             while asked.is_ok()
                 && let Ok(Some(frame)) = client.receive()
             {
+                // Where its policy has it started again, the next monitor is asked.
+                let wanted = if restart { Again::Asked } else { Again::No };
                 if let Frame::Exited { again, .. } = frame
-                    && again == restart
+                    && again == wanted
                 {
                     return Ok(Given::Done);
                 }

@@ -14,7 +14,7 @@ use super::spec::{self, Given};
 use super::sweep::{Ran, UNKNOWN_EXIT};
 use super::{Engine, Mode, devices, user};
 use crate::container::{
-    Asked, Client, Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want,
+    Again, Asked, Client, Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want,
 };
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network::ports::Reservation;
@@ -71,7 +71,7 @@ impl Engine {
                 state.clone()
             })?;
             let finished = self.finish(&dir, &config, live);
-            let ended = monitor.exited(state.exit_code, false);
+            let ended = monitor.exited(state.exit_code, Again::No);
             monitor.farewell(&ended, None);
             return finished;
         }
@@ -149,12 +149,13 @@ impl Engine {
         if again.is_some() {
             // What cannot be cleared now is cleared before the next start.
             let _ = self.clear(dir);
-            let ended = monitor.exited(code, true);
+            let again = if restart { Again::Asked } else { Again::ByPolicy };
+            let ended = monitor.exited(code, again);
             monitor.farewell(&ended, Some(LAST_WORDS));
             return self.become_monitor(dir, live, Mode::Restart);
         }
         let finished = self.finish(dir, config, live);
-        let ended = monitor.exited(code, false);
+        let ended = monitor.exited(code, Again::No);
         monitor.farewell(&ended, None);
         finished
     }
