@@ -492,9 +492,11 @@ fn refused(refusal: Refusal, op: &'static str, target: &str) -> Error {
     let errno = refusal.source.raw_os_error();
     let error = refusal.error(op, target);
     match errno {
-        Some(libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EINVAL) => {
-            error.hint("the kernel needs nf_tables with nat, masq, ct and fib (5.2 or later)")
-        }
+        // Tables, chains and sets that a batch needs are in it: what is missing is the kernel's.
+        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EINVAL) => error.hint(
+            "the kernel needs its modules nf_tables, nft_chain_nat, nft_nat, nft_masq, nft_ct and \
+             nft_fib_inet (5.2 or later)",
+        ),
         _ => error,
     }
 }
