@@ -47,8 +47,9 @@ impl Plan {
 }
 
 impl Engine {
-    fn network(&self) -> Network {
-        Network::new(&self.home.root.join("network"), &self.home.run)
+    fn network(&self) -> &Network {
+        let make = || Network::new(&self.home.root.join("network"), &self.home.run);
+        self.network.get_or_init(make)
     }
 
     fn network_lock(&self) -> Result<NetworkLock> {

@@ -9,9 +9,11 @@ use super::rules::Rules;
 use super::{NetworkLock, Subnet, files, forwarding, subnet};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
+use crate::sys::netlink::nftables::Tables;
 use crate::sys::netlink::{self, Link, Mac, Request, Socket, Veth};
 use crate::types::{ContainerId, Digest, Pid, Published};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
@@ -38,6 +40,8 @@ pub struct Network {
     run: PathBuf,
     mac: Mac,
     leases: Leases,
+    /// Opened when first needed.
+    tables: RefCell<Option<Tables>>,
 }
 
 /// `bridge.json`.
@@ -66,6 +70,7 @@ impl Network {
             run: run.to_path_buf(),
             mac: [OURS[0], OURS[1], a, b, c, d],
             leases: Leases::new(dir.join("leases")),
+            tables: RefCell::default(),
         }
     }
 
@@ -134,7 +139,9 @@ impl Network {
         let bridge = &attachment.bridge;
         forwarding::enable(&self.run)?;
         forwarding::open_loopback(&bridge.name)?;
-        Rules::open(&bridge.name)?.publish(bridge, attachment.address, ports, running)
+        self.with_rules(&bridge.name, |mut rules| {
+            rules.publish(bridge, attachment.address, ports, running)
+        })
     }
 
     /// Closes the ways of `id` and frees its address; it need not have one. With the last one goes
@@ -146,16 +153,23 @@ impl Network {
         let Some(config) = self.read_config()?.filter(|_| !own.is_empty()) else {
             return self.leases.give_back(id);
         };
-        let mut rules = Rules::open(&config.name)?;
+        self.with_rules(&config.name, |mut rules| match others.is_empty() {
+            true => rules.remove(),
+            false => own.iter().try_for_each(|(address, _)| rules.withdraw(*address)),
+        })?;
         if others.is_empty() {
-            rules.remove()?;
             forwarding::restore(&self.run, &config.name)?;
-        } else {
-            for (address, _) in own {
-                rules.withdraw(address)?;
-            }
         }
         self.leases.give_back(id)
+    }
+
+    fn with_rules(&self, name: &str, act: impl FnOnce(Rules) -> Result<()>) -> Result<()> {
+        let mut tables = self.tables.borrow_mut();
+        let tables = match &mut *tables {
+            Some(tables) => tables,
+            none => none.insert(Tables::open()?),
+        };
+        act(Rules { name, tables })
     }
 
     fn is_ours(&self, link: &Link) -> bool {

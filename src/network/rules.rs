@@ -34,15 +34,11 @@ const PUBLISH: &str = "publish";
 
 /// The rules of the bridge called `name`.
 pub(super) struct Rules<'a> {
-    name: &'a str,
-    tables: Tables,
+    pub name: &'a str,
+    pub tables: &'a mut Tables,
 }
 
 impl Rules<'_> {
-    pub fn open(name: &str) -> Result<Rules<'_>> {
-        Ok(Rules { name, tables: Tables::open()? })
-    }
-
     /// Has the host's ports lead to the container at `address`. Where the table is missing, it is
     /// made, and `running` tells what else is to be in it.
     pub fn publish(
@@ -128,7 +124,7 @@ fn table(batch: &mut Batch, bridge: &Bridge) {
         [Step::Load(Source::ConnectionState, 0), Step::Mask(0, &known), Step::IsNot(0, &none)];
     let for_the_host = [Step::Load(Source::DestinationKind, 0), Step::Is(0, &local)];
 
-    batch.renew_table();
+    batch.make_table();
     batch.set(PUBLISHED, &[Field::Protocol, Field::Port], &[Field::Ipv4, Field::Port]);
     let at = [Field::Ipv4, Field::Protocol, Field::Port];
     batch.set(PUBLISHED_AT, &at, &[Field::Ipv4, Field::Port]);

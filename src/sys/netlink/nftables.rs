@@ -136,10 +136,8 @@ impl<'a> Batch<'a> {
         batch
     }
 
-    /// Makes the table, empty if it was there.
-    pub fn renew_table(&mut self) {
-        self.table(NEW_TABLE, CREATE);
-        self.table(DELETE_TABLE, REQUEST);
+    /// Makes the table.
+    pub fn make_table(&mut self) {
         self.table(NEW_TABLE, CREATE);
     }
 
@@ -390,7 +388,9 @@ fn message(kind: u16, flags: u16) -> Message {
     Message::new(SUBSYSTEM << 8 | kind, flags, &family(NFPROTO_INET, 0))
 }
 
-/// The tables of one network namespace.
+/// The tables of one network namespace. Where something was removed, the kernel has whoever closes
+/// such a socket wait until nobody looks at it any more (ten milliseconds and more): it is better
+/// kept until the process ends.
 #[derive(Debug)]
 pub struct Tables {
     socket: Socket,
