@@ -1,11 +1,11 @@
 //! Sockets that hold a port of the host, and do nothing else.
 
-use super::check;
+use super::{check, raw};
 use crate::types::Protocol;
 use std::io;
 use std::mem::size_of;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// A socket for addresses of the family of `address`; one of IPv6 is of that alone.
 ///
@@ -22,7 +22,7 @@ pub fn open(address: SocketAddr, protocol: Protocol) -> io::Result<OwnedFd> {
     // SAFETY: it is new and so ours.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     if address.is_ipv6() {
-        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        raw::set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     }
     Ok(socket)
 }
@@ -59,11 +59,11 @@ pub fn bind(socket: BorrowedFd, address: SocketAddr) -> io::Result<()> {
 /// wait out their last minute. A server would set SO_REUSEADDR; that alone lets two sockets in
 /// that do not listen. So it listens for a moment, as then the kernel looks at all others.
 pub fn bind_over_ended(socket: BorrowedFd, address: SocketAddr) -> io::Result<()> {
-    set(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    raw::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     bind(socket, address)?;
     // SAFETY: integers only.
     check(unsafe { libc::listen(socket.as_raw_fd(), 0) })?;
-    set(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 0)?;
+    raw::set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 0)?;
     // A listening socket goes back to bound.
     // SAFETY: integers only.
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) }).map(drop)
@@ -72,13 +72,6 @@ pub fn bind_over_ended(socket: BorrowedFd, address: SocketAddr) -> io::Result<()
 /// The kernel has no SCTP.
 pub fn lacks_protocol(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::ESOCKTNOSUPPORT))
-}
-
-fn set(socket: &impl AsRawFd, level: i32, option: i32, value: libc::c_int) -> io::Result<()> {
-    let len = size_of::<libc::c_int>() as libc::socklen_t;
-    let fd = socket.as_raw_fd();
-    // SAFETY: a live integer and its size.
-    check(unsafe { libc::setsockopt(fd, level, option, (&raw const value).cast(), len) }).map(drop)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Datagrams with the sender's credentials, checked by the kernel: the receiving side of
 //! sd_notify(3), unix(7) SCM_CREDENTIALS.
 
-use super::{check, random, raw};
+use super::{random, raw};
 use crate::types::Pid;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -28,13 +28,7 @@ impl NotifySocket {
         let name = format!("cox/{:016x}", u64::from_ne_bytes(random::bytes()?));
         let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
         socket.set_nonblocking(true)?;
-        let on: libc::c_int = 1;
-        // SAFETY: pointer and length agree.
-        check(unsafe {
-            let (level, option) = (libc::SOL_SOCKET, libc::SO_PASSCRED);
-            let len = size_of_val(&on) as u32;
-            libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), len)
-        })?;
+        raw::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, 1)?;
         Ok(NotifySocket { socket, name })
     }
 

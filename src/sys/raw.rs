@@ -92,6 +92,19 @@ pub fn netlink(protocol: libc::c_int) -> Result<OwnedFd, Errno> {
     unsafe { owned(libc::socket(libc::AF_NETLINK, kind, protocol).into()) }
 }
 
+/// Sets an option of a socket whose value is an int (socket(7), and those of its protocol).
+pub fn set_option(
+    socket: BorrowedFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> Result<(), Errno> {
+    let (fd, at) = (socket.as_raw_fd(), (&raw const value).cast());
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: reads a live int of the size passed.
+    check(unsafe { libc::setsockopt(fd, level, option, at, length) }).map(drop)
+}
+
 /// Room for one control message with one descriptor, aligned as its header wants it.
 type Control = [u64; 3];
 

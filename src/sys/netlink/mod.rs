@@ -18,7 +18,7 @@ pub use route::*;
 use super::raw;
 use crate::error::{Error, Result};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A finished request; it asks for an acknowledgement.
 pub type Request = Vec<u8>;
@@ -49,8 +49,8 @@ impl Message {
         self.nest_as(kind, |message| message.bytes.extend(data));
     }
 
-    fn put_name(&mut self, name: &str) {
-        self.put(libc::IFLA_IFNAME, &[name.as_bytes(), b"\0"].concat());
+    fn put_name(&mut self, kind: u16, name: &str) {
+        self.put(kind, &[name.as_bytes(), b"\0"].concat());
     }
 
     fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
@@ -85,12 +85,9 @@ impl Socket {
     /// `protocol` is one of `NETLINK_...`.
     fn new(protocol: libc::c_int) -> io::Result<Socket> {
         let fd = raw::netlink(protocol)?;
-        let on: libc::c_int = 1;
         // Errors in words, and without the request repeated. Older kernels do without.
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
-            let (at, size) = (&raw const on, size_of_val(&on) as u32);
-            // SAFETY: reads a live int of the size passed.
-            unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_NETLINK, option, at.cast(), size) };
+            let _ = raw::set_option(fd.as_fd(), libc::SOL_NETLINK, option, 1);
         }
         Ok(Socket { fd, buffer: vec![0; 32 << 10] })
     }

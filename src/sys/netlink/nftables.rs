@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::sys::raw;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 /// nfnetlink.h: both families in one table.
 const NFPROTO_INET: u8 = 1;
@@ -149,21 +149,21 @@ impl<'a> Batch<'a> {
 
     fn table(&mut self, kind: u16, flags: u16) {
         let mut message = message(kind, flags);
-        put_name(&mut message, 1, self.table);
+        message.put_name(1, self.table);
         self.push(message);
     }
 
     /// A chain that rules jump to, or that a hook leads to.
     pub fn chain(&mut self, name: &str, hook: Option<Hook>) {
         let mut message = message(NEW_CHAIN, CREATE);
-        put_name(&mut message, 1, self.table);
-        put_name(&mut message, 3, name);
+        message.put_name(1, self.table);
+        message.put_name(3, name);
         if let Some(hook) = hook {
             message.nest(4, |nest| {
                 nest.put(1, &hook.number.to_be_bytes());
                 nest.put(2, &hook.priority.to_be_bytes());
             });
-            put_name(&mut message, 7, hook.kind);
+            message.put_name(7, hook.kind);
         }
         self.push(message);
     }
@@ -172,8 +172,8 @@ impl<'a> Batch<'a> {
     pub fn set(&mut self, name: &str, key: &[Field], value: &[Field]) {
         const MAP: u32 = 8;
         let mut message = message(NEW_SET, CREATE);
-        put_name(&mut message, 1, self.table);
-        put_name(&mut message, 2, name);
+        message.put_name(1, self.table);
+        message.put_name(2, name);
         let flags = if value.is_empty() { 0 } else { MAP };
         message.put(3, &flags.to_be_bytes());
         message.put(4, &kind_of(key).to_be_bytes());
@@ -190,8 +190,8 @@ impl<'a> Batch<'a> {
     /// Adds a rule at the end of a chain; `comment` is what a listing shows beside it.
     pub fn rule(&mut self, chain: &str, comment: &str, steps: &[Step]) {
         let mut message = message(NEW_RULE, APPEND);
-        put_name(&mut message, 1, self.table);
-        put_name(&mut message, 2, chain);
+        message.put_name(1, self.table);
+        message.put_name(2, chain);
         message.nest(4, |list| steps.iter().for_each(|step| step.put(list)));
         let text = [comment.as_bytes(), b"\0"].concat();
         message.put(7, &[&[0, text.len() as u8], text.as_slice()].concat());
@@ -210,8 +210,8 @@ impl<'a> Batch<'a> {
     fn elements(&mut self, kind: u16, flags: u16, set: &str, elements: &[Element]) {
         for elements in elements.chunks(ELEMENTS_MAX) {
             let mut message = message(kind, flags);
-            put_name(&mut message, 1, self.table);
-            put_name(&mut message, 2, set);
+            message.put_name(1, self.table);
+            message.put_name(2, set);
             message.nest(3, |list| {
                 for element in elements {
                     list.nest(1, |nest| {
@@ -245,7 +245,7 @@ impl Step<'_> {
     fn put(&self, list: &mut Message) {
         let mut expression = |name: &str, fill: &mut dyn FnMut(&mut Message)| {
             list.nest(1, |element| {
-                put_name(element, 1, name);
+                element.put_name(1, name);
                 element.nest(2, |data| fill(data));
             });
         };
@@ -266,11 +266,11 @@ impl Step<'_> {
                 expression("cmp", &mut |data| put_comparison(data, register, 1, value));
             }
             Step::In(set, register) => expression("lookup", &mut |data| {
-                put_name(data, 1, set);
+                data.put_name(1, set);
                 put_numbers(data, &[(2, at(register))]);
             }),
             Step::Map(set, register) => expression("lookup", &mut |data| {
-                put_name(data, 1, set);
+                data.put_name(1, set);
                 put_numbers(data, &[(2, at(register)), (3, at(register))]);
             }),
             Step::Destination(address, port) => {
@@ -335,14 +335,10 @@ fn put_verdict(data: &mut Message, code: i32, chain: Option<&str>) {
         nest.nest(2, |verdict| {
             verdict.put(1, &code.to_be_bytes());
             if let Some(chain) = chain {
-                put_name(verdict, 2, chain);
+                verdict.put_name(2, chain);
             }
         });
     });
-}
-
-fn put_name(message: &mut Message, kind: u16, name: &str) {
-    message.put(kind, &[name.as_bytes(), b"\0"].concat());
 }
 
 /// Six bits a field.
@@ -408,7 +404,7 @@ impl Tables {
 
     pub fn has_table(&mut self, name: &str) -> Result<bool> {
         let mut request = message(GET_TABLE, ACK);
-        put_name(&mut request, 1, name);
+        request.put_name(1, name);
         match self.socket.exchange(&request.finish(), &mut |_, _| {}) {
             Ok(()) => Ok(true),
             Err(refusal) if is_missing(&refusal) => Ok(false),
@@ -419,8 +415,8 @@ impl Tables {
     /// All elements of a set; none where there is no such set.
     pub fn elements(&mut self, table: &str, set: &str) -> Result<Vec<Element>> {
         let mut request = message(GET_ELEMENT, DUMP);
-        put_name(&mut request, 1, table);
-        put_name(&mut request, 2, set);
+        request.put_name(1, table);
+        request.put_name(2, set);
         let request = request.finish();
         for _ in 0..10 {
             let mut all = Vec::new();
@@ -455,12 +451,9 @@ impl Tables {
     fn transact(&mut self, bytes: &[u8], last: u32) -> std::result::Result<(), Refusal> {
         if bytes.len() > SEND_BUFFER {
             let size = bytes.len() as libc::c_int;
-            let (to, at) = (self.socket.fd.as_raw_fd(), &raw const size);
-            // SAFETY: reads a live int of the size passed. Where it is refused, sending tells.
-            unsafe {
-                let length = size_of_val(&size) as u32;
-                libc::setsockopt(to, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, at.cast(), length);
-            }
+            let (socket, level) = (self.socket.fd.as_fd(), libc::SOL_SOCKET);
+            // Where it is refused, sending tells.
+            let _ = raw::set_option(socket, level, libc::SO_SNDBUFFORCE, size);
         }
         raw::send(self.socket.fd.as_fd(), bytes, 0).map_err(io::Error::from)?;
         let mut first = Ok(());

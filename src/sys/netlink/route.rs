@@ -59,7 +59,7 @@ pub fn route_default(gateway: Ipv4Addr, index: u32) -> Request {
 /// A bridge, up. With an address of its own it does not take over that of a port.
 pub fn bridge_create(name: &str, mac: Mac) -> Request {
     let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link_header(0, 0, UP));
-    message.put_name(name);
+    message.put_name(libc::IFLA_IFNAME, name);
     message.put(libc::IFLA_ADDRESS, &mac);
     message.nest(libc::IFLA_LINKINFO, |info| info.put(IFLA_INFO_KIND, b"bridge"));
     message.finish()
@@ -84,14 +84,14 @@ pub struct Veth<'a> {
 pub fn veth_create(veth: &Veth) -> Request {
     let header = link_header(0, veth.index, UP);
     let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &header);
-    message.put_name(veth.name);
+    message.put_name(libc::IFLA_IFNAME, veth.name);
     message.put(libc::IFLA_MASTER, &veth.bridge.to_ne_bytes());
     message.nest(libc::IFLA_LINKINFO, |info| {
         info.put(IFLA_INFO_KIND, b"veth");
         info.nest(IFLA_INFO_DATA, |data| {
             data.nest(VETH_INFO_PEER, |peer| {
                 peer.bytes.extend(link_header(0, veth.peer_index, 0));
-                peer.put_name(veth.peer_name);
+                peer.put_name(libc::IFLA_IFNAME, veth.peer_name);
                 peer.put(libc::IFLA_ADDRESS, &veth.peer_mac);
                 peer.put(libc::IFLA_NET_NS_PID, &veth.peer_process.raw().to_ne_bytes());
             });
@@ -168,7 +168,7 @@ impl Socket {
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
         let flags = libc::NLM_F_REQUEST as u16;
         let mut message = Message::new(libc::RTM_GETLINK, flags, &link_header(0, 0, 0));
-        message.put_name(name);
+        message.put_name(libc::IFLA_IFNAME, name);
         let mut link = None;
         let asked = self.exchange(&message.finish(), &mut |_, body| link = parse_link(body));
         match asked {
