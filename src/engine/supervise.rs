@@ -269,8 +269,7 @@ impl Engine {
         });
         let connected = written.and_then(|()| attachment.connect(created.child.pid));
         if let Err(error) = connected {
-            created.abandon();
-            return Err(error);
+            return Err(created.abandon(error));
         }
         let Running { child, cgroup, terminal } = created.start()?;
         dir.update_state(|state| {

@@ -10,11 +10,12 @@ use crate::error::{Cause, Error, OsContext, Result};
 use crate::sys::child::{self, Child, Frame, FrameKind, Plan};
 use crate::sys::fs::{self, Open};
 use crate::sys::step::Step;
-use crate::sys::{fd, mount, pidfd};
+use crate::sys::{fd, mount, pidfd, poll};
 use std::ffi::CString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// Where the program's standard descriptors lead.
 #[derive(Clone, Copy)]
@@ -203,11 +204,16 @@ impl Created {
         }
     }
 
-    /// Gives up: the child ends, and its cgroup goes.
-    pub fn abandon(mut self) {
+    /// Gives up because of `error`: the child ends, and its cgroup goes. Where the child had failed
+    /// by then, `error` only follows from that, and what the child reported is returned.
+    pub fn abandon(mut self, error: Error) -> Error {
+        let report = self.report.as_fd();
+        let has_failed = poll::readable(report, Some(Duration::ZERO)).unwrap_or(false);
         drop(self.gate);
+        let reported = outcome(report, &self.steps, &self.program).err().filter(|_| has_failed);
         let _ = pidfd::wait(self.child.pidfd.as_fd());
         drop(CgroupGuard(self.cgroup.take()));
+        reported.unwrap_or(error)
     }
 }
 
