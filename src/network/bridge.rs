@@ -5,7 +5,7 @@
 //! the name is left alone.
 
 use super::lease::Leases;
-use super::rules::Rules;
+use super::rules::{Policy, Rules};
 use super::{NetworkLock, Subnet, files, forwarding, subnet};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
@@ -57,6 +57,7 @@ pub struct Bridge {
     pub name: String,
     pub index: u32,
     pub subnet: Subnet,
+    pub policy: Policy,
 }
 
 impl Network {
@@ -110,7 +111,12 @@ impl Network {
             return Ok(None);
         };
         let link = Socket::open()?.link_by_name(&config.name)?.filter(|link| self.is_ours(link));
-        Ok(link.map(|link| Bridge { name: config.name, index: link.index, subnet: config.subnet }))
+        Ok(link.map(|link| Bridge {
+            name: config.name,
+            index: link.index,
+            subnet: config.subnet,
+            policy: Policy::default(),
+        }))
     }
 
     /// An address for `id`: the one it still has, else `wanted` (say, its last one) where that is
@@ -283,7 +289,7 @@ impl Network {
             socket.request("bring up", &link.name, &netlink::link_up(link.index))?;
         }
         let (name, subnet) = (config.name.clone(), config.subnet);
-        Ok(Bridge { name, index: link.index, subnet })
+        Ok(Bridge { name, index: link.index, subnet, policy: Policy::default() })
     }
 
     fn write_config(&self, config: &Config) -> Result<()> {

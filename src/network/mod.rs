@@ -26,6 +26,7 @@ mod rules;
 mod subnet;
 
 pub use bridge::{Attachment, Bridge, Network, mac_of};
+pub use rules::Policy;
 pub use subnet::Subnet;
 
 use crate::sys::lock;

@@ -27,6 +27,23 @@ use crate::sys::netlink::nftables::{
 use crate::types::Published;
 use std::net::{IpAddr, Ipv4Addr};
 
+/// What a bridge's rules let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Containers of the bridge reach each other. Else they do so by links only.
+    pub icc: bool,
+    /// What leaves has the host's address.
+    pub masquerade: bool,
+    /// Nothing leaves, nothing comes in, nothing is published.
+    pub internal: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy { icc: true, masquerade: true, internal: false }
+    }
+}
+
 const PUBLISHED: &str = "published";
 const PUBLISHED_AT: &str = "published_at";
 const ITSELF: &str = "itself";
