@@ -12,7 +12,8 @@
 //! ```
 //!
 //! The table of flags is argh's own description of the command. An option whose value is called
-//! `bool` may stand alone, for `true`: `--sig-proxy`, `--sig-proxy=false`.
+//! `bool` may stand alone, for `true`: `--sig-proxy`, `--sig-proxy=false`. One whose value is called
+//! `on|off` may too, for `false`: the documentation of 0.8 says that `-n` disables networking.
 
 use crate::error::{Error, Result};
 use crate::types::nearest;
@@ -35,7 +36,8 @@ pub enum Flags {
 }
 
 /// Other names of options, wherever the command has the option.
-const SYNONYMS: &[(&str, &str)] = &[("net", "network"), ("time", "timeout")];
+const SYNONYMS: &[(&str, &str)] =
+    &[("dns-opt", "dns-option"), ("net", "network"), ("time", "timeout")];
 
 /// Normalises `args`, which stand behind the name of a command that takes `info`'s flags but for
 /// those in `without`.
@@ -153,13 +155,15 @@ impl<'a> Found<'a> {
                     return Ok(());
                 }
             },
-            FlagInfoKind::Option { arg_name: "bool" } => {
-                Some(parse_bool(shown, value.as_deref().unwrap_or("true"))?.to_string())
-            }
-            FlagInfoKind::Option { .. } => {
-                let value = value.or_else(|| rest.next().cloned());
-                Some(value.ok_or_else(|| Error::invalid(format!("{shown} needs a value")))?)
-            }
+            FlagInfoKind::Option { .. } => match alone(flag) {
+                Some(default) => {
+                    Some(parse_bool(shown, value.as_deref().unwrap_or(default))?.to_string())
+                }
+                None => {
+                    let value = value.or_else(|| rest.next().cloned());
+                    Some(value.ok_or_else(|| Error::invalid(format!("{shown} needs a value")))?)
+                }
+            },
         };
         if flag.optionality != Optionality::Repeating {
             self.values.retain(|(f, _)| f.long != flag.long);
@@ -179,8 +183,18 @@ impl<'a> Found<'a> {
     }
 }
 
-fn takes_value(flag: &FlagInfo) -> bool {
-    !matches!(flag.kind, FlagInfoKind::Switch | FlagInfoKind::Option { arg_name: "bool" })
+/// Whether what stands behind it may be its value.
+pub fn takes_value(flag: &FlagInfo) -> bool {
+    matches!(flag.kind, FlagInfoKind::Option { .. }) && alone(flag).is_none()
+}
+
+/// What an option means that stands alone, where it may.
+fn alone(flag: &FlagInfo) -> Option<&'static str> {
+    match flag.kind {
+        FlagInfoKind::Option { arg_name: "bool" } => Some("true"),
+        FlagInfoKind::Option { arg_name: "on|off" } => Some("false"),
+        _ => None,
+    }
 }
 
 pub fn long_name<'a>(flag: &FlagInfo<'a>) -> &'a str {

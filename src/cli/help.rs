@@ -1,6 +1,6 @@
 //! The help texts, laid out as Docker's.
 
-use super::argv::long_name;
+use super::argv::{long_name, takes_value};
 use super::command::Entry;
 use argh::{FlagInfo, FlagInfoKind};
 
@@ -44,8 +44,8 @@ fn flags(flags: &[FlagInfo], without: &[&str]) -> String {
     let row = |flag: &FlagInfo| {
         let short = flag.short.map_or("    ".to_string(), |c| format!("-{c}, "));
         let value = match flag.kind {
-            FlagInfoKind::Switch | FlagInfoKind::Option { arg_name: "bool" } => String::new(),
-            FlagInfoKind::Option { arg_name } => format!(" {arg_name}"),
+            FlagInfoKind::Option { arg_name } if takes_value(flag) => format!(" {arg_name}"),
+            _ => String::new(),
         };
         (format!("{short}--{}{value}", long_name(flag)), sentence(flag.description))
     };

@@ -6,7 +6,7 @@ use super::{attach, env, output};
 use crate::engine::Engine;
 use crate::engine::options::{Network, Options};
 use crate::error::{Context, Error, OsContext, Result};
-use crate::types::{parse_ports, parse_publish, parse_size};
+use crate::types::{Resolver, parse_ports, parse_publish, parse_size};
 use crate::volume;
 use argh::{ArgsInfo, FromArgs};
 use std::fs::File;
@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 #[derive(FromArgs, ArgsInfo, Debug, Default)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
+    /// add a line to /etc/hosts (name:address or name:host-gateway)
+    #[argh(option, arg_name = "list")]
+    add_host: Vec<String>,
     /// attach to stdin, stdout or stderr
     #[argh(option, short = 'a', arg_name = "list")]
     attach: Vec<String>,
@@ -29,6 +32,18 @@ pub struct Args {
     /// run in the background and print the container's id
     #[argh(switch, short = 'd')]
     detach: bool,
+    /// ask this name server, not the host's
+    #[argh(option, arg_name = "list")]
+    dns: Vec<String>,
+    /// option of the resolver (ndots:2)
+    #[argh(option, arg_name = "list")]
+    dns_option: Vec<String>,
+    /// search this domain (. for none), not the host's
+    #[argh(option, arg_name = "list")]
+    dns_search: Vec<String>,
+    /// domain name of the container
+    #[argh(option, default = "String::new()", arg_name = "string")]
+    domainname: String,
     /// replace the image's entrypoint
     #[argh(option, arg_name = "program")]
     entrypoint: Option<String>,
@@ -50,6 +65,9 @@ pub struct Args {
     /// set a label (key=value)
     #[argh(option, short = 'l', arg_name = "list")]
     label: Vec<String>,
+    /// address of its network card (02:42:ac:11:00:02)
+    #[argh(option, arg_name = "string")]
+    mac_address: Option<String>,
     /// memory limit (512m, 1g)
     #[argh(option, short = 'm', arg_name = "bytes")]
     memory: Option<String>,
@@ -62,6 +80,9 @@ pub struct Args {
     /// network to connect to: bridge, host or none
     #[argh(option, arg_name = "network")]
     network: Option<String>,
+    /// off: no network, as --net none (-n alone; default true)
+    #[argh(option, short = 'n', arg_name = "on|off", default = "true")]
+    networking: bool,
     /// most processes and threads at a time (-1 for any number)
     #[argh(option, arg_name = "int")]
     pids_limit: Option<String>,
@@ -194,7 +215,25 @@ impl Request {
         options.ports.sort_unstable();
         options.ports.dedup();
         options.publish_all = args.publish_all;
-        options.network = network(args.network.as_deref())?;
+        options.network = network(args.network.as_deref(), args.networking)?;
+        for text in &args.dns {
+            let server = Resolver::parse_server(text).doing(|| "--dns".into())?;
+            options.resolver.servers.push(server);
+        }
+        for text in &args.dns_search {
+            let domain = Resolver::parse_search(text).doing(|| "--dns-search".into())?;
+            options.resolver.search.push(domain);
+        }
+        for text in &args.dns_option {
+            let option = Resolver::parse_option(text).doing(|| "--dns-option".into())?;
+            options.resolver.options.push(option);
+        }
+        for text in &args.add_host {
+            options.extra_hosts.push(value("--add-host", text)?);
+        }
+        options.domainname = args.domainname;
+        options.mac_address =
+            args.mac_address.map(|text| value("--mac-address", &text)).transpose()?;
         options.tty = args.tty.then(attach::new_terminal);
         options.open_stdin = args.interactive;
         options.stdin_once = args.interactive && streams.stdin;
@@ -249,7 +288,15 @@ fn streams(args: &Args) -> Result<Streams> {
     Ok(streams)
 }
 
-fn network(name: Option<&str>) -> Result<Network> {
+fn network(name: Option<&str>, networking: bool) -> Result<Network> {
+    if !networking {
+        return match name {
+            None | Some("none") => Ok(Network::None),
+            Some(name) => Err(Error::invalid(format!(
+                "--networking=false and --network {name} exclude each other"
+            ))),
+        };
+    }
     match name {
         None | Some("bridge" | "default") => Ok(Network::Bridge),
         Some("none") => Ok(Network::None),
@@ -407,6 +454,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_names_becomes_options() {
+        let options = request(
+            "-dns 8.8.8.8 --dns fd00::53 --dns-search a.org --dns-opt ndots:2 --dns-option rotate \
+             --add-host db:10.0.0.3 --add-host up:host-gateway --domainname example.org \
+             --mac-address 02-42-00-00-00-01 x",
+        )
+        .unwrap()
+        .options;
+        let servers: Vec<String> =
+            options.resolver.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["8.8.8.8", "fd00::53"]);
+        assert_eq!(options.resolver.search, ["a.org"]);
+        assert_eq!(options.resolver.options, ["ndots:2", "rotate"]);
+        let hosts: Vec<String> = options.extra_hosts.iter().map(ToString::to_string).collect();
+        assert_eq!(hosts, ["db:10.0.0.3", "up:host-gateway"]);
+        assert_eq!(options.domainname, "example.org");
+        assert_eq!(options.mac_address.unwrap().to_string(), "02:42:00:00:00:01");
+    }
+
+    #[test]
+    fn networking_can_be_switched_off_as_in_2014() {
+        let network = |line: &str| request(line).unwrap().options.network;
+        for line in ["-n x", "-n=false x", "--networking=false x", "-n --net none x", "-din x"] {
+            assert_eq!(network(line), Network::None, "{line}");
+        }
+        for line in ["x", "-n=true x", "--networking=true x"] {
+            assert_eq!(network(line), Network::Bridge, "{line}");
+        }
+        assert_eq!(network("-n=true --net host x"), Network::Host);
+    }
+
+    #[test]
     fn streams_follow_attach_and_detach() {
         let streams = |line: &str| {
             let Streams { stdin, stdout, stderr } = request(line).unwrap().streams;
@@ -449,6 +528,13 @@ mod tests {
             ("--publish 80/xtp x", "--publish: unknown protocol in \"80/xtp\""),
             ("-p 80:80 -p 80:81 x", "cannot publish both 80:80/tcp and 80:81/tcp"),
             ("--net lan x", "--network: unknown network \"lan\""),
+            ("-n --net host x", "--networking=false and --network host exclude each other"),
+            ("--dns dns.dev.org x", "--dns: \"dns.dev.org\" is no IP address"),
+            ("--dns-search -x x", "--dns-search: \"-x\" is no domain"),
+            ("--dns-opt= x", "--dns-option: \"\" is no option of resolv.conf"),
+            ("--add-host db x", "--add-host: \"db\" is not name:address"),
+            ("--domainname .x x", "invalid domain name \".x\""),
+            ("--mac-address 1:2 x", "--mac-address: \"1:2\" is no MAC address"),
             ("--restart maybe x", "--restart: invalid restart policy \"maybe\""),
             ("--stop-signal NO x", "--stop-signal: unknown signal \"NO\""),
             ("-a stdlog x", "--attach: unknown stream \"stdlog\""),

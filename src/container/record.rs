@@ -10,8 +10,8 @@
 //! engine compares it with the kernel when it reads (`ProcessId`).
 
 use crate::types::{
-    ContainerId, ContainerName, Digest, Pid, PortBinding, Published, RestartPolicy, Signal,
-    Timestamp,
+    ContainerId, ContainerName, Digest, ExtraHost, MacAddress, Pid, PortBinding, Published,
+    Resolver, RestartPolicy, Signal, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +33,15 @@ pub struct Config {
     /// `user[:group]`, each a name or a number; empty for root.
     pub user: String,
     pub hostname: String,
+    #[serde(default)]
+    pub domainname: String,
+    #[serde(default)]
+    pub resolver: Resolver,
+    #[serde(default)]
+    pub extra_hosts: Vec<ExtraHost>,
+    /// Of eth0, where it does not follow from the address.
+    #[serde(default)]
+    pub mac_address: Option<MacAddress>,
     /// The container's terminal (`-t`).
     pub tty: Option<Terminal>,
     /// Keep stdin open for attach (`-i`).

@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 
 pub(super) const DEFAULT_STOP_TIMEOUT: u32 = 10;
 
+/// The host's own name.
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
 /// A container that exists, and the right to go on working on it.
 pub(super) struct New {
     pub dir: Dir,
@@ -163,7 +166,17 @@ fn merge(options: &Options, image: &Image, id: &ContainerId, mounts: Vec<Mount>)
         env: merge_env(&run.env, &options.env),
         working_dir: if working_dir.is_empty() { "/".into() } else { working_dir },
         user: options.user.clone().unwrap_or_else(|| run.user.clone()),
-        hostname: options.hostname.clone().unwrap_or_else(|| id.short().to_string()),
+        hostname: match (&options.hostname, options.network) {
+            (Some(hostname), _) => hostname.clone(),
+            (None, Network::Host) => {
+                std::fs::read_to_string(HOSTNAME).on("read", HOSTNAME)?.trim().into()
+            }
+            (None, _) => id.short().to_string(),
+        },
+        domainname: options.domainname.clone(),
+        resolver: options.resolver.clone(),
+        extra_hosts: options.extra_hosts.clone(),
+        mac_address: options.mac_address,
         tty: options.tty,
         open_stdin: options.open_stdin,
         stdin_once: options.stdin_once,

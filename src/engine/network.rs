@@ -8,7 +8,7 @@ use crate::error::{OsContext, Result};
 use crate::network::{self, Attachment, Network, NetworkLock, files};
 use crate::sys::lock::{self, Mode};
 use crate::sys::netlink::Request;
-use crate::types::{Pid, Published};
+use crate::types::{ExtraHost, MacAddress, Pid, Published};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -72,6 +72,9 @@ impl Engine {
                 let lock = self.network_lock()?;
                 let bridge = self.network().ensure_bridge(&lock)?;
                 let mut attachment = self.network().lease(&lock, &bridge, &dir.id, last)?;
+                if let Some(MacAddress(mac)) = config.mac_address {
+                    attachment.mac = mac;
+                }
                 let others = || self.published_by_others(dir);
                 self.network().publish(&lock, &mut attachment, ports, others)?;
                 Plan::Bridge(attachment)
@@ -79,15 +82,23 @@ impl Engine {
             Kind::None => Plan::LoopbackOnly,
             Kind::Host => Plan::Host,
         };
+        let more: Vec<_> = extra_hosts(config, &plan).collect();
         let hosts = match plan {
-            Plan::Host => fs::read_to_string("/etc/hosts").unwrap_or_default(),
-            _ => files::hosts(&config.hostname, None, plan.address().map(IpAddr::from), &[]),
+            Plan::Host => {
+                let text = fs::read_to_string("/etc/hosts").unwrap_or_default();
+                files::with_hosts(text, &more)
+            }
+            _ => {
+                let address = plan.address().map(IpAddr::from);
+                files::hosts(&config.hostname, Some(&config.domainname), address, &more)
+            }
         };
         let (host, upstream) = files::read_resolv_conf()?;
         let resolv = match plan {
             Plan::Host => host,
             _ => files::resolv_conf(&host, &upstream),
         };
+        let resolv = files::with_resolver(resolv, &config.resolver);
         for (path, text) in [
             (dir.hostname(), files::hostname(&config.hostname)),
             (dir.hosts(), hosts),
@@ -117,16 +128,27 @@ impl Engine {
     }
 
     /// Where a running container is attached.
-    pub(super) fn endpoint(&self, state: &State) -> Option<Endpoint> {
+    pub(super) fn endpoint(&self, config: &Config, state: &State) -> Option<Endpoint> {
         let address = state.address.filter(|_| state.status == Status::Running)?;
         let bridge = self.network().bridge().ok().flatten()?;
-        let mac = network::mac_of(address);
+        let mac = config.mac_address.unwrap_or(MacAddress(network::mac_of(address)));
         Some(Endpoint {
             gateway: bridge.subnet.gateway(),
             prefix_len: bridge.subnet.prefix(),
             bridge: bridge.name,
             address,
-            mac_address: mac.map(|byte| format!("{byte:02x}")).join(":"),
+            mac_address: mac.to_string(),
         })
     }
+}
+
+/// The lines of `--add-host`, with `host-gateway` being where the host is reached.
+fn extra_hosts(config: &Config, plan: &Plan) -> impl Iterator<Item = (String, IpAddr)> {
+    let gateway = match plan {
+        Plan::Bridge(attachment) => Some(attachment.gateway()),
+        Plan::Host => Some(Ipv4Addr::LOCALHOST),
+        Plan::LoopbackOnly => None,
+    };
+    let address = move |host: &ExtraHost| host.address.or(gateway.map(IpAddr::from));
+    config.extra_hosts.iter().filter_map(move |host| Some((host.name.clone(), address(host)?)))
 }

@@ -2,7 +2,10 @@
 //! any image was looked at. Faces fill it in; `create` merges it with the image's configuration.
 
 use crate::error::{Error, Result};
-use crate::types::{ContainerName, Port, PortBinding, RestartPolicy, Signal};
+use crate::types::{
+    ContainerName, ExtraHost, MacAddress, Port, PortBinding, Resolver, RestartPolicy, Signal,
+    is_host_name,
+};
 use std::collections::{BTreeMap, HashSet};
 
 pub use crate::container::{Network, Terminal};
@@ -20,6 +23,12 @@ pub struct Options {
     /// Else a name is invented.
     pub name: Option<ContainerName>,
     pub hostname: Option<String>,
+    pub domainname: String,
+    pub resolver: Resolver,
+    /// Lines for /etc/hosts.
+    pub extra_hosts: Vec<ExtraHost>,
+    /// Of eth0; else it follows from the address.
+    pub mac_address: Option<MacAddress>,
     /// `user[:group]`, each a name or a number.
     pub user: Option<String>,
     /// Absolute.
@@ -74,6 +83,10 @@ impl Options {
             entrypoint: None,
             name: None,
             hostname: None,
+            domainname: String::new(),
+            resolver: Resolver::default(),
+            extra_hosts: Vec::new(),
+            mac_address: None,
             user: None,
             working_dir: None,
             env: Vec::new(),
@@ -114,8 +127,12 @@ impl Options {
             )));
         }
         if let Some(hostname) = &self.hostname {
-            check_hostname(hostname)?;
+            check_hostname("host", hostname)?;
         }
+        if !self.domainname.is_empty() {
+            check_hostname("domain", &self.domainname)?;
+        }
+        self.check_network()?;
         if let Some(user) = &self.user
             && (user.starts_with(':') || user.matches(':').count() > 1)
         {
@@ -155,6 +172,20 @@ impl Options {
         Ok(())
     }
 
+    /// What the kind of network has no use for, in Docker's words.
+    fn check_network(&self) -> Result<()> {
+        let conflict = |what: &str| Err(Error::invalid(format!("conflicting options: {what}")));
+        if self.mac_address.is_some() && self.network != Network::Bridge {
+            return conflict("mac-address and the network mode");
+        }
+        let gateway = self.extra_hosts.iter().find(|host| host.address.is_none());
+        if let Some(host) = gateway.filter(|_| self.network == Network::None) {
+            let text = format!("--add-host {host}: a container without a network has no gateway");
+            return Err(Error::invalid(text));
+        }
+        Ok(())
+    }
+
     /// Whether anything is to be published.
     pub fn publishes(&self) -> bool {
         self.publish_all || !self.ports.is_empty()
@@ -162,18 +193,13 @@ impl Options {
 }
 
 /// The kernel takes 64 bytes; the rest keeps /etc/hosts and /etc/hostname well-formed.
-fn check_hostname(name: &str) -> Result<()> {
-    let fits = (1..=64).contains(&name.len())
-        && !name.starts_with(['-', '.'])
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    if fits {
+fn check_hostname(what: &str, name: &str) -> Result<()> {
+    if name.len() <= 64 && is_host_name(name) {
         return Ok(());
     }
-    Err(
-        Error::invalid(format!("invalid host name \"{name}\"")).hint(
-            "a host name is 1 to 64 letters, digits, '-', '.' or '_', and starts with a letter or digit",
-        ),
-    )
+    Err(Error::invalid(format!("invalid {what} name \"{name}\"")).hint(format!(
+        "a {what} name is 1 to 64 letters, digits, '-', '.' or '_', and starts with a letter or digit"
+    )))
 }
 
 /// The image's environment with the changes made in order. A changed variable keeps its place;
@@ -225,6 +251,17 @@ mod tests {
         assert!(refused(|o| o.working_dir = Some("srv".into())).contains("\"srv\""));
         assert!(refused(|o| o.hostname = Some("a b".into())).contains("\"a b\""));
         assert!(refused(|o| o.hostname = Some("x".repeat(65))).contains("host name"));
+        assert!(refused(|o| o.domainname = "a b".into()).contains("domain name \"a b\""));
+        let text = refused(|o| {
+            o.network = Network::Host;
+            o.mac_address = "02:00:00:00:00:01".parse().ok();
+        });
+        assert_eq!(text, "conflicting options: mac-address and the network mode");
+        let text = refused(|o| {
+            o.network = Network::None;
+            o.extra_hosts = vec!["up:host-gateway".parse().unwrap()];
+        });
+        assert!(text.starts_with("--add-host up:host-gateway: "));
         assert!(refused(|o| o.user = Some("a:b:c".into())).contains("\"a:b:c\""));
         assert!(refused(|o| o.memory = Some(4096)).contains("4096"));
         assert!(refused(|o| o.cpu_shares = Some(1)).contains("cpu shares"));

@@ -46,7 +46,7 @@ pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) ->
         },
         root: Root { path: dir.mountpoint().display().to_string(), readonly: false },
         hostname: config.hostname.clone(),
-        domainname: String::new(),
+        domainname: config.domainname.clone(),
         mounts,
         annotations: Default::default(),
         linux: Linux {

@@ -57,7 +57,7 @@ impl Engine {
             }
         };
         Ok(report::Container {
-            endpoint: self.endpoint(&state),
+            endpoint: self.endpoint(&config, &state),
             image_name,
             monitored,
             driver: self.driver()?,

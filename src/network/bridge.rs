@@ -129,7 +129,8 @@ impl Network {
         wanted: Option<Ipv4Addr>,
     ) -> Result<Attachment> {
         let address = self.leases.take(id, &bridge.subnet, wanted)?;
-        Ok(Attachment { id: id.clone(), bridge: bridge.clone(), address, publishes: false })
+        let (id, bridge, mac) = (id.clone(), bridge.clone(), mac_of(address));
+        Ok(Attachment { id, bridge, address, mac, publishes: false })
     }
 
     /// Opens the way of a container to the world, and of the world to what it publishes. Where the
@@ -334,7 +335,8 @@ fn taken(socket: &mut Socket) -> Result<Vec<Subnet>> {
     Ok(ranges)
 }
 
-/// The station address that goes with an address: 02:42 and its bytes, as Docker has it.
+/// The station address that goes with an address: 02:42 and its bytes, as Docker has it. The same
+/// address is always the same station.
 pub fn mac_of(address: Ipv4Addr) -> Mac {
     let [a, b, c, d] = address.octets();
     [0x02, 0x42, a, b, c, d]
@@ -346,15 +348,12 @@ pub struct Attachment {
     id: ContainerId,
     pub bridge: Bridge,
     pub address: Ipv4Addr,
+    /// As it follows from the address, unless somebody changes it.
+    pub mac: Mac,
     publishes: bool,
 }
 
 impl Attachment {
-    /// 02:42 and the address, as Docker has it: the same address is always the same station.
-    pub fn mac(&self) -> Mac {
-        mac_of(self.address)
-    }
-
     pub fn gateway(&self) -> Ipv4Addr {
         self.bridge.subnet.gateway()
     }
@@ -382,7 +381,7 @@ impl Attachment {
             bridge: self.bridge.index,
             peer_name: "eth0",
             peer_index: ETH0_INDEX,
-            peer_mac: self.mac(),
+            peer_mac: self.mac,
             peer_process: process,
         };
         let mut create = |index| {
@@ -395,7 +394,7 @@ impl Attachment {
             other => other?,
         };
         // For the same reason the bridge may know this station behind a dead port.
-        let request = netlink::fdb_replace(port, self.mac());
+        let request = netlink::fdb_replace(port, self.mac);
         socket.request("tell the bridge about", &name, &request)?;
         if self.publishes {
             // Its own published port leads back through the port that the packet came by.

@@ -1,6 +1,7 @@
 //! The files about the network in a container's /etc: texts from texts.
 
 use crate::error::{OsContext, Result};
+use crate::types::Resolver;
 use std::fmt::Write;
 use std::fs;
 use std::io::ErrorKind;
@@ -20,7 +21,8 @@ pub fn hostname(name: &str) -> String {
 }
 
 /// /etc/hosts: the host itself, then the container by its address (where it has one) and `more`.
-/// `domain` completes the container's name.
+/// `domain` completes the container's name, which may have one in itself: it is found by its whole
+/// name and by its first part.
 pub fn hosts(
     name: &str,
     domain: Option<&str>,
@@ -36,10 +38,22 @@ pub fn hosts(
          ff02::2\tip6-allrouters\n",
     );
     if let Some(address) = address {
-        let _ = match domain.filter(|domain| !domain.is_empty()) {
-            Some(domain) => writeln!(text, "{address}\t{name}.{domain} {name}"),
-            None => writeln!(text, "{address}\t{name}"),
+        let whole = match domain.filter(|domain| !domain.is_empty()) {
+            Some(domain) => format!("{name}.{domain}"),
+            None => name.to_string(),
         };
+        let _ = match whole.split_once('.') {
+            Some((first, _)) => writeln!(text, "{address}\t{whole} {first}"),
+            None => writeln!(text, "{address}\t{whole}"),
+        };
+    }
+    with_hosts(text, more)
+}
+
+/// Lines for `more` behind those that are there.
+pub fn with_hosts(mut text: String, more: &[(String, IpAddr)]) -> String {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
     }
     for (name, address) in more {
         let _ = writeln!(text, "{address}\t{name}");
@@ -76,6 +90,31 @@ pub fn resolv_conf(host: &str, upstream: &str) -> String {
     FALLBACK.iter().fold(host, |text, server| text + "nameserver " + server + "\n")
 }
 
+/// A resolv.conf with what was asked for in place of what it says itself.
+pub fn with_resolver(text: String, asked: &Resolver) -> String {
+    if asked.is_empty() {
+        return text;
+    }
+    let is_replaced = |line: &&str| match line.split_ascii_whitespace().next() {
+        Some("nameserver") => !asked.servers.is_empty(),
+        Some("search" | "domain") => !asked.search.is_empty(),
+        Some("options") => !asked.options.is_empty(),
+        _ => false,
+    };
+    let kept = text.lines().filter(|line| !is_replaced(line));
+    let mut text: String = kept.map(|line| format!("{line}\n")).collect();
+    for server in &asked.servers {
+        let _ = writeln!(text, "nameserver {server}");
+    }
+    let search: Vec<&str> = asked.search.iter().map(String::as_str).filter(|s| *s != ".").collect();
+    for (word, values) in [("search", search.join(" ")), ("options", asked.options.join(" "))] {
+        if !values.is_empty() {
+            let _ = writeln!(text, "{word} {values}");
+        }
+    }
+    text
+}
+
 /// The servers that a resolv.conf names (resolv.conf(5)).
 pub(super) fn servers(text: &str) -> impl Iterator<Item = IpAddr> {
     text.lines().filter_map(|line| address(server(line)?))
@@ -107,6 +146,8 @@ mod tests {
         assert!(text.starts_with("127.0.0.1\tlocalhost\n::1\tlocalhost "));
         assert!(text.ends_with("172.17.0.2\tweb.example.org web\n172.17.0.3\tdb\n"));
         assert!(hosts("web", None, address, &[]).ends_with("172.17.0.2\tweb\n"));
+        let whole = hosts("web.example.org", None, address, &[]);
+        assert!(whole.ends_with("172.17.0.2\tweb.example.org web\n"));
         assert!(hosts("web", None, None, &[]).ends_with("ip6-allrouters\n"));
     }
 
@@ -124,5 +165,26 @@ mod tests {
         assert_eq!(resolv_conf(stub, "nameserver 9.9.9.9\n"), "nameserver 9.9.9.9\n");
         let public = "search x\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n";
         assert_eq!(resolv_conf(stub, ""), public);
+    }
+
+    #[test]
+    fn what_was_asked_for_replaces_what_the_host_says() {
+        let host = "# mine\ndomain a.org\nsearch a.org\nnameserver 10.0.0.1\noptions edns0\n";
+        let with = |servers: &[&str], search: &[&str], options: &[&str]| {
+            let owned = |list: &[&str]| list.iter().map(|text| text.to_string()).collect();
+            let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+            let asked = Resolver { servers, search: owned(search), options: owned(options) };
+            with_resolver(host.to_string(), &asked)
+        };
+        assert_eq!(with(&[], &[], &[]), host);
+        assert_eq!(
+            with(&["127.0.0.1", "fd00::53"], &[], &[]),
+            "# mine\ndomain a.org\nsearch a.org\noptions edns0\nnameserver 127.0.0.1\nnameserver fd00::53\n"
+        );
+        assert_eq!(
+            with(&[], &["b.org", "c.org"], &["ndots:2", "rotate"]),
+            "# mine\nnameserver 10.0.0.1\nsearch b.org c.org\noptions ndots:2 rotate\n"
+        );
+        assert_eq!(with(&[], &["."], &[]), "# mine\nnameserver 10.0.0.1\noptions edns0\n");
     }
 }

@@ -25,6 +25,7 @@ mod limits;
 mod logs;
 mod monitor;
 mod mounts;
+mod names;
 mod network;
 mod ports;
 mod prune;

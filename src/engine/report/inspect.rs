@@ -4,7 +4,7 @@
 use super::Container;
 use crate::container::{Mount as Record, MountKind};
 use crate::engine::usage::ContainerSize;
-use crate::types::{Port, RestartPolicy, Timestamp};
+use crate::types::{MacAddress, Port, RestartPolicy, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -82,6 +82,10 @@ struct HostConfig {
     port_bindings: BTreeMap<String, Vec<Binding>>,
     restart_policy: Restart,
     auto_remove: bool,
+    dns: Vec<String>,
+    dns_options: Vec<String>,
+    dns_search: Vec<String>,
+    extra_hosts: Option<Vec<String>>,
     privileged: bool,
     publish_all_ports: bool,
     readonly_rootfs: bool,
@@ -154,7 +158,7 @@ type Fields = BTreeMap<&'static str, serde_json::Value>;
 #[serde(rename_all = "PascalCase")]
 struct Config {
     hostname: String,
-    domainname: &'static str,
+    domainname: String,
     user: String,
     #[serde(skip_serializing_if = "Set::is_empty")]
     exposed_ports: Set,
@@ -167,6 +171,9 @@ struct Config {
     volumes: Option<Set>,
     working_dir: String,
     entrypoint: Option<Vec<String>>,
+    /// What was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac_address: Option<MacAddress>,
     labels: BTreeMap<String, String>,
     stop_signal: String,
     stop_timeout: u32,
@@ -279,6 +286,11 @@ fn host_config(container: &Container) -> HostConfig {
         })),
         restart_policy: Restart { name, maximum_retry_count },
         auto_remove: config.auto_remove,
+        dns: config.resolver.servers.iter().map(ToString::to_string).collect(),
+        dns_options: config.resolver.options.clone(),
+        dns_search: config.resolver.search.clone(),
+        extra_hosts: (!config.extra_hosts.is_empty())
+            .then(|| config.extra_hosts.iter().map(ToString::to_string).collect()),
         privileged: config.privileged,
         publish_all_ports: config.publish_all,
         readonly_rootfs: false,
@@ -382,7 +394,7 @@ fn run_config(container: &Container) -> Config {
     let volumes: Set = volumes.map(|m| (m.target.clone(), Empty {})).collect();
     Config {
         hostname: config.hostname.clone(),
-        domainname: "",
+        domainname: config.domainname.clone(),
         user: config.user.clone(),
         exposed_ports: config.exposed_ports.iter().map(|p| (p.clone(), Empty {})).collect(),
         tty: config.tty.is_some(),
@@ -394,6 +406,7 @@ fn run_config(container: &Container) -> Config {
         volumes: (!volumes.is_empty()).then_some(volumes),
         working_dir: config.working_dir.clone(),
         entrypoint: filled(&config.entrypoint),
+        mac_address: config.mac_address,
         labels: config.labels.clone(),
         stop_signal: config.stop_signal.to_string(),
         stop_timeout: config.stop_timeout,
