@@ -140,8 +140,8 @@ impl Inspect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::{Mount, MountKind, Status};
-    use crate::engine::report::{Endpoint, sample};
+    use crate::container::{Endpoint, Mount, MountKind, Status};
+    use crate::engine::report::sample;
 
     fn inspect(format: Option<&str>) -> Inspect {
         let format = format.map(str::to_string);
@@ -169,13 +169,17 @@ mod tests {
             by_mount: false,
         }];
         web.config.exposed_ports = vec!["80/tcp".to_string()];
-        web.endpoint = Some(Endpoint {
-            bridge: "coracle0".to_string(),
+        web.state.endpoints = vec![Endpoint {
+            network: "bridge".to_string(),
+            network_id: "5".repeat(64),
+            upon: "coracle0".to_string(),
+            number: 0,
             address: [10, 88, 0, 2].into(),
-            prefix_len: 16,
-            gateway: [10, 88, 0, 1].into(),
-            mac_address: "02:42:0a:58:00:02".to_string(),
-        });
+            prefix: 16,
+            gateway: Some([10, 88, 0, 1].into()),
+            leads_out: true,
+            mac: "02:42:0a:58:00:02".to_string(),
+        }];
         Thing::Container(Box::new(InspectContainer::new(&web, None)))
     }
 

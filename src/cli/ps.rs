@@ -181,7 +181,7 @@ impl Row<'_> {
             "Labels": labels.collect::<Vec<_>>().join(","),
             "LocalVolumes": self.container.volumes().count().to_string(),
             "Mounts": mounts.collect::<Vec<_>>().join(","),
-            "Networks": self.container.network_name(),
+            "Networks": self.container.networks().collect::<Vec<_>>().join(","),
             "Size": self.size,
         })
     }

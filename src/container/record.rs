@@ -15,6 +15,7 @@ use crate::types::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 /// How a container was created: the image's configuration with the options merged in.
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -146,6 +147,48 @@ pub struct Settings {
     /// Relative weight; 1024 is one share.
     pub cpu_shares: Option<u64>,
     pub pids_limit: Option<u64>,
+    /// The networks it is on, those of `Network::Bridge` alone. The first that has a way out is its
+    /// way out.
+    #[serde(default)]
+    pub networks: Vec<Membership>,
+}
+
+/// That a container is on a network.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Membership {
+    pub network: String,
+    /// More names by which others find it there.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// The address it must have there.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
+}
+
+impl Membership {
+    pub fn new(network: &str) -> Membership {
+        Membership { network: network.to_string(), aliases: Vec::new(), address: None }
+    }
+}
+
+/// The place of a container on a network.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    pub network: String,
+    /// 64 hex digits.
+    pub network_id: String,
+    /// The bridge, or the link of the host that the container's lies upon.
+    pub upon: String,
+    /// The container's link is called `eth` and this.
+    pub number: u8,
+    pub address: Ipv4Addr,
+    /// Bits of the network's range.
+    pub prefix: u8,
+    pub gateway: Option<Ipv4Addr>,
+    /// The container's way out leads by it.
+    pub leads_out: bool,
+    /// `02:42:ac:11:00:02`
+    pub mac: String,
 }
 
 /// What the user asked for last.
@@ -214,8 +257,10 @@ pub struct State {
     /// The delay before the last of them, in milliseconds.
     #[serde(default)]
     pub backoff: u64,
-    /// Its address on the bridge, now or when it last ran: it is given again where it is free.
-    pub address: Option<std::net::Ipv4Addr>,
+    /// Its places on networks, now or when it last ran: the addresses are given again where they
+    /// are free.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
     /// The ports that lead to it, while it runs.
     #[serde(default)]
     pub ports: Vec<Published>,
@@ -236,9 +281,15 @@ impl State {
             finished: Timestamp::default(),
             restarts: 0,
             backoff: 0,
-            address: None,
+            endpoints: Vec::new(),
             ports: Vec::new(),
         }
+    }
+
+    /// Its address where its way out leads, or any.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        let first = self.endpoints.iter().find(|endpoint| endpoint.leads_out);
+        first.or(self.endpoints.first()).map(|endpoint| endpoint.address)
     }
 
     /// Whether what changed since `before` must survive loss of power: what the user wants, and

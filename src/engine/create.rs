@@ -1,10 +1,11 @@
 //! `create`: from an image and options to a container's records.
 
-use super::options::{Network, Options, merge_env};
+use super::options::{Membership, Network, Options, merge_env};
 use super::{Engine, names};
 use crate::container::{Config, Dir, Live, Mount, Settings, State, Status, dir};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
+use crate::network::DEFAULT;
 use crate::sys::lock::{Guard, Mode};
 use crate::types::{ContainerId, ContainerName, Signal, Timestamp};
 use std::collections::BTreeSet;
@@ -91,6 +92,7 @@ impl Engine {
             memory: options.memory,
             cpu_shares: options.cpu_shares,
             pids_limit: options.pids_limit,
+            networks: memberships(options),
         };
         let ephemeral = config.auto_remove;
         let state = State { ephemeral, ..State::new(Status::Creating) };
@@ -122,6 +124,15 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// The networks that a container with links of its own is on.
+fn memberships(options: &Options) -> Vec<Membership> {
+    match options.network {
+        Network::Bridge if options.networks.is_empty() => vec![Membership::new(DEFAULT)],
+        Network::Bridge => options.networks.clone(),
+        Network::None | Network::Host => Vec::new(),
     }
 }
 

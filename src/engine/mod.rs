@@ -52,7 +52,7 @@ pub use storage::Driver;
 use crate::container::dir::lock_offset;
 use crate::error::{Error, OsContext, Result};
 use crate::image::Store;
-use crate::network::Network;
+use crate::network::Networks;
 use crate::oci::CapSet;
 use crate::oci::cgroup::Cgroups;
 use crate::sys::atomic::{self, Durability};
@@ -82,7 +82,7 @@ pub struct Engine {
     wanted_driver: Option<Driver>,
     troubles: RefCell<Vec<Error>>,
     cgroups: OnceCell<Cgroups>,
-    network: OnceCell<Network>,
+    networks: OnceCell<Networks>,
 }
 
 impl Engine {
@@ -90,9 +90,9 @@ impl Engine {
     pub fn new(root: &Path) -> Result<Engine> {
         let program = std::env::current_exe().on("find", "our own binary")?;
         let (troubles, cgroups) = (RefCell::default(), OnceCell::new());
-        let network = OnceCell::new();
+        let networks = OnceCell::new();
         let (home, wanted_driver) = (Home::new(root)?, None);
-        Ok(Engine { home, program, sealed: false, wanted_driver, troubles, cgroups, network })
+        Ok(Engine { home, program, sealed: false, wanted_driver, troubles, cgroups, networks })
     }
 
     /// For a process that was executed from a sealed copy of `program`.

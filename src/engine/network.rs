@@ -2,10 +2,11 @@
 //! follow from them.
 
 use super::Engine;
-use super::report::Endpoint;
-use crate::container::{Config, Dir, Network as Kind, State, Status, dir::lock_offset};
+use crate::container::{
+    Config, Dir, Endpoint, Network as Kind, Status, dir::lock_offset,
+};
 use crate::error::{OsContext, Result};
-use crate::network::{self, Attachment, Network, NetworkLock, files};
+use crate::network::{self, Attachment, NetworkLock, Networks, Running, Wanted, files};
 use crate::sys::lock::{self, Mode};
 use crate::sys::netlink::Request;
 use crate::types::{ExtraHost, MacAddress, Pid, Published};
@@ -14,8 +15,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// What a container on its way up gets of the network.
 pub(super) enum Plan {
-    Bridge(Attachment),
-    LoopbackOnly,
+    /// A namespace of its own: its places on networks, and none is loopback alone.
+    Own(Vec<Attachment>),
     /// The host's own namespace.
     Host,
 }
@@ -24,41 +25,59 @@ impl Plan {
     /// What the container's first process is to ask of its own namespace.
     pub fn requests(&self) -> Vec<Request> {
         match self {
-            Plan::Bridge(attachment) => attachment.child_requests(),
-            Plan::LoopbackOnly => network::loopback_requests(),
+            Plan::Own(places) => {
+                let loopback = network::loopback_requests();
+                loopback.into_iter().chain(places.iter().flat_map(Attachment::requests)).collect()
+            }
             Plan::Host => Vec::new(),
         }
     }
 
-    pub fn address(&self) -> Option<Ipv4Addr> {
-        match self {
-            Plan::Bridge(attachment) => Some(attachment.address),
-            Plan::LoopbackOnly | Plan::Host => None,
-        }
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.places().iter().map(endpoint).collect()
     }
 
-    /// Gives the namespace of a process its link.
+    /// Gives the namespace of a process its links.
     pub fn connect(&self, process: Pid) -> Result<()> {
+        self.places().iter().try_for_each(|place| place.connect(process))
+    }
+
+    fn places(&self) -> &[Attachment] {
         match self {
-            Plan::Bridge(attachment) => attachment.connect(process).map(drop),
-            Plan::LoopbackOnly | Plan::Host => Ok(()),
+            Plan::Own(places) => places,
+            Plan::Host => &[],
         }
     }
 }
 
+/// The record of a place.
+pub(super) fn endpoint(place: &Attachment) -> Endpoint {
+    Endpoint {
+        network: place.network.clone(),
+        network_id: place.network_id.clone(),
+        upon: place.upon().to_string(),
+        number: place.number,
+        address: place.address,
+        prefix: place.prefix(),
+        gateway: place.way.gateway(),
+        leads_out: place.leads_out,
+        mac: MacAddress(place.mac).to_string(),
+    }
+}
+
 impl Engine {
-    fn network(&self) -> &Network {
-        let make = || Network::new(&self.home.root.join("network"), &self.home.run);
-        self.network.get_or_init(make)
+    pub(super) fn networks(&self) -> &Networks {
+        let make = || Networks::new(&self.home.root.join("networks"), &self.home.run);
+        self.networks.get_or_init(make)
     }
 
-    fn network_lock(&self) -> Result<NetworkLock> {
+    pub(super) fn network_lock(&self) -> Result<NetworkLock> {
         let path = self.home.root.join("locks");
         let guard = lock::lock(&path, lock_offset::NETWORK, Mode::Exclusive).on("lock", &path)?;
         Ok(NetworkLock::new(guard))
     }
 
-    /// Leases an address, has `ports` lead to it, and writes what the container finds in /etc.
+    /// Leases addresses, has `ports` lead to the container, and writes what it finds in /etc.
     /// `release_network` takes all of it back, whatever happens in between.
     pub(super) fn prepare_network(
         &self,
@@ -67,19 +86,8 @@ impl Engine {
         ports: &[Published],
     ) -> Result<Plan> {
         let plan = match config.network {
-            Kind::Bridge => {
-                let last = dir.state()?.address;
-                let lock = self.network_lock()?;
-                let bridge = self.network().ensure_bridge(&lock)?;
-                let mut attachment = self.network().lease(&lock, &bridge, &dir.id, last)?;
-                if let Some(MacAddress(mac)) = config.mac_address {
-                    attachment.mac = mac;
-                }
-                let others = || self.published_by_others(dir);
-                self.network().publish(&lock, &mut attachment, ports, others)?;
-                Plan::Bridge(attachment)
-            }
-            Kind::None => Plan::LoopbackOnly,
+            Kind::Bridge => Plan::Own(self.take_places(dir, config, ports)?),
+            Kind::None => Plan::Own(Vec::new()),
             Kind::Host => Plan::Host,
         };
         let more: Vec<_> = extra_hosts(config, &plan).collect();
@@ -88,8 +96,8 @@ impl Engine {
                 let text = fs::read_to_string("/etc/hosts").unwrap_or_default();
                 files::with_hosts(text, &more)
             }
-            _ => {
-                let address = plan.address().map(IpAddr::from);
+            Plan::Own(ref places) => {
+                let address = places.first().map(|place| IpAddr::from(place.address));
                 files::hosts(&config.hostname, Some(&config.domainname), address, &more)
             }
         };
@@ -110,44 +118,64 @@ impl Engine {
         Ok(plan)
     }
 
-    /// What leads to the containers that run, but for `dir`.
-    fn published_by_others(&self, dir: &Dir) -> Result<Vec<(Ipv4Addr, Vec<Published>)>> {
+    fn take_places(
+        &self,
+        dir: &Dir,
+        config: &Config,
+        ports: &[Published],
+    ) -> Result<Vec<Attachment>> {
+        let (memberships, last) = (dir.settings()?.networks, dir.state()?.endpoints);
+        let mut places: Vec<Attachment> = Vec::new();
+        let lock = self.network_lock()?;
+        for (membership, number) in memberships.iter().zip(0..) {
+            let of_old = last.iter().find(|endpoint| endpoint.network == membership.network);
+            let address = match (membership.address, of_old) {
+                (Some(address), _) => Wanted::Only(address),
+                (None, Some(endpoint)) => Wanted::Rather(endpoint.address),
+                (None, None) => Wanted::Any,
+            };
+            let is_first = !places.iter().any(|place| place.leads_out);
+            // The first link has it, as with Docker.
+            let mac = config.mac_address.filter(|_| number == 0).map(|MacAddress(mac)| mac);
+            let request = network::Request { address, mac, number, is_first };
+            let name = &membership.network;
+            let mut place = self.networks().attach(&lock, name, &dir.id, request)?;
+            let ports = if place.leads_out { ports } else { &[] };
+            let others = || self.published_by_others(dir, name);
+            self.networks().publish(&lock, &mut place, ports, others)?;
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    /// What leads to the containers that run on a network, but for `dir`.
+    pub(super) fn published_by_others(&self, dir: &Dir, network: &str) -> Result<Running> {
         let others = Dir::live(&self.home)?.into_iter().filter(|id| *id != dir.id);
         // One that cannot be read is for its next start.
         let states = others.filter_map(|id| Dir::new(&self.home, &id).state().ok());
         let running = states.filter(|state| state.status == Status::Running);
-        Ok(running.filter_map(|state| Some((state.address?, state.ports))).collect())
+        Ok(running
+            .filter_map(|state| {
+                let at = state.endpoints.iter().find(|at| at.network == network)?;
+                Some((at.address, if at.leads_out { state.ports } else { Vec::new() }))
+            })
+            .collect())
     }
 
     pub(super) fn release_network(&self, dir: &Dir) -> Result<()> {
         match dir.config() {
             Ok(config) if config.network != Kind::Bridge => Ok(()),
             // Where there is no record any more, there may be a lease.
-            _ => self.network().release(&self.network_lock()?, &dir.id),
+            _ => self.networks().release(&self.network_lock()?, &dir.id),
         }
-    }
-
-    /// Where a running container is attached.
-    pub(super) fn endpoint(&self, config: &Config, state: &State) -> Option<Endpoint> {
-        let address = state.address.filter(|_| state.status == Status::Running)?;
-        let bridge = self.network().bridge().ok().flatten()?;
-        let mac = config.mac_address.unwrap_or(MacAddress(network::mac_of(address)));
-        Some(Endpoint {
-            gateway: bridge.subnet.gateway(),
-            prefix_len: bridge.subnet.prefix(),
-            bridge: bridge.name,
-            address,
-            mac_address: mac.to_string(),
-        })
     }
 }
 
 /// The lines of `--add-host`, with `host-gateway` being where the host is reached.
 fn extra_hosts(config: &Config, plan: &Plan) -> impl Iterator<Item = (String, IpAddr)> {
     let gateway = match plan {
-        Plan::Bridge(attachment) => Some(attachment.gateway()),
+        Plan::Own(places) => places.iter().find_map(Attachment::gateway),
         Plan::Host => Some(Ipv4Addr::LOCALHOST),
-        Plan::LoopbackOnly => None,
     };
     let address = move |host: &ExtraHost| host.address.or(gateway.map(IpAddr::from));
     config.extra_hosts.iter().filter_map(move |host| Some((host.name.clone(), address(host)?)))

@@ -8,7 +8,7 @@ use crate::types::{
 };
 use std::collections::{BTreeMap, HashSet};
 
-pub use crate::container::{Network, Terminal};
+pub use crate::container::{Membership, Network, Terminal};
 pub use crate::volume::{MountSpec, Source, VolumesFrom};
 
 /// An empty option is "as the image has it", or the engine's default.
@@ -46,6 +46,8 @@ pub struct Options {
     /// All that are exposed, by the image too.
     pub publish_all: bool,
     pub network: Network,
+    /// With `Network::Bridge`; none for the default one.
+    pub networks: Vec<Membership>,
     pub tty: Option<Terminal>,
     pub open_stdin: bool,
     /// It ends with the first client's.
@@ -97,6 +99,7 @@ impl Options {
             ports: Vec::new(),
             publish_all: false,
             network: Network::Bridge,
+            networks: Vec::new(),
             tty: None,
             open_stdin: false,
             stdin_once: false,

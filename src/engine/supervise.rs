@@ -263,7 +263,7 @@ impl Engine {
         let written = ProcessId::of(created.child.pid).and_then(|process| {
             dir.update_state(|state| {
                 state.process = Some(process);
-                state.address = attachment.address();
+                state.endpoints = attachment.endpoints();
                 state.ports = ports.published().to_vec();
             })
         });

@@ -57,7 +57,6 @@ impl Engine {
             }
         };
         Ok(report::Container {
-            endpoint: self.endpoint(&config, &state),
             image_name,
             monitored,
             driver: self.driver()?,

@@ -30,7 +30,7 @@ pub fn enable(run: &Path) -> Result<()> {
 
 /// Switches it off with our last container, if we switched it on and nobody else is known to need
 /// it.
-pub fn restore(run: &Path, ours: &str) -> Result<()> {
+pub fn restore(run: &Path, ours: &[&str]) -> Result<()> {
     let record = run.join(RECORD);
     if !record.try_exists().on("look up", &record)? {
         return Ok(());
@@ -49,8 +49,8 @@ pub fn open_loopback(name: &str) -> Result<()> {
 }
 
 /// Another bridge with ports, or a tunnel.
-fn is_needed_elsewhere(links: &[Link], ours: &str) -> bool {
-    links.iter().filter(|link| link.name != ours).any(|link| {
+fn is_needed_elsewhere(links: &[Link], ours: &[&str]) -> bool {
+    links.iter().filter(|link| !ours.contains(&link.name.as_str())).any(|link| {
         let has_ports = || links.iter().any(|port| port.master == Some(link.index));
         FORWARDERS.contains(&link.kind.as_str()) || (link.kind == "bridge" && has_ports())
     })
@@ -78,13 +78,14 @@ mod tests {
             kind: kind.into(),
             up: true,
             master,
+            mtu: 1500,
         };
         let ours = link(2, "coracle0", "bridge", None);
         let port = |n, master| link(n, "veth", "veth", Some(master));
         let docker = link(3, "docker0", "bridge", None);
         let needed = |links: &[&Link]| {
             let links: Vec<Link> = links.iter().map(|link| (*link).clone()).collect();
-            is_needed_elsewhere(&links, "coracle0")
+            is_needed_elsewhere(&links, &["coracle0"])
         };
         assert!(!needed(&[&ours, &port(4, 2), &docker]));
         assert!(needed(&[&ours, &docker, &port(4, 3)]));

@@ -1,36 +1,42 @@
-//! The network of containers: a bridge on the host, an address for each container, and what they
+//! The networks of containers: a bridge on the host, an address for each container, and what they
 //! find in /etc.
 //!
 //! ```text
-//! <root>/network/bridge.json       the bridge's name and range, kept once they are chosen
-//! <root>/network/leases/<address>  a symbolic link whose text is the holder's container id
-//! <run>/ip_forward                 forwarding was off before us
+//! <root>/networks/<name>/network.json      what it is (`definition`)
+//! <root>/networks/<name>/leases/<address>  a symbolic link whose text is the holder's container id
+//! <run>/ip_forward                         forwarding was off before us
 //! ```
 //!
-//! A container's way in: `Network::ensure_bridge`, `Network::lease` and `Network::publish` under
-//! the network lock; clone the child into a new namespace; `Attachment::connect` with its pid; the
-//! child then sends `Attachment::child_requests`. Its way out: the namespace ends and takes the
-//! pair of links along (deleting links costs the caller 50 to 110 ms, so we never do), then
-//! `Network::release`.
+//! A container's way in: `Networks::attach` and `Networks::publish` under the network lock; clone
+//! the child into a new namespace; `Attachment::connect` with its pid; the child then sends
+//! `Attachment::requests`. Its way out: the namespace ends and takes the pair of links along
+//! (deleting links costs the caller 50 to 110 ms, so we never do), then `Networks::release`.
 //!
-//! The kernel is the truth about the bridge, which stays when its last user goes, as Docker's and
+//! The kernel is the truth about a bridge, which stays when its last user goes, as Docker's and
 //! Podman's do. A crash leaves at most a lease whose container is dead, which the next `release` of
 //! that id takes away.
 
+mod attachment;
 mod bridge;
+mod definition;
 pub mod files;
 mod forwarding;
 mod lease;
+mod networks;
 pub mod ports;
 mod rules;
 mod subnet;
 
-pub use bridge::{Attachment, Bridge, Network, mac_of};
+pub use attachment::{Attachment, NETWORKS_MAX, Way};
+pub use bridge::{Bridge, mac_of};
+pub use definition::{DEFAULT, Definition, Driver, check_name};
+pub use lease::Wanted;
+pub use networks::{Networks, Request, Running};
 pub use rules::Policy;
 pub use subnet::Subnet;
 
 use crate::sys::lock;
-use crate::sys::netlink::{self, Request};
+use crate::sys::netlink;
 
 /// Proof that the caller holds the lock on everything about networks.
 #[derive(Debug)]
@@ -45,6 +51,6 @@ impl NetworkLock {
 }
 
 /// What the child of a container without a network sends (`--net=none`).
-pub fn loopback_requests() -> Vec<Request> {
+pub fn loopback_requests() -> Vec<netlink::Request> {
     vec![netlink::link_up(netlink::LOOPBACK)]
 }

@@ -37,11 +37,20 @@ impl Subnet {
         Ipv4Addr::from(self.base + 1)
     }
 
-    /// The addresses for containers, in order: all but the range's own, the gateway, and the
-    /// broadcast address.
-    pub fn hosts(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let last = self.base | !self.mask();
-        (self.base.saturating_add(2)..last).map(Ipv4Addr::from)
+    /// The addresses of stations, in order: all but the range's own and the broadcast address.
+    pub fn hosts(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
+        (self.base.saturating_add(1)..self.base | !self.mask()).map(Ipv4Addr::from)
+    }
+
+    /// Whether `address` is one of `hosts`.
+    pub fn is_host(&self, address: Ipv4Addr) -> bool {
+        let address = u32::from(address);
+        address > self.base && address < self.base | !self.mask()
+    }
+
+    /// Whether all of `other` is in it.
+    pub fn has(&self, other: &Subnet) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address())
     }
 
     pub fn contains(&self, address: Ipv4Addr) -> bool {
@@ -82,6 +91,9 @@ impl FromStr for Subnet {
 
 crate::types::serde_by_text!(Subnet);
 
+/// All addresses.
+pub const ANY: Subnet = Subnet { base: 0, prefix: 0 };
+
 /// The ranges tried in turn: sixteen bits in 172.17-31 and 10, eight in 192.168.
 fn candidates() -> impl Iterator<Item = Subnet> {
     let range = |a, b, c, prefix| Subnet::of(Ipv4Addr::new(a, b, c, 0), prefix);
@@ -114,7 +126,7 @@ mod tests {
         assert_eq!(r.to_string(), "10.1.2.72/29");
         assert_eq!(r.gateway(), Ipv4Addr::new(10, 1, 2, 73));
         let hosts: Vec<String> = r.hosts().map(|a| a.to_string()).collect();
-        assert_eq!(hosts, ["10.1.2.74", "10.1.2.75", "10.1.2.76", "10.1.2.77", "10.1.2.78"]);
+        assert_eq!(hosts, ["10.1.2.73", "10.1.2.74", "10.1.2.75", "10.1.2.76", "10.1.2.77", "10.1.2.78"]);
         assert!(r.contains(Ipv4Addr::new(10, 1, 2, 79)));
         assert!(!r.contains(Ipv4Addr::new(10, 1, 2, 80)));
         for bad in ["", "10.0.0.0", "10.0.0.0/31", "10.0.0.0/0", "10.0.0/8", "x/8"] {

@@ -2,8 +2,9 @@
 //! what this engine has. A key we have no truth for is left out.
 
 use super::Container;
-use crate::container::{Mount as Record, MountKind};
+use crate::container::{self, Membership, Mount as Record, MountKind};
 use crate::engine::usage::ContainerSize;
+use crate::network::DEFAULT;
 use crate::types::{MacAddress, Port, RestartPolicy, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -77,7 +78,7 @@ struct HostConfig {
     tmpfs: BTreeMap<String, String>,
     volumes_from: Option<Vec<String>>,
     log_config: LogConfig,
-    network_mode: &'static str,
+    network_mode: String,
     /// Those asked for.
     port_bindings: BTreeMap<String, Vec<Binding>>,
     restart_policy: Restart,
@@ -191,18 +192,36 @@ struct NetworkSettings {
     ip_prefix_len: u8,
     gateway: String,
     mac_address: String,
-    networks: BTreeMap<&'static str, Endpoint>,
+    networks: BTreeMap<String, Endpoint>,
 }
 
-#[derive(Serialize, Debug)]
+#[derive(Serialize, Clone, Debug, Default)]
 #[serde(rename_all = "PascalCase")]
 struct Endpoint {
+    aliases: Vec<String>,
+    #[serde(rename = "NetworkID")]
+    network_id: String,
     gateway: String,
     #[serde(rename = "IPAddress")]
     ip_address: String,
     #[serde(rename = "IPPrefixLen")]
     ip_prefix_len: u8,
     mac_address: String,
+}
+
+impl Endpoint {
+    fn new(membership: &Membership, at: Option<&container::Endpoint>) -> Endpoint {
+        let aliases = membership.aliases.clone();
+        let Some(at) = at else { return Endpoint { aliases, ..Endpoint::default() } };
+        Endpoint {
+            aliases,
+            network_id: at.network_id.clone(),
+            gateway: at.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
+            ip_address: at.address.to_string(),
+            ip_prefix_len: at.prefix,
+            mac_address: at.mac.clone(),
+        }
+    }
 }
 
 impl InspectContainer {
@@ -278,7 +297,7 @@ fn host_config(container: &Container) -> HostConfig {
         tmpfs: tmpfs.map(|mount| (mount.target.clone(), mount.options.join(","))).collect(),
         volumes_from: (!config.volumes_from.is_empty()).then(|| config.volumes_from.clone()),
         log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
-        network_mode: container.network_name(),
+        network_mode: container.networks().next().unwrap_or(DEFAULT).to_string(),
         port_bindings: by_port(config.ports.iter().map(|binding| {
             let host_ip = binding.address.map(|address| address.to_string()).unwrap_or_default();
             let host_port = binding.host.map(|range| range.to_string()).unwrap_or_default();
@@ -422,21 +441,21 @@ fn by_port(all: impl Iterator<Item = (Port, Binding)>) -> BTreeMap<String, Vec<B
 }
 
 fn network_settings(container: &Container) -> NetworkSettings {
-    let endpoint = container.endpoint.as_ref();
-    let shown = match endpoint {
-        Some(endpoint) => Endpoint {
-            gateway: endpoint.gateway.to_string(),
-            ip_address: endpoint.address.to_string(),
-            ip_prefix_len: endpoint.prefix_len,
-            mac_address: endpoint.mac_address.clone(),
-        },
-        None => Endpoint {
-            gateway: String::new(),
-            ip_address: String::new(),
-            ip_prefix_len: 0,
-            mac_address: String::new(),
-        },
+    let memberships = container.settings.networks.iter();
+    let networks: BTreeMap<String, Endpoint> = match container.special_network() {
+        Some(mode) => [(mode.to_string(), Endpoint::default())].into(),
+        None => memberships
+            .map(|membership| {
+                let mut endpoints = container.endpoints().iter();
+                let at = endpoints.find(|endpoint| endpoint.network == membership.network);
+                (membership.network.clone(), Endpoint::new(membership, at))
+            })
+            .collect(),
     };
+    let way_out = container.endpoints().iter().find(|endpoint| endpoint.leads_out);
+    let way_out = way_out.or(container.endpoints().first());
+    let shown = way_out.and_then(|endpoint| networks.get(&endpoint.network));
+    let shown = shown.cloned().unwrap_or_default();
     let mut ports: BTreeMap<String, Option<Vec<Binding>>> = match container.is_running() {
         true => container.config.exposed_ports.iter().map(|p| (p.clone(), None)).collect(),
         false => BTreeMap::new(),
@@ -447,12 +466,12 @@ fn network_settings(container: &Container) -> NetworkSettings {
     }));
     ports.extend(published.into_iter().map(|(port, bindings)| (port, Some(bindings))));
     NetworkSettings {
-        bridge: endpoint.map(|e| e.bridge.clone()).unwrap_or_default(),
+        bridge: way_out.map(|endpoint| endpoint.upon.clone()).unwrap_or_default(),
         ports,
-        ip_address: shown.ip_address.clone(),
+        ip_address: shown.ip_address,
         ip_prefix_len: shown.ip_prefix_len,
-        gateway: shown.gateway.clone(),
-        mac_address: shown.mac_address.clone(),
-        networks: [(container.network_name(), shown)].into(),
+        gateway: shown.gateway,
+        mac_address: shown.mac_address,
+        networks,
     }
 }

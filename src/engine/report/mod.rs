@@ -8,9 +8,8 @@ pub use inspect::InspectContainer;
 pub use volume::{InspectVolume, Volume};
 
 use super::Driver;
-use crate::container::{Config, Mount, MountKind, Network, Settings, State, Status};
+use crate::container::{Config, Endpoint, Mount, MountKind, Network, Settings, State, Status};
 use crate::types::Published;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 /// A container as it is now: `state` has been compared with the kernel.
@@ -28,18 +27,6 @@ pub struct Container {
     pub directory: PathBuf,
     /// `<root>/volumes`
     pub volumes: PathBuf,
-    /// Where it is attached to the bridge, while it runs.
-    pub endpoint: Option<Endpoint>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    pub bridge: String,
-    pub address: Ipv4Addr,
-    pub prefix_len: u8,
-    pub gateway: Ipv4Addr,
-    /// `02:42:ac:11:00:02`
-    pub mac_address: String,
 }
 
 impl Container {
@@ -52,6 +39,11 @@ impl Container {
             Status::Exited => "exited",
             Status::Removing => "removing",
         }
+    }
+
+    /// Its places on networks, while it runs.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        if self.is_running() { &self.state.endpoints } else { &[] }
     }
 
     pub fn is_running(&self) -> bool {
@@ -68,12 +60,19 @@ impl Container {
         if self.is_running() { &self.state.ports } else { &[] }
     }
 
-    pub fn network_name(&self) -> &'static str {
+    /// What it has in place of links of its own.
+    pub fn special_network(&self) -> Option<&'static str> {
         match self.config.network {
-            Network::Bridge => "bridge",
-            Network::None => "none",
-            Network::Host => "host",
+            Network::Bridge => None,
+            Network::None => Some("none"),
+            Network::Host => Some("host"),
         }
+    }
+
+    /// The networks that it is on, or `none`, or `host`.
+    pub fn networks(&self) -> impl Iterator<Item = &str> {
+        let networks = self.settings.networks.iter().map(|membership| &membership.network[..]);
+        self.special_network().into_iter().chain(networks)
     }
 
     pub fn volumes(&self) -> impl Iterator<Item = &Mount> {
@@ -158,6 +157,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
             memory: None,
             cpu_shares: None,
             pids_limit: None,
+            networks: vec![Membership::new("bridge")],
         },
         state: State::new(Status::Created),
         image_name: "busybox".to_string(),
@@ -165,6 +165,5 @@ pub fn sample(name: &str, digit: &str) -> Container {
         driver: Driver::Overlay,
         directory: PathBuf::from("/root/containers/x"),
         volumes: PathBuf::from("/root/volumes"),
-        endpoint: None,
     }
 }

@@ -56,11 +56,13 @@ pub fn route_default(gateway: Ipv4Addr, index: u32) -> Request {
     message.finish()
 }
 
-/// A bridge, up. With an address of its own it does not take over that of a port.
-pub fn bridge_create(name: &str, mac: Mac) -> Request {
+/// A bridge, up. With an address of its own it does not take over that of a port, and with an
+/// MTU (in bytes) not the least one of its ports.
+pub fn bridge_create(name: &str, mac: Mac, mtu: u32) -> Request {
     let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link_header(0, 0, UP));
     message.put_name(libc::IFLA_IFNAME, name);
     message.put(libc::IFLA_ADDRESS, &mac);
+    message.put(libc::IFLA_MTU, &mtu.to_ne_bytes());
     message.nest(libc::IFLA_LINKINFO, |info| info.put(IFLA_INFO_KIND, b"bridge"));
     message.finish()
 }
@@ -79,12 +81,15 @@ pub struct Veth<'a> {
     pub peer_mac: Mac,
     /// A process in the peer's namespace.
     pub peer_process: Pid,
+    /// Of both ends, in bytes.
+    pub mtu: u32,
 }
 
 pub fn veth_create(veth: &Veth) -> Request {
     let header = link_header(0, veth.index, UP);
     let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &header);
     message.put_name(libc::IFLA_IFNAME, veth.name);
+    message.put(libc::IFLA_MTU, &veth.mtu.to_ne_bytes());
     message.put(libc::IFLA_MASTER, &veth.bridge.to_ne_bytes());
     message.nest(libc::IFLA_LINKINFO, |info| {
         info.put(IFLA_INFO_KIND, b"veth");
@@ -93,9 +98,81 @@ pub fn veth_create(veth: &Veth) -> Request {
                 peer.bytes.extend(link_header(0, veth.peer_index, 0));
                 peer.put_name(libc::IFLA_IFNAME, veth.peer_name);
                 peer.put(libc::IFLA_ADDRESS, &veth.peer_mac);
+                peer.put(libc::IFLA_MTU, &veth.mtu.to_ne_bytes());
                 peer.put(libc::IFLA_NET_NS_PID, &veth.peer_process.raw().to_ne_bytes());
             });
         });
+    });
+    message.finish()
+}
+
+/// A link upon another one, born in the network namespace of a process; to be brought up there.
+#[derive(Clone, Copy, Debug)]
+pub struct Vlan<'a> {
+    pub name: &'a str,
+    pub index: u32,
+    /// The link that it lies upon, of the sender's namespace.
+    pub parent: u32,
+    pub kind: VlanKind,
+    /// Not for ipvlan, which has its parent's.
+    pub mac: Mac,
+    /// Bytes; its parent's where nothing is said.
+    pub mtu: Option<u32>,
+    pub process: Pid,
+}
+
+/// What a link upon another one is, and how those upon the same link see each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VlanKind {
+    /// `MACVLAN_MODE_...`
+    Macvlan(u32),
+    /// `IPVLAN_MODE_...`
+    Ipvlan(u16),
+}
+
+// linux/if_link.h
+const MACVLAN_MODES: [(&str, u32); 4] =
+    [("private", 1), ("vepa", 2), ("bridge", 4), ("passthru", 8)];
+const IPVLAN_MODES: [(&str, u16); 3] = [("l2", 0), ("l3", 1), ("l3s", 2)];
+
+impl VlanKind {
+    /// `None` where there is no such mode. Without one, stations reach each other.
+    pub fn macvlan(mode: &str) -> Option<VlanKind> {
+        let mode = if mode.is_empty() { "bridge" } else { mode };
+        let found = MACVLAN_MODES.iter().find(|(word, _)| *word == mode);
+        found.map(|(_, number)| VlanKind::Macvlan(*number))
+    }
+
+    /// `None` where there is no such mode. Without one it is `l2`.
+    pub fn ipvlan(mode: &str) -> Option<VlanKind> {
+        let mode = if mode.is_empty() { "l2" } else { mode };
+        let found = IPVLAN_MODES.iter().find(|(word, _)| *word == mode);
+        found.map(|(_, number)| VlanKind::Ipvlan(*number))
+    }
+}
+
+pub fn vlan_create(vlan: &Vlan) -> Request {
+    const MODE: u16 = 1; // IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE
+    let header = link_header(0, vlan.index, 0);
+    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &header);
+    message.put_name(libc::IFLA_IFNAME, vlan.name);
+    message.put(libc::IFLA_LINK, &vlan.parent.to_ne_bytes());
+    message.put(libc::IFLA_NET_NS_PID, &vlan.process.raw().to_ne_bytes());
+    if let Some(mtu) = vlan.mtu {
+        message.put(libc::IFLA_MTU, &mtu.to_ne_bytes());
+    }
+    if let VlanKind::Macvlan(_) = vlan.kind {
+        message.put(libc::IFLA_ADDRESS, &vlan.mac);
+    }
+    message.nest(libc::IFLA_LINKINFO, |info| match vlan.kind {
+        VlanKind::Macvlan(mode) => {
+            info.put(IFLA_INFO_KIND, b"macvlan");
+            info.nest(IFLA_INFO_DATA, |data| data.put(MODE, &mode.to_ne_bytes()));
+        }
+        VlanKind::Ipvlan(mode) => {
+            info.put(IFLA_INFO_KIND, b"ipvlan");
+            info.nest(IFLA_INFO_DATA, |data| data.put(MODE, &mode.to_ne_bytes()));
+        }
     });
     message.finish()
 }
@@ -142,6 +219,8 @@ pub struct Link {
     pub up: bool,
     /// The bridge that it is a port of.
     pub master: Option<u32>,
+    /// Bytes.
+    pub mtu: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +305,7 @@ fn parse_link(body: &[u8]) -> Option<Link> {
         kind: info.and_then(|info| attribute(info, IFLA_INFO_KIND)).map(text).unwrap_or_default(),
         up: u32_at(body, 8)? & UP != 0,
         master: number(libc::IFLA_MASTER),
+        mtu: number(libc::IFLA_MTU).unwrap_or_default(),
     })
 }
 
@@ -272,8 +352,8 @@ mod tests {
 
     #[test]
     fn nested_attributes_are_padded_and_counted() {
-        let request = bridge_create("br0", [2, 0, 0, 0, 0, 1]);
-        assert_eq!(request.len(), 32 + 8 + 12 + 16);
+        let request = bridge_create("br0", [2, 0, 0, 0, 0, 1], 1500);
+        assert_eq!(request.len(), 32 + 8 + 12 + 8 + 16);
         assert_eq!(u32_at(&request, 0), Some(request.len() as u32));
         let attributes = &request[32..];
         assert_eq!(attribute(attributes, libc::IFLA_IFNAME), Some(b"br0\0".as_slice()));

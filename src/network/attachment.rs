@@ -1,0 +1,204 @@
+//! A container's place on a network, and the links that lead to it.
+
+use super::bridge::Bridge;
+use super::definition::Definition;
+use super::networks::Request;
+use super::{Subnet, mac_of};
+use crate::error::Result;
+use crate::sys::netlink::{self, Mac, Socket, Veth, Vlan};
+use crate::types::{ContainerId, Pid};
+use std::net::Ipv4Addr;
+
+/// The index of eth0 in a container, to which those of the others add up. Above those of the
+/// fallback tunnels (tunl0, sit0, gre0, ...) that some kernels put into every new namespace.
+const ETH0_INDEX: u32 = 16;
+
+/// Where the indexes of the host's ends begin: above all that the kernel chooses by itself. Each
+/// eth has two ranges as wide as there are process numbers, to which that of the container's first
+/// process is added.
+const PORTS: u32 = 1 << 24;
+const PROCESSES: u32 = 1 << 22;
+
+/// How many networks a container can be on.
+pub const NETWORKS_MAX: u8 = 64;
+
+/// A container's place on a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    id: ContainerId,
+    pub network: String,
+    pub network_id: String,
+    pub way: Way,
+    /// Its link is called `eth` and this.
+    pub number: u8,
+    pub address: Ipv4Addr,
+    pub mac: Mac,
+    /// The container's way out leads by it.
+    pub leads_out: bool,
+    pub(super) publishes: bool,
+}
+
+/// What a container's link lies upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A pair of links, one end of which is a port of the bridge.
+    Bridge(Bridge),
+    /// A link upon one of the host.
+    Upon(Parent),
+}
+
+/// A link of the host that those of containers lie upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    pub name: String,
+    pub index: u32,
+    pub subnet: Subnet,
+    pub gateway: Option<Ipv4Addr>,
+    pub kind: netlink::VlanKind,
+    pub mtu: Option<u32>,
+}
+
+impl Way {
+    pub fn subnet(&self) -> Subnet {
+        match self {
+            Way::Bridge(bridge) => bridge.subnet,
+            Way::Upon(parent) => parent.subnet,
+        }
+    }
+
+    pub fn gateway(&self) -> Option<Ipv4Addr> {
+        match self {
+            Way::Bridge(bridge) => Some(bridge.gateway),
+            Way::Upon(parent) => parent.gateway,
+        }
+    }
+}
+
+impl Attachment {
+    pub(super) fn new(
+        id: &ContainerId,
+        definition: &Definition,
+        way: Way,
+        address: Ipv4Addr,
+        leads_out: bool,
+        request: Request,
+    ) -> Attachment {
+        Attachment {
+            id: id.clone(),
+            network: definition.name.clone(),
+            network_id: definition.id.clone(),
+            way,
+            number: request.number,
+            address,
+            mac: request.mac.unwrap_or(mac_of(address)),
+            leads_out,
+            publishes: false,
+        }
+    }
+
+    /// The link of the host that its own lies upon.
+    pub fn upon(&self) -> &str {
+        match &self.way {
+            Way::Bridge(bridge) => &bridge.name,
+            Way::Upon(parent) => &parent.name,
+        }
+    }
+
+    pub fn prefix(&self) -> u8 {
+        self.way.subnet().prefix()
+    }
+
+    /// The way out, where it leads through this network.
+    pub fn gateway(&self) -> Option<Ipv4Addr> {
+        self.way.gateway().filter(|_| self.leads_out)
+    }
+
+    pub fn link_name(&self) -> String {
+        format!("eth{}", self.number)
+    }
+
+    fn link_index(&self) -> u32 {
+        ETH0_INDEX + u32::from(self.number)
+    }
+
+    /// What is to be asked for in the container's own namespace, once `connect` is done.
+    pub fn requests(&self) -> Vec<netlink::Request> {
+        let index = self.link_index();
+        let mut requests = vec![
+            netlink::link_up(index),
+            netlink::addr_add(index, self.address, self.prefix()),
+        ];
+        requests.extend(self.gateway().map(|gateway| netlink::route_default(gateway, index)));
+        requests
+    }
+
+    /// Gives the network namespace of `process` its link.
+    pub fn connect(&self, process: Pid) -> Result<()> {
+        let mut socket = Socket::open()?;
+        match &self.way {
+            Way::Bridge(bridge) => self.connect_port(&mut socket, bridge, process),
+            Way::Upon(parent) => {
+                let name = self.link_name();
+                let vlan = Vlan {
+                    name: &name,
+                    index: self.link_index(),
+                    parent: parent.index,
+                    kind: parent.kind,
+                    mac: self.mac,
+                    mtu: parent.mtu,
+                    process,
+                };
+                socket.request("make link", &name, &netlink::vlan_create(&vlan))
+            }
+        }
+    }
+
+    fn connect_port(&self, socket: &mut Socket, bridge: &Bridge, process: Pid) -> Result<()> {
+        // Not by the id alone: the pair of the container's last run may still be on its way out.
+        let number = process.raw() & 0xffff;
+        let name = match self.number {
+            0 => format!("veth{}{number:04x}", &self.id.as_str()[..7]),
+            eth => format!("veth{}{number:04x}{eth:02x}", &self.id.as_str()[..5]),
+        };
+        let index = PORTS + 2 * PROCESSES * u32::from(self.number) + process.raw().unsigned_abs();
+        let peer_name = self.link_name();
+        let veth = Veth {
+            name: &name,
+            index,
+            bridge: bridge.index,
+            peer_name: &peer_name,
+            peer_index: self.link_index(),
+            peer_mac: self.mac,
+            peer_process: process,
+            mtu: bridge.mtu,
+        };
+        let mut create = |index| {
+            let request = netlink::veth_create(&Veth { index, ..veth });
+            socket.request("make link", &name, &request).map(|()| index)
+        };
+        let port = match create(index) {
+            // That of an earlier process of this number.
+            Err(e) if e.errno() == Some(EBUSY) => create(index + PROCESSES)?,
+            other => other?,
+        };
+        // For the same reason the bridge may know this station behind a dead port.
+        let request = netlink::fdb_replace(port, self.mac);
+        socket.request("tell the bridge about", &name, &request)?;
+        if self.publishes {
+            // Its own published port leads back through the port that the packet came by.
+            socket.request("set hairpin mode of", &name, &netlink::hairpin(port, true))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the link away from the network namespace of `process`, where it is still there.
+    pub fn disconnect(socket: &mut Socket, number: u8) -> Result<()> {
+        let name = format!("eth{number}");
+        match socket.link_by_name(&name)? {
+            Some(link) => socket.request("remove link", &name, &netlink::link_delete(link.index)),
+            None => Ok(()),
+        }
+    }
+}
+
+const EBUSY: i32 = 16;

@@ -1,0 +1,243 @@
+//! The networks of one root directory: which there are, and who has an address on each.
+
+use super::attachment::{Attachment, Way};
+use super::bridge::Bridge;
+use super::definition::{self, DEFAULT, Definition, Driver};
+use super::lease::{Leases, Wanted};
+use super::rules::Rules;
+use super::{NetworkLock, forwarding};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::atomic::{self, Durability};
+use crate::sys::fs as tree;
+use crate::sys::netlink::nftables::Tables;
+use crate::sys::netlink::{Mac, Socket};
+use crate::types::{ContainerId, Published};
+use std::cell::RefCell;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// What leads to each running container of a network: its address there, and its ports.
+pub type Running = Vec<(Ipv4Addr, Vec<Published>)>;
+
+/// The networks of one root directory.
+#[derive(Debug)]
+pub struct Networks {
+    dir: PathBuf,
+    pub(super) run: PathBuf,
+    /// Opened when first needed.
+    tables: RefCell<Option<Tables>>,
+}
+
+/// What a container asks of a network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    pub address: Wanted,
+    /// Else it is made from the address.
+    pub mac: Option<Mac>,
+    /// Its link there is called `eth` and this.
+    pub number: u8,
+    /// The container's way out leads through this network, where that has one.
+    pub is_first: bool,
+}
+
+impl Networks {
+    /// `dir` is `<root>/networks`, `run` what does not survive a reboot; they need not exist.
+    pub fn new(dir: &Path, run: &Path) -> Networks {
+        let (dir, run) = (dir.to_path_buf(), run.to_path_buf());
+        Networks { dir, run, tables: RefCell::default() }
+    }
+
+    /// Everything about one of them.
+    pub fn dir(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub(super) fn record(&self, name: &str) -> PathBuf {
+        self.dir(name).join("network.json")
+    }
+
+    /// All that were ever used or made, by name.
+    pub fn all(&self) -> Result<Vec<Definition>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.on("read", &self.dir)?,
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let name = entry.on("read", &self.dir)?.file_name();
+            if let Some(name) = name.to_str().filter(|name| definition::name_fits(name)) {
+                all.extend(self.read(name)?);
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    pub fn read(&self, name: &str) -> Result<Option<Definition>> {
+        let path = self.record(name);
+        let text = match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other.on("read", &path)?,
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|e| {
+            Error::damaged(format!("{}: {e}", path.display()))
+                .hint("remove the file: another name and range are chosen")
+        })
+    }
+
+    /// The network of this name, which need not have been used where it is the default one.
+    pub fn get(&self, name: &str) -> Result<Definition> {
+        match self.read(name)? {
+            Some(definition) => Ok(definition),
+            None if name == DEFAULT => {
+                let random = crate::sys::random::bytes().on("read", "random bytes")?;
+                Ok(Definition::new(DEFAULT, random))
+            }
+            None => Err(Error::not_found(format!("no such network: {name}"))
+                .hint(format!("make it with: network create {name}"))),
+        }
+    }
+
+    /// Writes down what a network is.
+    pub fn write(&self, _: &NetworkLock, definition: &Definition) -> Result<()> {
+        let (dir, path) = (self.dir(&definition.name), self.record(&definition.name));
+        fs::create_dir_all(&dir).on("make", &dir)?;
+        let mut text = serde_json::to_vec_pretty(definition)
+            .map_err(|e| Error::invalid(format!("write {}: {e}", path.display())))?;
+        text.push(b'\n');
+        atomic::replace(&path, &text, Durability::PowerLoss).on("write", &path)
+    }
+
+    pub(super) fn leases(&self, name: &str) -> Leases {
+        Leases::new(self.dir(name).join("leases"))
+    }
+
+    /// The addresses that containers have on a network, with their ids.
+    pub fn holders(&self, name: &str) -> Result<Vec<(Ipv4Addr, String)>> {
+        self.leases(name).all()
+    }
+
+    /// A place for `id` on a network, whose links are made where they are missing. It has the
+    /// address there that it still has, else the one it asks for, else the lowest free one.
+    ///
+    /// Errors: no such network; the range clashes with a route of the host, or a name with a link;
+    /// no address is free.
+    pub fn attach(
+        &self,
+        lock: &NetworkLock,
+        name: &str,
+        id: &ContainerId,
+        request: Request,
+    ) -> Result<Attachment> {
+        let definition = self.get(name)?;
+        let way = match definition.driver {
+            Driver::Bridge => Way::Bridge(self.ensure_bridge(lock, definition.clone())?),
+            Driver::Macvlan | Driver::Ipvlan => self.ensure_parent(lock, &definition)?,
+        };
+        // It may just have been chosen.
+        let definition = self.get(name)?;
+        let range = way.subnet();
+        let gateway = way.gateway();
+        let pool = definition.pool.unwrap_or(range);
+        let address = self.leases(name).take(id, &range, &pool, gateway, request.address)?;
+        let leads_out = request.is_first && !definition.internal;
+        Ok(Attachment::new(id, &definition, way, address, leads_out, request))
+    }
+
+    /// Opens the way of a container to the world, and of the world to what it publishes. Where the
+    /// rules are missing, `running` tells what the others publish.
+    pub fn publish(
+        &self,
+        _: &NetworkLock,
+        attachment: &mut Attachment,
+        ports: &[Published],
+        running: impl FnOnce() -> Result<Running>,
+    ) -> Result<()> {
+        let Way::Bridge(bridge) = &attachment.way else { return Ok(()) };
+        if bridge.without_rules {
+            return Ok(());
+        }
+        attachment.publishes = !ports.is_empty();
+        forwarding::enable(&self.run)?;
+        forwarding::open_loopback(&bridge.name)?;
+        self.with_rules(&bridge.name, |mut rules| {
+            rules.publish(bridge, attachment.address, ports, running)
+        })
+    }
+
+    /// Closes the ways of `id` and frees its addresses; it need not have any. With the last one
+    /// goes what was set up for all.
+    pub fn release(&self, lock: &NetworkLock, id: &ContainerId) -> Result<()> {
+        for definition in self.all()? {
+            self.leave(lock, &definition, id)?;
+        }
+        Ok(())
+    }
+
+    /// The same for one network.
+    pub fn leave(&self, _: &NetworkLock, from: &Definition, id: &ContainerId) -> Result<()> {
+        let leases = self.leases(&from.name);
+        let (own, others): (Vec<_>, Vec<_>) =
+            leases.all()?.into_iter().partition(|(_, holder)| holder == id.as_str());
+        if own.is_empty() {
+            return Ok(());
+        }
+        if from.is_bridge() && !from.without_rules {
+            self.with_rules(&from.link, |mut rules| match others.is_empty() {
+                true => rules.remove(),
+                false => own.iter().try_for_each(|(address, _)| rules.withdraw(*address)),
+            })?;
+        }
+        leases.give_back(id)?;
+        match others.is_empty() {
+            true => self.restore_forwarding(),
+            false => Ok(()),
+        }
+    }
+
+    /// With the last container of all networks.
+    fn restore_forwarding(&self) -> Result<()> {
+        let all = self.all()?;
+        for definition in &all {
+            if !self.holders(&definition.name)?.is_empty() {
+                return Ok(());
+            }
+        }
+        let links: Vec<&str> = all.iter().map(|definition| definition.link.as_str()).collect();
+        forwarding::restore(&self.run, &links)
+    }
+
+    /// Removes a network on which nobody is.
+    pub fn remove(&self, _: &NetworkLock, definition: &Definition) -> Result<()> {
+        if let Some(bridge) = self.bridge_of(definition)?.filter(|_| !definition.is_foreign) {
+            self.with_rules(&bridge.name, |mut rules| rules.remove())?;
+            let mut socket = Socket::open()?;
+            let delete = crate::sys::netlink::link_delete(bridge.index);
+            socket.request("remove link", &bridge.name, &delete)?;
+        }
+        let dir = self.dir(&definition.name);
+        // The record first: what is left of a directory without one is no network.
+        let record = self.record(&definition.name);
+        fs::remove_file(&record).on("remove", &record)?;
+        tree::remove_tree(&dir).on("remove", &dir)
+    }
+
+    fn with_rules(&self, name: &str, act: impl FnOnce(Rules) -> Result<()>) -> Result<()> {
+        let mut tables = self.tables.borrow_mut();
+        let tables = match &mut *tables {
+            Some(tables) => tables,
+            none => none.insert(Tables::open()?),
+        };
+        act(Rules { name, tables })
+    }
+
+    /// The bridge of a network, where it exists.
+    pub fn bridge(&self, name: &str) -> Result<Option<Bridge>> {
+        match self.read(name)? {
+            Some(definition) => self.bridge_of(&definition),
+            None => Ok(None),
+        }
+    }
+}
