@@ -1,7 +1,10 @@
 //! The network of containers, with real links: each test runs again as a process in a network
 //! namespace of its own, which stands for the host.
 
-use coracle::network::{Attachment, Network, NetworkLock, loopback_requests};
+use coracle::error::Result;
+use coracle::network::{
+    Attachment, Bridge, DEFAULT, NetworkLock, Networks, Request, Way, loopback_requests,
+};
 use coracle::sys::child::{Child, Plan, spawn};
 use coracle::sys::netlink::{self, Socket};
 use coracle::sys::step::{Exec, FdSource, Step, Variables};
@@ -36,14 +39,14 @@ fn on_a_host_of_its_own(test: &str, body: fn(&Host)) {
 
 struct Host {
     dir: PathBuf,
-    network: Network,
+    networks: Networks,
 }
 
 impl Host {
     fn new(test: &str) -> Host {
         let dir = std::env::temp_dir().join(format!("coracle-{test}-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
-        Host { network: Network::new(&dir.join("network"), &dir.join("run")), dir }
+        Host { networks: Networks::new(&dir.join("networks"), &dir.join("run")), dir }
     }
 
     fn lock(&self) -> NetworkLock {
@@ -51,16 +54,34 @@ impl Host {
     }
 
     fn attach(&self, n: u8) -> Attachment {
-        let lock = self.lock();
-        let bridge = self.network.ensure_bridge(&lock).unwrap();
-        self.network.lease(&lock, &bridge, &id(n), None).unwrap()
+        self.try_attach(n).unwrap()
+    }
+
+    fn try_attach(&self, n: u8) -> Result<Attachment> {
+        let request = Request { is_first: true, ..Request::default() };
+        self.networks.attach(&self.lock(), DEFAULT, &id(n), request)
+    }
+
+    fn release(&self, n: u8) {
+        self.networks.release(&self.lock(), &id(n)).unwrap();
+    }
+
+    fn bridge(&self) -> Option<Bridge> {
+        self.networks.bridge(DEFAULT).unwrap()
+    }
+}
+
+fn bridge(attachment: &Attachment) -> &Bridge {
+    match &attachment.way {
+        Way::Bridge(bridge) => bridge,
+        Way::Upon(_) => panic!("not on a bridge"),
     }
 }
 
 impl Host {
     fn publish(&self, attachment: &mut Attachment, ports: &[Published]) {
         let nobody = || Ok(Vec::new());
-        self.network.publish(&self.lock(), attachment, ports, nobody).unwrap();
+        self.networks.publish(&self.lock(), attachment, ports, nobody).unwrap();
     }
 }
 
@@ -88,7 +109,9 @@ impl Container {
         let (stdin, to_child) = std::io::pipe().unwrap();
         let (from_child, stdout) = std::io::pipe().unwrap();
         let requests = match attachment {
-            Some(attachment) => attachment.child_requests(),
+            Some(attachment) => {
+                loopback_requests().into_iter().chain(attachment.requests()).collect()
+            }
             None => loopback_requests(),
         };
         let argv = ["sh", "-c", script].map(|arg| CString::new(arg).unwrap()).to_vec();
@@ -141,11 +164,11 @@ fn host_and_container_reach_each_other() {
     on_a_host_of_its_own("host_and_container_reach_each_other", |host| {
         let attachment = host.attach(1);
         assert_eq!(attachment.address, Ipv4Addr::new(172, 17, 0, 2));
-        let server = TcpListener::bind((attachment.gateway(), 0)).unwrap();
+        let server = TcpListener::bind((attachment.gateway().unwrap(), 0)).unwrap();
         let port = server.local_addr().unwrap().port();
         let script = format!(
             "ip -j addr show eth0; ip -j route; echo hello | busybox nc {} {port}; read x",
-            attachment.gateway()
+            attachment.gateway().unwrap()
         );
         let container = Container::start(Some(&attachment), &script);
 
@@ -218,35 +241,35 @@ fn without_a_network_there_is_only_the_loopback() {
 #[test]
 fn a_bridge_that_was_deleted_comes_back_as_it_was() {
     on_a_host_of_its_own("a_bridge_that_was_deleted_comes_back_as_it_was", |host| {
-        assert_eq!(host.network.bridge().unwrap(), None);
+        assert_eq!(host.bridge(), None);
         let attachment = host.attach(1);
-        host.network.release(&host.lock(), &id(1)).unwrap();
-        assert!(host.network.bridge().unwrap().is_some(), "it stays for the next container");
-        let delete = netlink::link_delete(attachment.bridge.index);
+        host.release(1);
+        assert!(host.bridge().is_some(), "it stays for the next container");
+        let delete = netlink::link_delete(bridge(&attachment).index);
         Socket::open().unwrap().request("delete", "coracle0", &delete).unwrap();
-        assert_eq!(host.network.bridge().unwrap(), None);
+        assert_eq!(host.bridge(), None);
         let again = host.attach(2);
-        assert_eq!(again.bridge.subnet, attachment.bridge.subnet);
-        assert_eq!(again.bridge.name, "coracle0");
+        assert_eq!(bridge(&again).subnet, bridge(&attachment).subnet);
+        assert_eq!(bridge(&again).name, "coracle0");
     });
 }
 
 #[test]
 fn what_a_crash_left_half_made_is_completed() {
     on_a_host_of_its_own("what_a_crash_left_half_made_is_completed", |host| {
-        let before = host.attach(1).bridge;
+        let before = bridge(&host.attach(1)).clone();
         let run = |args: &[&str]| {
             assert!(Command::new("ip").args(args).status().unwrap().success(), "{args:?}");
         };
         run(&["addr", "flush", "dev", "coracle0"]);
         run(&["link", "set", "coracle0", "down"]);
-        assert_eq!(host.attach(1).bridge, before);
+        assert_eq!(bridge(&host.attach(1)), &before);
         let link = &ip(&["addr", "show", "coracle0"])[0];
         assert_eq!(link["addr_info"][0]["local"], "172.17.0.1");
         assert!(link["flags"].as_array().unwrap().contains(&"UP".into()));
         // The record is lost, the bridge is not.
-        std::fs::remove_file(host.dir.join("network/bridge.json")).unwrap();
-        assert_eq!(host.attach(1).bridge, before);
+        std::fs::remove_file(host.dir.join("networks/bridge/network.json")).unwrap();
+        assert_eq!(bridge(&host.attach(1)), &before);
     });
 }
 
@@ -255,8 +278,11 @@ fn two_roots_have_a_bridge_each() {
     on_a_host_of_its_own("two_roots_have_a_bridge_each", |host| {
         let other = Host::new("other_root");
         let (one, two) = (host.attach(1), other.attach(1));
-        assert_eq!([one.bridge.name.as_str(), two.bridge.name.as_str()], ["coracle0", "coracle1"]);
-        assert!(!one.bridge.subnet.overlaps(&two.bridge.subnet));
+        assert_eq!(
+            [bridge(&one).name.as_str(), bridge(&two).name.as_str()],
+            ["coracle0", "coracle1"]
+        );
+        assert!(!bridge(&one).subnet.overlaps(&bridge(&two).subnet));
         assert_eq!(host.attach(1), one);
     });
 }
@@ -275,27 +301,25 @@ fn a_range_in_use_is_avoided_and_a_clash_under_a_container_is_told() {
             };
             add(&mut socket, 17);
             let attachment = host.attach(1);
-            assert_eq!(attachment.bridge.subnet.to_string(), "172.18.0.0/16");
+            assert_eq!(bridge(&attachment).subnet.to_string(), "172.18.0.0/16");
 
-            let lock = host.lock();
-            host.network.release(&lock, &id(1)).unwrap();
-            let delete = netlink::link_delete(attachment.bridge.index);
+            host.release(1);
+            let delete = netlink::link_delete(bridge(&attachment).index);
             socket.request("delete", "coracle0", &delete).unwrap();
             add(&mut socket, 18);
             // Nobody has an address there: the range moves on.
-            let bridge = host.network.ensure_bridge(&lock).unwrap();
-            assert_eq!(bridge.subnet.to_string(), "172.19.0.0/16");
+            let attachment = host.attach(1);
+            assert_eq!(bridge(&attachment).subnet.to_string(), "172.19.0.0/16");
 
             // Somebody has: it stays, and the clash is told.
-            host.network.lease(&lock, &bridge, &id(1), None).unwrap();
-            let delete = netlink::link_delete(bridge.index);
+            let delete = netlink::link_delete(bridge(&attachment).index);
             socket.request("delete", "coracle0", &delete).unwrap();
             add(&mut socket, 19);
-            let error = host.network.ensure_bridge(&lock).unwrap_err();
+            let error = host.try_attach(1).unwrap_err();
             let expected = "make the bridge: the range 172.19.0.0/16 of coracle0 overlaps the host's \
                         route 172.19.3.";
             assert!(error.to_string().starts_with(expected), "{error}");
-            assert!(error.hints()[0].contains("bridge.json"), "{:?}", error.hints());
+            assert!(error.hints()[0].contains("network.json"), "{:?}", error.hints());
         },
     );
 }
@@ -304,9 +328,9 @@ fn a_range_in_use_is_avoided_and_a_clash_under_a_container_is_told() {
 fn a_foreign_link_of_that_name_is_left_alone() {
     on_a_host_of_its_own("a_foreign_link_of_that_name_is_left_alone", |host| {
         let mut socket = Socket::open().unwrap();
-        let foreign = netlink::bridge_create("coracle0", [2, 0, 0, 0, 0, 1]);
+        let foreign = netlink::bridge_create("coracle0", [2, 0, 0, 0, 0, 1], 1500);
         socket.request("make", "coracle0", &foreign).unwrap();
-        let error = host.network.ensure_bridge(&host.lock()).unwrap_err();
+        let error = host.try_attach(1).unwrap_err();
         assert_eq!(error.to_string(), "make the bridge: there is a link coracle0 that is not ours");
         assert!(error.hints()[0].contains("ip link delete coracle0"));
         assert!(socket.link_by_name("coracle0").unwrap().is_some());
@@ -407,7 +431,7 @@ fn a_published_port_leads_to_the_container_from_everywhere() {
         ];
         host.publish(&mut attachment, &mappings);
         let server = start_server(&attachment);
-        let gateway = attachment.gateway();
+        let gateway = attachment.gateway().unwrap();
         let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
 
         // From the host, by its loopback and by an address of its own.
@@ -446,7 +470,7 @@ fn a_container_reaches_itself_and_the_world() {
     on_a_host_of_its_own("a_container_reaches_itself_and_the_world", |host| {
         let mut attachment = host.attach(1);
         host.publish(&mut attachment, &[mapping(ANY, 8080, Protocol::Tcp)]);
-        let gateway = attachment.gateway();
+        let gateway = attachment.gateway().unwrap();
         let script =
             format!("{SERVER} <&0 | {{ read up; {}; }}", asking(Protocol::Tcp, gateway, 8080));
         let itself = Container::start(Some(&attachment), &script);
@@ -471,7 +495,7 @@ fn with_the_last_container_goes_what_was_set_up_for_all() {
         for element in ["tcp . 80 : 172.17.0.2 . 80", "tcp . 81 : 172.17.0.3 . 80"] {
             assert!(table.contains(element), "{table}");
         }
-        host.network.release(&host.lock(), &id(1)).unwrap();
+        host.release(1);
         assert!(!nft().contains("172.17.0.2"), "{}", nft());
         assert!(nft().contains("tcp . 81 : 172.17.0.3 . 80"));
 
@@ -479,18 +503,18 @@ fn with_the_last_container_goes_what_was_set_up_for_all() {
         assert_eq!(run("nft flush ruleset"), "");
         let mut one = host.attach(1);
         let theirs = (two.address, vec![mapping(ANY, 81, Protocol::Tcp)]);
-        let publish = host.network.publish(&host.lock(), &mut one, &[], || Ok(vec![theirs]));
+        let publish = host.networks.publish(&host.lock(), &mut one, &[], || Ok(vec![theirs]));
         publish.unwrap();
         assert!(nft().contains("tcp . 81 : 172.17.0.3 . 80"));
 
-        host.network.release(&host.lock(), &id(2)).unwrap();
-        host.network.release(&host.lock(), &id(1)).unwrap();
+        host.release(2);
+        host.release(1);
         assert_eq!((forwards().as_str(), nft().as_str()), ("0\n", ""));
 
         // What was on before stays on.
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
         host.publish(&mut host.attach(1), &[]);
-        host.network.release(&host.lock(), &id(1)).unwrap();
+        host.release(1);
         assert_eq!(forwards(), "1\n");
     });
 }

@@ -2,9 +2,7 @@
 //! follow from them.
 
 use super::Engine;
-use crate::container::{
-    Config, Dir, Endpoint, Network as Kind, Status, dir::lock_offset,
-};
+use crate::container::{Config, Dir, Endpoint, Network as Kind, Status, dir::lock_offset};
 use crate::error::{OsContext, Result};
 use crate::network::{self, Attachment, NetworkLock, Networks, Running, Wanted, files};
 use crate::sys::lock::{self, Mode};

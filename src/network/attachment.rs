@@ -124,10 +124,8 @@ impl Attachment {
     /// What is to be asked for in the container's own namespace, once `connect` is done.
     pub fn requests(&self) -> Vec<netlink::Request> {
         let index = self.link_index();
-        let mut requests = vec![
-            netlink::link_up(index),
-            netlink::addr_add(index, self.address, self.prefix()),
-        ];
+        let mut requests =
+            vec![netlink::link_up(index), netlink::addr_add(index, self.address, self.prefix())];
         requests.extend(self.gateway().map(|gateway| netlink::route_default(gateway, index)));
         requests
     }

@@ -100,7 +100,8 @@ impl Networks {
         let mut socket = Socket::open()?;
         let name = &definition.link;
         let Some(link) = socket.link_by_name(name)? else {
-            let text = format!("the network {} lies upon {name}, which does not exist", definition.name);
+            let text =
+                format!("the network {} lies upon {name}, which does not exist", definition.name);
             return Err(Error::not_found(text).hint("bring that link up, or make the network anew"));
         };
         let subnet = match definition.subnet {
@@ -181,12 +182,7 @@ impl Networks {
     /// Makes the bridge as it is known from before, or a new one. Locks are per root, so another
     /// root may choose the same name or range at the same moment: the name is the kernel's to
     /// decide, and of two equal ranges that of the later link yields.
-    fn make(
-        &self,
-        lock: &NetworkLock,
-        socket: &mut Socket,
-        known: Definition,
-    ) -> Result<Bridge> {
+    fn make(&self, lock: &NetworkLock, socket: &mut Socket, known: Definition) -> Result<Bridge> {
         let is_settled = !known.link.is_empty() && known.subnet.is_some();
         for _ in 0..8 {
             if let Some(subnet) = known.subnet {
@@ -208,7 +204,8 @@ impl Networks {
                 Some(mtu) => mtu,
                 None => way_out_mtu(socket)?,
             };
-            let created = socket.request("make link", name, &netlink::bridge_create(name, mac, mtu));
+            let created =
+                socket.request("make link", name, &netlink::bridge_create(name, mac, mtu));
             let link = socket.link_by_name(name)?;
             let link = match (created, link) {
                 (_, Some(link)) if self.is_ours(&definition, &link) => link,

@@ -126,7 +126,10 @@ mod tests {
         assert_eq!(r.to_string(), "10.1.2.72/29");
         assert_eq!(r.gateway(), Ipv4Addr::new(10, 1, 2, 73));
         let hosts: Vec<String> = r.hosts().map(|a| a.to_string()).collect();
-        assert_eq!(hosts, ["10.1.2.73", "10.1.2.74", "10.1.2.75", "10.1.2.76", "10.1.2.77", "10.1.2.78"]);
+        assert_eq!(
+            hosts,
+            ["10.1.2.73", "10.1.2.74", "10.1.2.75", "10.1.2.76", "10.1.2.77", "10.1.2.78"]
+        );
         assert!(r.contains(Ipv4Addr::new(10, 1, 2, 79)));
         assert!(!r.contains(Ipv4Addr::new(10, 1, 2, 80)));
         for bad in ["", "10.0.0.0", "10.0.0.0/31", "10.0.0.0/0", "10.0.0/8", "x/8"] {

@@ -157,7 +157,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
             memory: None,
             cpu_shares: None,
             pids_limit: None,
-            networks: vec![Membership::new("bridge")],
+            networks: vec![crate::container::Membership::new("bridge")],
         },
         state: State::new(Status::Created),
         image_name: "busybox".to_string(),
