@@ -178,7 +178,7 @@ mod tests {
             prefix: 16,
             gateway: Some([10, 88, 0, 1].into()),
             leads_out: true,
-            mac: "02:42:0a:58:00:02".to_string(),
+            mac: "02:42:0a:58:00:02".parse().unwrap(),
         }];
         Thing::Container(Box::new(InspectContainer::new(&web, None)))
     }

@@ -187,8 +187,7 @@ pub struct Endpoint {
     pub gateway: Option<Ipv4Addr>,
     /// The container's way out leads by it.
     pub leads_out: bool,
-    /// `02:42:ac:11:00:02`
-    pub mac: String,
+    pub mac: MacAddress,
 }
 
 /// What the user asked for last.

@@ -59,7 +59,7 @@ pub(super) fn endpoint(place: &Attachment) -> Endpoint {
         prefix: place.prefix(),
         gateway: place.way.gateway(),
         leads_out: place.leads_out,
-        mac: MacAddress(place.mac).to_string(),
+        mac: MacAddress(place.mac),
     }
 }
 

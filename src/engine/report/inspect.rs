@@ -219,7 +219,7 @@ impl Endpoint {
             gateway: at.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
             ip_address: at.address.to_string(),
             ip_prefix_len: at.prefix,
-            mac_address: at.mac.clone(),
+            mac_address: at.mac.to_string(),
         }
     }
 }
