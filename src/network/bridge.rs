@@ -11,7 +11,7 @@ use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::netlink::nftables::Tables;
 use crate::sys::netlink::{self, Link, Mac, Request, Socket, Veth};
-use crate::types::{ContainerId, Digest, Pid, Published};
+use crate::types::{ContainerId, Digest, Pid, Port, Published};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::fs;
@@ -58,6 +58,14 @@ pub struct Bridge {
     pub index: u32,
     pub subnet: Subnet,
     pub policy: Policy,
+}
+
+impl Bridge {
+    /// What tells the ports of containers from other ports, and those of one bridge from those of
+    /// another.
+    pub(super) fn port_group(&self) -> u32 {
+        self.subnet.address().into()
+    }
 }
 
 impl Network {
@@ -147,8 +155,21 @@ impl Network {
         forwarding::enable(&self.run)?;
         forwarding::open_loopback(&bridge.name)?;
         self.with_rules(&bridge.name, |mut rules| {
-            rules.publish(bridge, attachment.address, ports, running)
+            rules.publish(bridge, attachment.address, ports, running).map(drop)
         })
+    }
+
+    /// Opens ports of the container at `server` to the one at `client`, which are both on the
+    /// bridge, where containers do not reach each other anyway. Closed when one of both is released.
+    pub fn link(
+        &self,
+        _: &NetworkLock,
+        bridge: &Bridge,
+        client: Ipv4Addr,
+        server: Ipv4Addr,
+        ports: &[Port],
+    ) -> Result<()> {
+        self.with_rules(&bridge.name, |mut rules| rules.link(bridge, client, server, ports))
     }
 
     /// Closes the ways of `id` and frees its address; it need not have one. With the last one goes
@@ -170,7 +191,7 @@ impl Network {
         self.leases.give_back(id)
     }
 
-    fn with_rules(&self, name: &str, act: impl FnOnce(Rules) -> Result<()>) -> Result<()> {
+    fn with_rules<T>(&self, name: &str, act: impl FnOnce(Rules) -> Result<T>) -> Result<T> {
         let mut tables = self.tables.borrow_mut();
         let tables = match &mut *tables {
             Some(tables) => tables,
@@ -379,6 +400,7 @@ impl Attachment {
             name: &name,
             index,
             bridge: self.bridge.index,
+            group: self.bridge.port_group(),
             peer_name: "eth0",
             peer_index: ETH0_INDEX,
             peer_mac: self.mac,
