@@ -3,7 +3,7 @@
 
 use coracle::error::Result;
 use coracle::network::{
-    Attachment, Bridge, DEFAULT, NetworkLock, Networks, Request, Way, loopback_requests,
+    Attachment, Bridge, DEFAULT, NetworkLock, Networks, Policy, Request, Way, loopback_requests,
 };
 use coracle::sys::child::{Child, Plan, spawn};
 use coracle::sys::netlink::{self, Socket};
@@ -71,6 +71,13 @@ impl Host {
     }
 }
 
+fn bridge_mut(attachment: &mut Attachment) -> &mut Bridge {
+    match &mut attachment.way {
+        Way::Bridge(bridge) => bridge,
+        Way::Upon(_) => panic!("not on a bridge"),
+    }
+}
+
 fn bridge(attachment: &Attachment) -> &Bridge {
     match &attachment.way {
         Way::Bridge(bridge) => bridge,
@@ -82,6 +89,13 @@ impl Host {
     fn publish(&self, attachment: &mut Attachment, ports: &[Published]) {
         let nobody = || Ok(Vec::new());
         self.networks.publish(&self.lock(), attachment, ports, nobody).unwrap();
+    }
+}
+
+impl Host {
+    fn link(&self, client: &Attachment, server: &Attachment, ports: &[Port]) {
+        let (lock, bridge) = (self.lock(), bridge(client));
+        self.networks.link(&lock, bridge, client.address, server.address, ports).unwrap();
     }
 }
 
@@ -409,8 +423,10 @@ fn from_a_neighbour(script: &str) -> String {
     neighbour.finish()
 }
 
+/// The server is at fe80::6 too.
 fn start_server(attachment: &Attachment) -> Container {
-    let mut server = Container::start(Some(attachment), SERVER);
+    let script = format!("ip addr add fe80::6/64 dev eth0 nodad; {SERVER}");
+    let mut server = Container::start(Some(attachment), &script);
     let mut up = [0; 3];
     server.stdout.read_exact(&mut up).unwrap();
     assert_eq!(&up, b"up\n");
@@ -516,5 +532,164 @@ fn with_the_last_container_goes_what_was_set_up_for_all() {
         host.publish(&mut host.attach(1), &[]);
         host.release(1);
         assert_eq!(forwards(), "1\n");
+    });
+}
+
+/// Whether this namespace's rules for packets see what its bridges pass on.
+fn show_bridged(on: bool) {
+    let value = if on { "1" } else { "0" };
+    std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", value).unwrap();
+}
+
+fn port(number: u16, protocol: Protocol) -> Port {
+    Port { number: NonZeroU16::new(number).unwrap(), protocol }
+}
+
+#[test]
+fn a_neighbours_published_port_answers_without_br_netfilter() {
+    on_a_host_of_its_own("a_neighbours_published_port_answers_without_br_netfilter", |host| {
+        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
+        let (mut server, client) = (host.attach(1), host.attach(2));
+        let gateway = server.gateway().unwrap();
+        let script = [asking(tcp, gateway, 8080), asking(udp, gateway, 5353)].join("\n");
+        let ports = [mapping(ANY, 8080, tcp), mapping(ANY, 5353, udp)];
+        // The rules follow the switch with the next container.
+        for (on, seen) in [(false, gateway), (true, client.address), (false, gateway)] {
+            show_bridged(on);
+            host.publish(&mut server, &ports);
+            let running = start_server(&server);
+            let asked = Container::start(Some(&client), &script).finish();
+            assert_eq!(asked, format!("{seen}\n{seen}\n"));
+            let itself = format!("{SERVER} <&0 | {{ read up; {}; }}", asking(tcp, gateway, 8080));
+            running.finish();
+            let itself = Container::start(Some(&server), &itself);
+            let mut said = String::new();
+            BufReader::new(&itself.stdout).read_line(&mut said).unwrap();
+            assert_eq!(said, format!("{gateway}\n"));
+            itself.finish();
+        }
+    });
+}
+
+#[test]
+fn isolated_containers_reach_each_other_by_links_and_published_ports_only() {
+    const TEST: &str = "isolated_containers_reach_each_other_by_links_and_published_ports_only";
+    on_a_host_of_its_own(TEST, |host| {
+        Socket::open().unwrap().request("up", "lo", &netlink::link_up(1)).unwrap();
+        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
+        let mut all = [1, 2, 3].map(|n| host.attach(n));
+        for attachment in &mut all {
+            bridge_mut(attachment).policy.icc = false;
+        }
+        let [mut server, mut client, mut stranger] = all;
+        let gateway = server.gateway().unwrap();
+        let by_ipv6 = "ip addr add fe80::5/64 dev eth0 nodad
+            busybox ping -6 -c 1 -W 1 fe80::6%eth0 >/dev/null 2>&1; echo $?"
+            .to_string();
+        for shown in [true, false] {
+            show_bridged(shown);
+            host.publish(&mut server, &[mapping(ANY, 8080, tcp), mapping(ANY, 5353, udp)]);
+            host.publish(&mut client, &[]);
+            host.publish(&mut stranger, &[]);
+            let running = start_server(&server);
+            let address = server.address;
+            let script = [
+                asking(tcp, address, 80),
+                asking(udp, address, 53),
+                format!("busybox ping -c 1 -W 1 {address} >/dev/null; echo $?"),
+                // Not over the host either, nor by the link-local addresses of IPv6.
+                format!("ip route add {address} via {gateway}; {}", asking(tcp, address, 80)),
+                by_ipv6.clone(),
+                asking(tcp, gateway, 8080),
+                asking(udp, gateway, 5353),
+            ]
+            .join("\n");
+            let shut = "TimeoutError\nTimeoutError\n1\nTimeoutError\n1\n";
+            let shut = format!("{shut}{gateway}\n{gateway}\n");
+            assert_eq!(Container::start(Some(&stranger), &script).finish(), shut);
+
+            host.link(&client, &server, &[port(80, tcp), port(53, udp)]);
+            let script = [asking(tcp, address, 80), asking(udp, address, 53)].join("\n");
+            let open = format!("{0}\n{0}\n", client.address);
+            assert_eq!(Container::start(Some(&client), &script).finish(), open);
+            // Neither for others nor the other way round.
+            let asked = Container::start(Some(&stranger), &script).finish();
+            assert_eq!(asked, "TimeoutError\nTimeoutError\n");
+            let other = start_server(&client);
+            let back = asking(tcp, client.address, 80);
+            let starter = Container::start(Some(&stranger), &back);
+            assert_eq!(starter.finish(), "TimeoutError\n");
+            other.finish();
+            running.finish();
+            // A link survives that the rules are made anew; it goes with either end.
+            assert_eq!(nft().matches("172.17.0.3 . 172.17.0.2 . tcp . 80").count(), 2);
+            show_bridged(!shown);
+            host.publish(&mut stranger, &[]);
+            assert_eq!(nft().matches("172.17.0.3 . 172.17.0.2 . tcp . 80").count(), 2);
+            show_bridged(shown);
+            host.release(2);
+            assert!(!nft().contains("172.17.0.3"), "{}", nft());
+            assert_eq!(host.attach(2).address, client.address);
+        }
+        // A bridge that lets all pass again has no such table.
+        bridge_mut(&mut client).policy = Policy::default();
+        host.publish(&mut client, &[]);
+        assert!(!nft().contains("table bridge"), "{}", nft());
+        let running = start_server(&server);
+        assert_eq!(Container::start(Some(&client), &by_ipv6).finish(), "0\n");
+        running.finish();
+    });
+}
+
+#[test]
+fn an_internal_bridge_leads_nowhere() {
+    on_a_host_of_its_own("an_internal_bridge_leads_nowhere", |host| {
+        let (mut attachment, other) = (host.attach(1), host.attach(2));
+        bridge_mut(&mut attachment).policy.internal = true;
+        host.publish(&mut attachment, &[mapping(ANY, 8080, Protocol::Tcp)]);
+        let server = start_server(&attachment);
+        let (tcp, address) = (Protocol::Tcp, attachment.address);
+        let ask = asking(tcp, address, 80);
+        // Those on it reach each other.
+        let asked = Container::start(Some(&other), &ask).finish();
+        assert_eq!(asked, format!("{}\n", other.address));
+        let script = [asking(tcp, Ipv4Addr::new(192, 0, 2, 1), 8080), ask].join("\n");
+        assert_eq!(from_a_neighbour(&script), "ConnectionRefusedError\nTimeoutError\n");
+        server.finish();
+    });
+}
+
+#[test]
+fn what_leaves_has_the_hosts_address_or_by_policy_its_own() {
+    on_a_host_of_its_own("what_leaves_has_the_hosts_address_or_by_policy_its_own", |host| {
+        let mut attachment = host.attach(1);
+        let script = format!(
+            "{}; {SERVER} <&3",
+            "exec 3<&0; read x; ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up
+             ip route add default via 192.0.2.1"
+        );
+        let mut world = Container::start(None, &script);
+        host.publish(&mut attachment, &[]);
+        let made = run(&format!(
+            "ip link add out type veth peer name eth0 netns {} && ip addr add 192.0.2.1/24 dev out
+             ip link set out up",
+            world.child.pid.raw()
+        ));
+        assert_eq!(made, "");
+        world.stdin.write_all(b"\n").unwrap();
+        let mut up = [0; 3];
+        world.stdout.read_exact(&mut up).unwrap();
+        let ask = asking(Protocol::Tcp, Ipv4Addr::new(192, 0, 2, 2), 80);
+        let its_own = attachment.address;
+        for (masquerade, internal, seen) in [
+            (true, false, "192.0.2.1".to_string()),
+            (false, false, its_own.to_string()),
+            (true, true, "TimeoutError".to_string()),
+        ] {
+            bridge_mut(&mut attachment).policy = Policy { icc: true, masquerade, internal };
+            host.publish(&mut attachment, &[]);
+            assert_eq!(Container::start(Some(&attachment), &ask).finish(), format!("{seen}\n"));
+        }
+        world.finish();
     });
 }

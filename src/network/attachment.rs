@@ -164,6 +164,7 @@ impl Attachment {
             name: &name,
             index,
             bridge: bridge.index,
+            group: bridge.port_group(),
             peer_name: &peer_name,
             peer_index: self.link_index(),
             peer_mac: self.mac,

@@ -35,6 +35,14 @@ pub struct Bridge {
     pub without_rules: bool,
 }
 
+impl Bridge {
+    /// What tells the ports of containers from other ports, and those of one bridge from those of
+    /// another.
+    pub(super) fn port_group(&self) -> u32 {
+        self.subnet.address().into()
+    }
+}
+
 impl Networks {
     /// The bridge of a network, made where it is missing.
     ///

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::Path;
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 const RECORD: &str = "ip_forward";
 
 /// Links that are there to forward by.
@@ -46,6 +47,11 @@ pub fn restore(run: &Path, ours: &[&str]) -> Result<()> {
 pub fn open_loopback(name: &str) -> Result<()> {
     let path = format!("/proc/sys/net/ipv4/conf/{name}/route_localnet");
     if is(&path, "1")? { Ok(()) } else { set(&path, "1") }
+}
+
+/// Whether br_netfilter shows rules for packets what bridges pass on.
+pub fn sees_bridged() -> bool {
+    fs::read_to_string(BRIDGED).is_ok_and(|text| text.trim() == "1")
 }
 
 /// Another bridge with ports, or a tunnel.

@@ -11,7 +11,7 @@ use crate::sys::atomic::{self, Durability};
 use crate::sys::fs as tree;
 use crate::sys::netlink::nftables::Tables;
 use crate::sys::netlink::{Mac, Socket};
-use crate::types::{ContainerId, Published};
+use crate::types::{ContainerId, Port, Published};
 use std::cell::RefCell;
 use std::fs;
 use std::io::ErrorKind;
@@ -163,8 +163,21 @@ impl Networks {
         forwarding::enable(&self.run)?;
         forwarding::open_loopback(&bridge.name)?;
         self.with_rules(&bridge.name, |mut rules| {
-            rules.publish(bridge, attachment.address, ports, running)
+            rules.publish(bridge, attachment.address, ports, running).map(drop)
         })
+    }
+
+    /// Opens ports of the container at `server` to the one at `client`, which are both on the
+    /// bridge, where containers do not reach each other anyway. Closed when one of both is released.
+    pub fn link(
+        &self,
+        _: &NetworkLock,
+        bridge: &Bridge,
+        client: Ipv4Addr,
+        server: Ipv4Addr,
+        ports: &[Port],
+    ) -> Result<()> {
+        self.with_rules(&bridge.name, |mut rules| rules.link(bridge, client, server, ports))
     }
 
     /// Closes the ways of `id` and frees its addresses; it need not have any. With the last one
@@ -224,7 +237,7 @@ impl Networks {
         tree::remove_tree(&dir).on("remove", &dir)
     }
 
-    fn with_rules(&self, name: &str, act: impl FnOnce(Rules) -> Result<()>) -> Result<()> {
+    fn with_rules<T>(&self, name: &str, act: impl FnOnce(Rules) -> Result<T>) -> Result<T> {
         let mut tables = self.tables.borrow_mut();
         let tables = match &mut *tables {
             Some(tables) => tables,

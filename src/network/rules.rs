@@ -1,30 +1,49 @@
-//! What becomes of packets: the nf_tables table of one bridge, which has its name.
+//! What becomes of packets: the nf_tables tables of one bridge, which have its name.
 //!
 //! ```text
-//! map published      protocol . port           -> address . port    on every address of the host
-//! map published_at   address . protocol . port -> address . port    on one
-//! set itself         address . address         a container with published ports, twice
+//! table inet
+//!   map published      protocol . port           -> address . port    on every address of the host
+//!   map published_at   address . protocol . port -> address . port    on one
+//!   set itself         address . address         a container with published ports, twice
+//!   set links          client . server . protocol . port              without icc
 //!
-//! raw          what comes from the bridge for the host's loopback, or says so   drop
-//! prerouting   for an address of the host     publish
-//! output       for an address of the host     publish
-//! publish      in a map                       to the container
-//! forward      into the bridge, neither published nor an answer nor from it   drop
-//! postrouting  from the range to elsewhere; from the loopback; to oneself     masquerade
+//!   raw          what comes from the bridge for the host's loopback, or says so   drop
+//!   prerouting   for an address of the host     publish
+//!   output       for an address of the host     publish
+//!   publish      in a map                       to the container
+//!   forward      into the bridge, neither published nor an answer nor from it   drop
+//!   postrouting  from the range to elsewhere; from the loopback; to oneself     masquerade
+//!
+//! table bridge, without icc
+//!   set links          as above
+//!   set linked         address . address         both ends of a link, both ways
+//!
+//!   forward      between containers, neither by a link nor by a published port   drop
 //! ```
 //!
-//! The rules are always the same; what a container publishes is elements of the maps, which enter
-//! and leave in one batch. The kernel is the truth: what leaves is what leads to the address.
+//! What a bridge passes from port to port the inet table sees only where br_netfilter shows it:
+//! so the bridge table isolates containers. It knows no connections and lets answers through by
+//! their ports. It knows the ports of containers by their group.
 //!
-//! All changes are made under the network lock. A table that somebody flushed is made anew, with
-//! what all running containers publish.
+//! A container asks the host for a port that a neighbour has published. Where br_netfilter is off,
+//! the neighbour would answer it directly, and as somebody else than was asked; so would it in the
+//! bridge table without icc. There the neighbour sees the bridge's address instead of the client's.
+//!
+//! The rules follow from the bridge's policy, and what a container publishes is elements of the
+//! maps, which enter and leave in one batch. The kernel is the truth: what leaves is what leads to
+//! the address. The table's comment tells what its rules were made for; where that is no longer so,
+//! or somebody flushed it, it is made anew, with what all running containers publish.
+//!
+//! All changes are made under the network lock.
 
-use super::{Bridge, Subnet};
+use super::{Bridge, Subnet, forwarding};
 use crate::error::Result;
+use crate::sys::netlink::Socket;
+use crate::sys::netlink::conntrack::Connection;
 use crate::sys::netlink::nftables::{
-    self as nft, Batch, Element, Field, Hook, Source, Step, Tables,
+    self as nft, Batch, Element, Family, Field, Hook, Source, Step, Tables,
 };
-use crate::types::Published;
+use crate::types::{Port, Protocol, Published};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What a bridge's rules let through.
@@ -47,7 +66,17 @@ impl Default for Policy {
 const PUBLISHED: &str = "published";
 const PUBLISHED_AT: &str = "published_at";
 const ITSELF: &str = "itself";
+const LINKS: &str = "links";
+const LINKED: &str = "linked";
 const PUBLISH: &str = "publish";
+
+/// Every set of addresses and where it may be.
+const OF_ADDRESSES: [(Family, &str); 4] = [
+    (Family::Inet, ITSELF),
+    (Family::Inet, LINKS),
+    (Family::Bridge, LINKS),
+    (Family::Bridge, LINKED),
+];
 
 /// The rules of the bridge called `name`.
 pub(super) struct Rules<'a> {
@@ -56,52 +85,216 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Has the host's ports lead to the container at `address`. Where the table is missing, it is
-    /// made, and `running` tells what else is to be in it.
+    /// Has the host's ports lead to the container at `address`. Where the tables are missing or
+    /// out of date, they are made, and `running` tells what else is to be in them. Tells whether
+    /// they were missing.
     pub fn publish(
         &mut self,
         bridge: &Bridge,
         address: Ipv4Addr,
         ports: &[Published],
         running: impl FnOnce() -> Result<Vec<(Ipv4Addr, Vec<Published>)>>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let making = Making::of(bridge);
         let mut batch = Batch::new(self.name);
-        if !self.tables.has_table(self.name)? {
-            table(&mut batch, bridge);
+        let there = self.tables.table(Family::Inet, self.name)?;
+        // A kernel that keeps no comments keeps none of ours.
+        if there.as_ref().is_none_or(|made| !made.is_empty() && *made != making.comment()) {
+            self.make(&mut batch, bridge, &making, there.is_some())?;
             for (address, ports) in running()? {
-                enter(&mut batch, address, &ports);
+                enter(&mut batch, bridge, address, &ports);
             }
         }
-        enter(&mut batch, address, ports);
+        enter(&mut batch, bridge, address, ports);
+        self.tables.commit(batch)?;
+        self.forget_before(ports)?;
+        Ok(there.is_none())
+    }
+
+    /// Opens these ports of `server` to `client`, where containers do not reach each other anyway.
+    pub fn link(
+        &mut self,
+        bridge: &Bridge,
+        client: Ipv4Addr,
+        server: Ipv4Addr,
+        ports: &[Port],
+    ) -> Result<()> {
+        if bridge.policy.icc || ports.is_empty() {
+            return Ok(());
+        }
+        let (client, server) = (nft::ipv4(client), nft::ipv4(server));
+        let element = |key: Vec<u8>| Element { key, value: None };
+        let link = |port: &Port| {
+            let port = [nft::protocol(port.protocol.number()), nft::port(port.number.get())];
+            element([client, server, port[0], port[1]].concat())
+        };
+        let links: Vec<Element> = ports.iter().map(link).collect();
+        let ends = [[client, server].concat(), [server, client].concat()].map(element);
+        let mut batch = Batch::new(self.name);
+        batch.add(LINKS, &links);
+        batch.turn_to(Family::Bridge);
+        batch.add(LINKS, &links);
+        batch.add(LINKED, &ends);
         self.tables.commit(batch)
     }
 
-    /// Takes away all that leads to `address`.
+    /// Takes away all that leads to `address`, and the links it has a part in.
     pub fn withdraw(&mut self, address: Ipv4Addr) -> Result<()> {
         let mut batch = Batch::new(self.name);
-        let address = nft::ipv4(address);
-        for map in [PUBLISHED, PUBLISHED_AT] {
-            let leads_there =
-                |e: &Element| e.value.as_ref().is_some_and(|value| value.starts_with(&address));
-            let mut elements = self.tables.elements(self.name, map)?;
-            elements.retain(leads_there);
-            batch.remove(map, &elements);
+        let octets = nft::ipv4(address);
+        let mut published = self.published()?;
+        for (map, elements) in &mut published {
+            elements.retain(|e| e.value.as_ref().is_some_and(|value| value.starts_with(&octets)));
+            batch.remove(map, elements);
         }
-        let mut elements = self.tables.elements(self.name, ITSELF)?;
-        elements.retain(|element| element.key.starts_with(&address));
-        batch.remove(ITSELF, &elements);
-        self.tables.commit(batch)
+        for (family, set) in OF_ADDRESSES {
+            let mut elements = self.tables.elements(family, self.name, set)?;
+            elements.retain(|e| e.key.chunks_exact(4).take(2).any(|part| part == octets));
+            batch.turn_to(family);
+            batch.remove(set, &elements);
+        }
+        self.tables.commit(batch)?;
+        self.forget_after(&published)
     }
 
-    /// Removes the table.
+    /// Removes the tables.
     pub fn remove(&mut self) -> Result<()> {
+        let published = self.published()?;
         let mut batch = Batch::new(self.name);
-        batch.remove_table();
-        self.tables.commit(batch)
+        for family in [Family::Inet, Family::Bridge] {
+            if self.tables.table(family, self.name)?.is_some() {
+                batch.turn_to(family);
+                batch.remove_table();
+            }
+        }
+        self.tables.commit(batch)?;
+        self.forget_after(&published)
+    }
+
+    /// What leads to containers, by map.
+    fn published(&mut self) -> Result<Vec<(&'static str, Vec<Element>)>> {
+        let maps = [PUBLISHED, PUBLISHED_AT].into_iter();
+        let elements = |map| Ok((map, self.tables.elements(Family::Inet, self.name, map)?));
+        maps.map(elements).collect()
+    }
+
+    /// The tables without containers; links of before stay.
+    fn make(
+        &mut self,
+        batch: &mut Batch,
+        bridge: &Bridge,
+        making: &Making,
+        is_there: bool,
+    ) -> Result<()> {
+        let mut kept = Vec::new();
+        for family in [Family::Inet, Family::Bridge] {
+            batch.turn_to(family);
+            let is_there = match family {
+                Family::Inet => is_there,
+                Family::Bridge => self.tables.table(family, self.name)?.is_some(),
+            };
+            if is_there {
+                batch.remove_table();
+            }
+        }
+        if !bridge.policy.icc {
+            for (family, set) in OF_ADDRESSES.into_iter().filter(|(_, set)| *set != ITSELF) {
+                kept.push((family, set, self.tables.elements(family, self.name, set)?));
+            }
+            batch.turn_to(Family::Bridge);
+            frames(batch, bridge);
+        }
+        batch.turn_to(Family::Inet);
+        packets(batch, bridge, making);
+        for (family, set, elements) in kept {
+            batch.turn_to(family);
+            batch.add(set, &elements);
+        }
+        batch.turn_to(Family::Inet);
+        Ok(())
+    }
+
+    /// Has the kernel forget who was sending to these ports: it would lead them where it did
+    /// before.
+    fn forget_before(&mut self, ports: &[Published]) -> Result<()> {
+        let is_udp = |p: &&Published| p.port.protocol == Protocol::Udp;
+        let ports: Vec<&Published> = ports.iter().filter(is_udp).collect();
+        let port = match &ports[..] {
+            [] => return Ok(()),
+            [one] => Some(one.host.get()),
+            _ => None,
+        };
+        let own = Socket::open()?.addresses()?;
+        let is_own = |address: Ipv4Addr| {
+            address.is_loopback() || own.iter().any(|own| own.address == address)
+        };
+        self.tables.forget_udp(port, |Connection { destination, .. }| {
+            ports.iter().any(|published| {
+                let is_at = match published.address {
+                    IpAddr::V4(at) if at.is_unspecified() => is_own(*destination.ip()),
+                    at => at == *destination.ip(),
+                };
+                is_at && published.host.get() == destination.port()
+            })
+        })
+    }
+
+    /// Has the kernel forget who was led to containers by these elements: the addresses may be
+    /// others' next.
+    fn forget_after(&mut self, published: &[(&str, Vec<Element>)]) -> Result<()> {
+        let udp = nft::protocol(Protocol::Udp.number());
+        // Host's port, then the container's address and port.
+        let way = |element: &Element| {
+            let (rest, port) = element.key.split_last_chunk::<4>()?;
+            let value = element.value.as_ref().filter(|_| rest.ends_with(&udp))?;
+            Some([&port[..], value].concat())
+        };
+        let ways: Vec<Vec<u8>> =
+            published.iter().flat_map(|(_, all)| all).filter_map(way).collect();
+        let port = match &ways[..] {
+            [] => return Ok(()),
+            [one] => one.first_chunk().map(|port| u16::from_be_bytes(*port)),
+            _ => None,
+        };
+        self.tables.forget_udp(port, |Connection { destination, server }| {
+            let way =
+                [nft::port(destination.port()), nft::ipv4(*server.ip()), nft::port(server.port())];
+            ways.contains(&way.concat())
+        })
     }
 }
 
-fn enter(batch: &mut Batch, address: Ipv4Addr, ports: &[Published]) {
+/// What rules depend on besides the bridge's name and range.
+struct Making {
+    policy: Policy,
+    /// The inet table sees what passes from port to port of a bridge.
+    sees_bridged: bool,
+}
+
+impl Making {
+    fn of(bridge: &Bridge) -> Making {
+        Making { policy: bridge.policy, sees_bridged: forwarding::sees_bridged() }
+    }
+
+    fn comment(&self) -> String {
+        let mut text = format!("coracle {}", env!("CARGO_PKG_VERSION"));
+        let Policy { icc, masquerade, internal } = self.policy;
+        for (holds, word) in [
+            (icc, "icc"),
+            (masquerade, "masquerade"),
+            (internal, "internal"),
+            (self.sees_bridged, "br_netfilter"),
+        ] {
+            if holds {
+                text.extend([" ", word]);
+            }
+        }
+        text
+    }
+}
+
+fn enter(batch: &mut Batch, bridge: &Bridge, address: Ipv4Addr, ports: &[Published]) {
+    let ports = if bridge.policy.internal { &[] } else { ports };
     let (mut everywhere, mut somewhere) = (Vec::new(), Vec::new());
     for published in ports {
         // Containers have no IPv6 address.
@@ -122,8 +315,82 @@ fn enter(batch: &mut Batch, address: Ipv4Addr, ports: &[Published]) {
     }
 }
 
-/// The table without containers.
-fn table(batch: &mut Batch, bridge: &Bridge) {
+fn filter(number: u32, priority: i32) -> Option<Hook> {
+    Some(Hook { kind: "filter", number, priority })
+}
+
+const LINK: [Field; 4] = [Field::Ipv4, Field::Ipv4, Field::Protocol, Field::Port];
+
+/// From client to server: a key of `links`.
+const OF_LINK: [Step; 5] = [
+    Step::Load(Source::Ipv4Source, 0),
+    Step::Load(Source::Ipv4Destination, 1),
+    Step::Load(Source::Protocol, 2),
+    Step::Load(Source::DestinationPort, 3),
+    Step::In(LINKS, 0),
+];
+
+/// The bridge table without containers.
+fn frames(batch: &mut Batch, bridge: &Bridge) {
+    const ARP: [u8; 2] = [0x08, 0x06];
+    const IPV4: [u8; 2] = [0x08, 0x00];
+    const OFFSET: [u8; 2] = [0x1f, 0xff];
+    const ICMP: u8 = 1;
+    const UNREACHABLE: u8 = 3;
+    const FILTER_BRIDGED: i32 = -200;
+    let group = bridge.port_group().to_ne_bytes();
+    batch.make_table("");
+    batch.set(LINKS, &LINK, &[]);
+    batch.set(LINKED, &[Field::Ipv4, Field::Ipv4], &[]);
+    batch.chain("forward", filter(nft::FORWARD, FILTER_BRIDGED));
+    batch.chain("between", None);
+    let carries = |kind| [Step::Load(Source::EtherType, 0), Step::Is(0, kind)];
+    let ipv4 = carries(&IPV4);
+    let mut rule = |chain: &str, comment: &str, steps: &[&[Step]]| {
+        batch.rule(chain, comment, &steps.concat());
+    };
+    let among_containers = [
+        Step::Load(Source::InputGroup, 0),
+        Step::Is(0, &group),
+        Step::Load(Source::OutputGroup, 0),
+        Step::Is(0, &group),
+        Step::Jump("between"),
+    ];
+    rule("forward", "among containers", &[&among_containers]);
+    rule("between", "whose address is where", &[&carries(&ARP), &[Step::Accept]]);
+    // br_netfilter sends what the host was asked for on, without routing it.
+    let published = [Step::Load(Source::Receiver, 0), Step::Is(0, &[nft::THE_BRIDGE])];
+    rule("between", "published ports", &[&published, &[Step::Accept]]);
+    rule("between", "links", &[&ipv4, &OF_LINK, &[Step::Accept]]);
+    let back = [
+        Step::Load(Source::Ipv4Destination, 0),
+        Step::Load(Source::Ipv4Source, 1),
+        Step::Load(Source::Protocol, 2),
+        Step::Load(Source::SourcePort, 3),
+        Step::In(LINKS, 0),
+    ];
+    rule("between", "answers", &[&ipv4, &back, &[Step::Accept]]);
+    let linked = [
+        Step::Load(Source::Ipv4Source, 0),
+        Step::Load(Source::Ipv4Destination, 1),
+        Step::In(LINKED, 0),
+    ];
+    let later =
+        [Step::Load(Source::Ipv4Fragment, 0), Step::Mask(0, &OFFSET), Step::IsNot(0, &[0; 2])];
+    rule("between", "later fragments", &[&ipv4, &linked, &later, &[Step::Accept]]);
+    let unreachable = [
+        Step::Load(Source::Protocol, 0),
+        Step::Is(0, &[ICMP]),
+        Step::Load(Source::IcmpType, 0),
+        Step::Is(0, &[UNREACHABLE]),
+    ];
+    rule("between", "refusals", &[&ipv4, &linked, &unreachable, &[Step::Accept]]);
+    rule("between", "no other way", &[&[Step::Drop]]);
+}
+
+/// The inet table without containers.
+fn packets(batch: &mut Batch, bridge: &Bridge, making: &Making) {
+    let policy = bridge.policy;
     let name = nft::link_name(&bridge.name);
     let net = Net::new(&bridge.subnet);
     let loopback = Net { mask: [255, 0, 0, 0], address: [127, 0, 0, 0] };
@@ -134,6 +401,7 @@ fn table(batch: &mut Batch, bridge: &Bridge) {
     let ipv4 = [Step::Load(Source::Family, 0), Step::Is(0, &[nft::NFPROTO_IPV4])];
     let from_bridge = [Step::Load(Source::InputName, 0), Step::Is(0, &name)];
     let into_bridge = [Step::Load(Source::OutputName, 0), Step::Is(0, &name)];
+    let from_elsewhere = [Step::Load(Source::InputName, 0), Step::IsNot(0, &name)];
     let elsewhere = [Step::Load(Source::OutputName, 0), Step::IsNot(0, &name)];
     let published =
         [Step::Load(Source::ConnectionStatus, 0), Step::Mask(0, &changed), Step::IsNot(0, &none)];
@@ -141,13 +409,13 @@ fn table(batch: &mut Batch, bridge: &Bridge) {
         [Step::Load(Source::ConnectionState, 0), Step::Mask(0, &known), Step::IsNot(0, &none)];
     let for_the_host = [Step::Load(Source::DestinationKind, 0), Step::Is(0, &local)];
 
-    batch.make_table();
+    batch.make_table(&making.comment());
     batch.set(PUBLISHED, &[Field::Protocol, Field::Port], &[Field::Ipv4, Field::Port]);
     let at = [Field::Ipv4, Field::Protocol, Field::Port];
     batch.set(PUBLISHED_AT, &at, &[Field::Ipv4, Field::Port]);
     batch.set(ITSELF, &[Field::Ipv4, Field::Ipv4], &[]);
+    batch.set(LINKS, &LINK, &[]);
 
-    let filter = |number, priority| Some(Hook { kind: "filter", number, priority });
     let nat = |number, priority| Some(Hook { kind: "nat", number, priority });
     batch.chain("raw", filter(nft::PREROUTING, -300));
     batch.chain(PUBLISH, None);
@@ -181,15 +449,32 @@ fn table(batch: &mut Batch, bridge: &Bridge) {
     for chain in ["prerouting", "output"] {
         rule(chain, "for the host", &[&for_the_host, &[Step::Jump(PUBLISH)]]);
     }
-    rule("forward", "among containers", &[&into_bridge, &from_bridge, &[Step::Accept]]);
+    if policy.internal {
+        rule("forward", "no way out", &[&from_bridge, &elsewhere, &[Step::Drop]]);
+        rule("forward", "no way in", &[&into_bridge, &from_elsewhere, &[Step::Drop]]);
+    }
+    match policy.icc {
+        true => rule("forward", "among containers", &[&into_bridge, &from_bridge, &[Step::Accept]]),
+        false => rule(
+            "forward",
+            "links",
+            &[&into_bridge, &from_bridge, &ipv4, &OF_LINK, &[Step::Accept]],
+        ),
+    }
     rule("forward", "answers", &[&into_bridge, &answer, &[Step::Accept]]);
     rule("forward", "published ports", &[&into_bridge, &published, &[Step::Accept]]);
     rule("forward", "no other way in", &[&into_bridge, &[Step::Drop]]);
     let from_range = net.has(Source::Ipv4Source);
     let from_loopback = loopback.has(Source::Ipv4Source);
-    rule("postrouting", "out", &[&ipv4, &from_range, &elsewhere, &[Step::Masquerade]]);
+    if policy.masquerade && !policy.internal {
+        rule("postrouting", "out", &[&ipv4, &from_range, &elsewhere, &[Step::Masquerade]]);
+    }
     let steps = [&ipv4[..], &from_loopback, &into_bridge, &[Step::Masquerade]];
     rule("postrouting", "from the host's loopback", &steps);
+    if !policy.icc || !making.sees_bridged {
+        let steps = [&ipv4[..], &from_range, &into_bridge, &published, &[Step::Masquerade]];
+        rule("postrouting", "to a neighbour by the host", &steps);
+    }
     let to_itself = [
         Step::Load(Source::Ipv4Source, 0),
         Step::Load(Source::Ipv4Destination, 1),

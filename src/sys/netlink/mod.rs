@@ -3,6 +3,7 @@
 //! ```text
 //! route       rtnetlink: links, addresses, routes
 //! nftables    nf_tables: what becomes of packets
+//! conntrack   the connections that the kernel keeps in mind
 //! ```
 //!
 //! Requests are ready-made bytes, so that a container's child can send them between clone and
@@ -10,6 +11,7 @@
 //! header of 16 bytes, a struct by type, then attributes of four bytes' header each, all padded to
 //! four bytes.
 
+pub mod conntrack;
 pub mod nftables;
 mod route;
 
@@ -217,16 +219,20 @@ fn acknowledged(flags: i32, body: &[u8]) -> std::result::Result<(), Refusal> {
     })
 }
 
+/// Each attribute: its kind and its data.
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(rest, 0)?);
+        let kind = u16_at(rest, 2)? & !NLA_F_NESTED;
+        let data = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, data))
+    })
+}
+
 /// The first attribute of this kind.
-fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16_at(attributes, 0)?);
-        let found = u16_at(attributes, 2)? & !NLA_F_NESTED;
-        if found == kind {
-            return attributes.get(4..length);
-        }
-        attributes = attributes.get(length.max(4).next_multiple_of(4)..)?;
-    }
+fn attribute(all: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(all).find(|(found, _)| *found == kind).map(|(_, data)| data)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

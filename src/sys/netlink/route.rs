@@ -76,6 +76,8 @@ pub struct Veth<'a> {
     /// Must be free. (The kernel heeds `peer_index` only where this is given too.)
     pub index: u32,
     pub bridge: u32,
+    /// Of the host's end: a number that rules look at.
+    pub group: u32,
     pub peer_name: &'a str,
     pub peer_index: u32,
     pub peer_mac: Mac,
@@ -91,6 +93,7 @@ pub fn veth_create(veth: &Veth) -> Request {
     message.put_name(libc::IFLA_IFNAME, veth.name);
     message.put(libc::IFLA_MTU, &veth.mtu.to_ne_bytes());
     message.put(libc::IFLA_MASTER, &veth.bridge.to_ne_bytes());
+    message.put(libc::IFLA_GROUP, &veth.group.to_ne_bytes());
     message.nest(libc::IFLA_LINKINFO, |info| {
         info.put(IFLA_INFO_KIND, b"veth");
         info.nest(IFLA_INFO_DATA, |data| {

@@ -1,19 +1,29 @@
 //! nf_tables: tables of chains of rules, and the sets and maps that rules look things up in.
 //!
-//! Changes go in batches, which the kernel takes whole or not at all. A rule is a list of
-//! expressions that load registers, compare them and act; registers hold four bytes each, and what
-//! is longer, or is looked up together, takes several in a row. Source: linux/netfilter/nf_tables.h,
-//! linux/netfilter/nfnetlink.h; how a listing by nft(8) gets its words, libnftables' datatype.h.
+//! Changes go in batches, which the kernel takes whole or not at all. Source:
+//! linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h; how a listing by nft(8) gets its words,
+//! libnftables' datatype.h.
 
-use super::{ACK, DUMP, Message, Refusal, Socket, acknowledged, attribute, u16_at};
+mod step;
+
+pub use step::*;
+
+use super::{ACK, DUMP, Message, Refusal, Socket, acknowledged, attribute, attributes, text};
 use crate::error::{Error, Result};
 use crate::sys::raw;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
-/// nfnetlink.h: both families in one table.
-const NFPROTO_INET: u8 = 1;
+/// Whose packets a table sees (netfilter.h).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// IPv4 and IPv6.
+    Inet = 1,
+    /// Frames, between the ports of bridges.
+    Bridge = 7,
+}
+
 pub const NFPROTO_IPV4: u8 = 2;
 
 const BATCH_BEGIN: u16 = 0x10;
@@ -60,58 +70,6 @@ pub enum Field {
     Port = 13,
 }
 
-/// What can be loaded into a register.
-#[derive(Clone, Copy, Debug)]
-pub enum Source {
-    /// `ipv4` or `ipv6`, one byte.
-    Family,
-    /// One byte.
-    Protocol,
-    /// Sixteen bytes.
-    InputName,
-    OutputName,
-    Ipv4Source,
-    Ipv4Destination,
-    /// Of TCP, UDP and SCTP alike.
-    DestinationPort,
-    /// Four bytes of bits.
-    ConnectionState,
-    ConnectionStatus,
-    /// What the destination address is to this host: four bytes.
-    DestinationKind,
-}
-
-/// `Source::ConnectionState`: packets of connections that are known, or belong to one.
-pub const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
-/// `Source::ConnectionStatus`: the destination was changed.
-pub const DESTINATION_CHANGED: u32 = 1 << 5;
-/// `Source::DestinationKind`
-pub const LOCAL: u32 = 2;
-
-/// Register n, of 16.
-pub type Register = u32;
-
-/// A step of a rule. What does not hold ends the rule.
-#[derive(Clone, Copy, Debug)]
-pub enum Step<'a> {
-    Load(Source, Register),
-    /// Keeps the bits of a mask.
-    Mask(Register, &'a [u8]),
-    Is(Register, &'a [u8]),
-    IsNot(Register, &'a [u8]),
-    /// Holds if the set has what stands from the register on.
-    In(&'a str, Register),
-    /// Holds if the map has it, and loads the value over it.
-    Map(&'a str, Register),
-    /// To the IPv4 address and the port in these registers.
-    Destination(Register, Register),
-    /// The source becomes the address of the link that the packet leaves by.
-    Masquerade,
-    Accept,
-    Drop,
-    Jump(&'a str),
-}
-
 /// An entry of a set (without a value) or a map.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Element {
@@ -119,10 +77,12 @@ pub struct Element {
     pub value: Option<Vec<u8>>,
 }
 
-/// Changes of one table, for `Tables::commit`.
+/// Changes of the tables of one name, for `Tables::commit`.
 #[derive(Debug)]
 pub struct Batch<'a> {
     table: &'a str,
+    /// That of the next change.
+    family: Family,
     bytes: Vec<u8>,
     /// Where the last message begins.
     last: usize,
@@ -131,31 +91,35 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub fn new(table: &'a str) -> Batch<'a> {
-        let mut batch = Batch { table, bytes: Vec::new(), last: 0, count: 0 };
-        batch.push(Message::new(BATCH_BEGIN, REQUEST, &family(0, SUBSYSTEM)));
+        let family = Family::Inet;
+        let mut batch = Batch { table, family, bytes: Vec::new(), last: 0, count: 0 };
+        batch.push(Message::new(BATCH_BEGIN, REQUEST, &general(0, SUBSYSTEM)));
         batch
     }
 
-    /// Makes the table.
-    pub fn make_table(&mut self) {
-        self.table(NEW_TABLE, CREATE);
+    /// The changes from here on are of the table of this family.
+    pub fn turn_to(&mut self, family: Family) {
+        self.family = family;
     }
 
-    /// Removes the table and all that is in it.
+    /// Makes the table; `comment` is what a listing shows, and `Tables::table` tells.
+    pub fn make_table(&mut self, comment: &str) {
+        let mut message = message(self.family, NEW_TABLE, CREATE);
+        message.put_name(1, self.table);
+        message.put(6, &user_data(comment));
+        self.push(message);
+    }
+
+    /// Removes the table, which is there, and all that is in it.
     pub fn remove_table(&mut self) {
-        self.table(NEW_TABLE, CREATE);
-        self.table(DELETE_TABLE, REQUEST);
-    }
-
-    fn table(&mut self, kind: u16, flags: u16) {
-        let mut message = message(kind, flags);
+        let mut message = message(self.family, DELETE_TABLE, REQUEST);
         message.put_name(1, self.table);
         self.push(message);
     }
 
     /// A chain that rules jump to, or that a hook leads to.
     pub fn chain(&mut self, name: &str, hook: Option<Hook>) {
-        let mut message = message(NEW_CHAIN, CREATE);
+        let mut message = message(self.family, NEW_CHAIN, CREATE);
         message.put_name(1, self.table);
         message.put_name(3, name);
         if let Some(hook) = hook {
@@ -171,7 +135,7 @@ impl<'a> Batch<'a> {
     /// A set, or, with fields for values, a map.
     pub fn set(&mut self, name: &str, key: &[Field], value: &[Field]) {
         const MAP: u32 = 8;
-        let mut message = message(NEW_SET, CREATE);
+        let mut message = message(self.family, NEW_SET, CREATE);
         message.put_name(1, self.table);
         message.put_name(2, name);
         let flags = if value.is_empty() { 0 } else { MAP };
@@ -189,12 +153,11 @@ impl<'a> Batch<'a> {
 
     /// Adds a rule at the end of a chain; `comment` is what a listing shows beside it.
     pub fn rule(&mut self, chain: &str, comment: &str, steps: &[Step]) {
-        let mut message = message(NEW_RULE, APPEND);
+        let mut message = message(self.family, NEW_RULE, APPEND);
         message.put_name(1, self.table);
         message.put_name(2, chain);
         message.nest(4, |list| steps.iter().for_each(|step| step.put(list)));
-        let text = [comment.as_bytes(), b"\0"].concat();
-        message.put(7, &[&[0, text.len() as u8], text.as_slice()].concat());
+        message.put(7, &user_data(comment));
         self.push(message);
     }
 
@@ -209,7 +172,7 @@ impl<'a> Batch<'a> {
 
     fn elements(&mut self, kind: u16, flags: u16, set: &str, elements: &[Element]) {
         for elements in elements.chunks(ELEMENTS_MAX) {
-            let mut message = message(kind, flags);
+            let mut message = message(self.family, kind, flags);
             message.put_name(1, self.table);
             message.put_name(2, set);
             message.nest(3, |list| {
@@ -239,106 +202,6 @@ impl<'a> Batch<'a> {
         self.bytes.extend(bytes);
         self.count += 1;
     }
-}
-
-impl Step<'_> {
-    fn put(&self, list: &mut Message) {
-        let mut expression = |name: &str, fill: &mut dyn FnMut(&mut Message)| {
-            list.nest(1, |element| {
-                element.put_name(1, name);
-                element.nest(2, |data| fill(data));
-            });
-        };
-        match *self {
-            Step::Load(source, to) => {
-                let (name, numbers) = source.expression(at(to));
-                expression(name, &mut |data| put_numbers(data, &numbers));
-            }
-            Step::Mask(register, mask) => expression("bitwise", &mut |data| {
-                put_numbers(data, &[(1, at(register)), (2, at(register)), (3, mask.len() as u32)]);
-                data.nest(4, |value| value.put(1, mask));
-                data.nest(5, |value| value.put(1, &vec![0; mask.len()]));
-            }),
-            Step::Is(register, value) => {
-                expression("cmp", &mut |data| put_comparison(data, register, 0, value));
-            }
-            Step::IsNot(register, value) => {
-                expression("cmp", &mut |data| put_comparison(data, register, 1, value));
-            }
-            Step::In(set, register) => expression("lookup", &mut |data| {
-                data.put_name(1, set);
-                put_numbers(data, &[(2, at(register))]);
-            }),
-            Step::Map(set, register) => expression("lookup", &mut |data| {
-                data.put_name(1, set);
-                put_numbers(data, &[(2, at(register)), (3, at(register))]);
-            }),
-            Step::Destination(address, port) => {
-                let family = u32::from(NFPROTO_IPV4);
-                let numbers = [(1, 1), (2, family), (3, at(address)), (5, at(port))];
-                expression("nat", &mut |data| put_numbers(data, &numbers));
-            }
-            Step::Masquerade => expression("masq", &mut |_| {}),
-            Step::Accept => expression("immediate", &mut |data| put_verdict(data, 1, None)),
-            Step::Drop => expression("immediate", &mut |data| put_verdict(data, 0, None)),
-            Step::Jump(chain) => {
-                expression("immediate", &mut |data| put_verdict(data, -3, Some(chain)));
-            }
-        }
-    }
-}
-
-impl Source {
-    /// The expression that loads it, and its attributes.
-    fn expression(self, to: u32) -> (&'static str, Vec<(u16, u32)>) {
-        const NETWORK_HEADER: u32 = 1;
-        const TRANSPORT_HEADER: u32 = 2;
-        let meta = |key| ("meta", vec![(1, to), (2, key)]);
-        let connection = |key| ("ct", vec![(1, to), (2, key)]);
-        let payload =
-            |base, offset, length| ("payload", vec![(1, to), (2, base), (3, offset), (4, length)]);
-        match self {
-            Source::Family => meta(15),
-            Source::Protocol => meta(16),
-            Source::InputName => meta(6),
-            Source::OutputName => meta(7),
-            Source::Ipv4Source => payload(NETWORK_HEADER, 12, 4),
-            Source::Ipv4Destination => payload(NETWORK_HEADER, 16, 4),
-            Source::DestinationPort => payload(TRANSPORT_HEADER, 2, 2),
-            Source::ConnectionState => connection(0),
-            Source::ConnectionStatus => connection(2),
-            // The kind of an address, by the destination.
-            Source::DestinationKind => ("fib", vec![(1, to), (2, 3), (3, 2)]),
-        }
-    }
-}
-
-/// The kernel's number of a register: those of sixteen bytes come first.
-fn at(register: Register) -> u32 {
-    8 + register
-}
-
-fn put_numbers(message: &mut Message, numbers: &[(u16, u32)]) {
-    for (kind, number) in numbers {
-        message.put(*kind, &number.to_be_bytes());
-    }
-}
-
-fn put_comparison(data: &mut Message, register: Register, operator: u32, value: &[u8]) {
-    put_numbers(data, &[(1, at(register)), (2, operator)]);
-    data.nest(3, |nest| nest.put(1, value));
-}
-
-fn put_verdict(data: &mut Message, code: i32, chain: Option<&str>) {
-    put_numbers(data, &[(1, 0)]);
-    data.nest(2, |nest| {
-        nest.nest(2, |verdict| {
-            verdict.put(1, &code.to_be_bytes());
-            if let Some(chain) = chain {
-                verdict.put_name(2, chain);
-            }
-        });
-    });
 }
 
 /// Six bits a field.
@@ -375,13 +238,19 @@ pub fn link_name(name: &str) -> [u8; 16] {
 }
 
 /// struct nfgenmsg: family, version, resource.
-fn family(family: u8, resource: u16) -> [u8; 4] {
+pub(super) fn general(family: u8, resource: u16) -> [u8; 4] {
     let [high, low] = resource.to_be_bytes();
     [family, 0, high, low]
 }
 
-fn message(kind: u16, flags: u16) -> Message {
-    Message::new(SUBSYSTEM << 8 | kind, flags, &family(NFPROTO_INET, 0))
+fn message(family: Family, kind: u16, flags: u16) -> Message {
+    Message::new(SUBSYSTEM << 8 | kind, flags, &general(family as u8, 0))
+}
+
+/// A comment as nft(8) keeps it: type, length, text.
+fn user_data(comment: &str) -> Vec<u8> {
+    let text = [comment.as_bytes(), b"\0"].concat();
+    [&[0, text.len() as u8], text.as_slice()].concat()
 }
 
 /// The tables of one network namespace. Where something was removed, the kernel has whoever closes
@@ -389,7 +258,7 @@ fn message(kind: u16, flags: u16) -> Message {
 /// kept until the process ends.
 #[derive(Debug)]
 pub struct Tables {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 impl Tables {
@@ -402,19 +271,26 @@ impl Tables {
         }
     }
 
-    pub fn has_table(&mut self, name: &str) -> Result<bool> {
-        let mut request = message(GET_TABLE, ACK);
+    /// The comment of a table that is there: empty where it has none, or the kernel keeps none
+    /// (before 5.10).
+    pub fn table(&mut self, family: Family, name: &str) -> Result<Option<String>> {
+        let mut request = message(family, GET_TABLE, ACK);
         request.put_name(1, name);
-        match self.socket.exchange(&request.finish(), &mut |_, _| {}) {
-            Ok(()) => Ok(true),
-            Err(refusal) if is_missing(&refusal) => Ok(false),
+        let mut comment = String::new();
+        let asked = self.socket.exchange(&request.finish(), &mut |_, body| {
+            let data = body.get(4..).and_then(|attributes| attribute(attributes, 6));
+            comment = data.and_then(|data| data.get(2..)).map(text).unwrap_or_default();
+        });
+        match asked {
+            Ok(()) => Ok(Some(comment)),
+            Err(refusal) if is_missing(&refusal) => Ok(None),
             Err(refusal) => Err(refused(refusal, "look up table", name)),
         }
     }
 
     /// All elements of a set; none where there is no such set.
-    pub fn elements(&mut self, table: &str, set: &str) -> Result<Vec<Element>> {
-        let mut request = message(GET_ELEMENT, DUMP);
+    pub fn elements(&mut self, family: Family, table: &str, set: &str) -> Result<Vec<Element>> {
+        let mut request = message(family, GET_ELEMENT, DUMP);
         request.put_name(1, table);
         request.put_name(2, set);
         let request = request.finish();
@@ -443,7 +319,7 @@ impl Tables {
             let old = u16::from_ne_bytes([flags[0], flags[1]]);
             flags.copy_from_slice(&(old | ACK).to_ne_bytes());
         }
-        batch.push(Message::new(BATCH_END, REQUEST, &family(0, SUBSYSTEM)));
+        batch.push(Message::new(BATCH_END, REQUEST, &general(0, SUBSYSTEM)));
         let sent = self.transact(&batch.bytes, last);
         sent.map_err(|refusal| refused(refusal, "change table", batch.table))
     }
@@ -497,13 +373,10 @@ fn refused(refusal: Refusal, op: &'static str, target: &str) -> Error {
 /// The elements of one message of a dump.
 fn parse(body: &[u8], all: &mut Vec<Element>) {
     let list = body.get(4..).and_then(|attributes| attribute(attributes, 3));
-    let mut rest = list.unwrap_or_default();
-    while let Some(length) = u16_at(rest, 0).map(usize::from).filter(|n| *n >= 4) {
-        let element = rest.get(4..length).unwrap_or_default();
+    for (_, element) in attributes(list.unwrap_or_default()) {
         let value = |kind| attribute(attribute(element, kind)?, 1).map(<[u8]>::to_vec);
         if let Some(key) = value(1) {
             all.push(Element { key, value: value(2) });
         }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
 }
