@@ -15,6 +15,6 @@ pub use dir::{Dir, Live};
 pub use frame::{Again, Frame};
 pub use monitor::{Asked, Monitor, Pipes};
 pub use record::{
-    Config, Mount, MountKind, Network, ProcessId, Settings, State, Status, TakesVolumes, Terminal,
-    Want,
+    Config, Link, Mount, MountKind, Network, ProcessId, Settings, State, Status, TakesVolumes,
+    Terminal, Want,
 };

@@ -52,7 +52,7 @@ impl Engine {
         self.network.get_or_init(make)
     }
 
-    fn network_lock(&self) -> Result<NetworkLock> {
+    pub(super) fn network_lock(&self) -> Result<NetworkLock> {
         let path = self.home.root.join("locks");
         let guard = lock::lock(&path, lock_offset::NETWORK, Mode::Exclusive).on("lock", &path)?;
         Ok(NetworkLock::new(guard))

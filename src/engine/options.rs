@@ -3,8 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::types::{
-    ContainerName, ExtraHost, MacAddress, Port, PortBinding, Resolver, RestartPolicy, Signal,
-    is_host_name,
+    ContainerName, ExtraHost, LinkSpec, MacAddress, Port, PortBinding, Resolver, RestartPolicy,
+    Signal, is_host_name,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -46,6 +46,7 @@ pub struct Options {
     /// All that are exposed, by the image too.
     pub publish_all: bool,
     pub network: Network,
+    pub links: Vec<LinkSpec>,
     pub tty: Option<Terminal>,
     pub open_stdin: bool,
     /// It ends with the first client's.
@@ -97,6 +98,7 @@ impl Options {
             ports: Vec::new(),
             publish_all: false,
             network: Network::Bridge,
+            links: Vec::new(),
             tty: None,
             open_stdin: false,
             stdin_once: false,
@@ -117,6 +119,12 @@ impl Options {
             return Err(Error::invalid(format!(
                 "--rm and --restart {} exclude each other",
                 self.restart
+            )));
+        }
+        if !self.links.is_empty() && self.network != Network::Bridge {
+            let network = self.network.name();
+            return Err(Error::invalid(format!(
+                "--link and --network {network} exclude each other"
             )));
         }
         if let Some(dir) = &self.working_dir
@@ -248,6 +256,11 @@ mod tests {
             o.restart = RestartPolicy::Always;
         });
         assert_eq!(text, "--rm and --restart always exclude each other");
+        let text = refused(|o| {
+            o.network = Network::Host;
+            o.links = vec!["db".parse().unwrap()];
+        });
+        assert_eq!(text, "--link and --network host exclude each other");
         assert!(refused(|o| o.working_dir = Some("srv".into())).contains("\"srv\""));
         assert!(refused(|o| o.hostname = Some("a b".into())).contains("\"a b\""));
         assert!(refused(|o| o.hostname = Some("x".repeat(65))).contains("host name"));

@@ -8,8 +8,8 @@ pub use inspect::InspectContainer;
 pub use volume::{InspectVolume, Volume};
 
 use super::Driver;
-use crate::container::{Config, Mount, MountKind, Network, Settings, State, Status};
-use crate::types::Published;
+use crate::container::{Config, Mount, MountKind, Settings, State, Status};
+use crate::types::{ContainerName, Published};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -28,6 +28,10 @@ pub struct Container {
     pub directory: PathBuf,
     /// `<root>/volumes`
     pub volumes: PathBuf,
+    /// Those it links to: what each is called by itself, and here.
+    pub links: Vec<(String, ContainerName)>,
+    /// Its paths, `webapp/db`, by the links of others. Told where all containers are.
+    pub paths: Vec<String>,
     /// Where it is attached to the bridge, while it runs.
     pub endpoint: Option<Endpoint>,
 }
@@ -69,11 +73,7 @@ impl Container {
     }
 
     pub fn network_name(&self) -> &'static str {
-        match self.config.network {
-            Network::Bridge => "bridge",
-            Network::None => "none",
-            Network::Host => "host",
-        }
+        self.config.network.name()
     }
 
     pub fn volumes(&self) -> impl Iterator<Item = &Mount> {
@@ -120,6 +120,7 @@ pub struct Info {
 /// A container of busybox that was created and no more, with an id of one repeated digit.
 #[cfg(test)]
 pub fn sample(name: &str, digit: &str) -> Container {
+    use crate::container::Network;
     use crate::types::{Digest, RestartPolicy, Signal, Timestamp};
     Container {
         config: Config {
@@ -154,6 +155,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
         },
         settings: Settings {
             name: name.parse().unwrap(),
+            links: Vec::new(),
             restart: RestartPolicy::No,
             memory: None,
             cpu_shares: None,
@@ -165,6 +167,8 @@ pub fn sample(name: &str, digit: &str) -> Container {
         driver: Driver::Overlay,
         directory: PathBuf::from("/root/containers/x"),
         volumes: PathBuf::from("/root/volumes"),
+        links: Vec::new(),
+        paths: Vec::new(),
         endpoint: None,
     }
 }
