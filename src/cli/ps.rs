@@ -115,8 +115,9 @@ impl Ps {
             ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES", "SIZE"];
         let mut lines = vec![titles.map(String::from).to_vec()];
         lines.extend(rows.into_iter().map(|row| {
-            let Row { id, image, command, running_for, status, ports, name, size, .. } = row;
-            vec![id, image, command, running_for, status, ports, name, size]
+            let names = row.names();
+            let Row { id, image, command, running_for, status, ports, size, .. } = row;
+            vec![id, image, command, running_for, status, ports, names, size]
         }));
         if !self.size {
             lines.iter_mut().for_each(|line| drop(line.pop()));
@@ -128,6 +129,7 @@ impl Ps {
 /// What is shown of one container.
 pub struct Row<'a> {
     container: &'a Container,
+    no_trunc: bool,
     pub id: String,
     pub image: String,
     pub command: String,
@@ -152,6 +154,7 @@ impl Row<'_> {
         let command = if no_trunc { command } else { ellipsis(&command, 20) };
         Row {
             container,
+            no_trunc,
             id: id.to_string(),
             image: container.image_name.clone(),
             command: quote(&command),
@@ -161,6 +164,12 @@ impl Row<'_> {
             name: container.settings.name.to_string(),
             size: size.map(size_text).unwrap_or_default(),
         }
+    }
+
+    /// Its name, and those by the links of others: `redis,webapp/db`.
+    fn names(&self) -> String {
+        let paths = self.container.paths.iter().map(String::as_str);
+        [self.name.as_str()].into_iter().chain(paths).collect::<Vec<_>>().join(",")
     }
 
     fn fields(&self) -> Value {
@@ -177,7 +186,7 @@ impl Row<'_> {
             "Status": self.status,
             "State": self.container.status(),
             "Ports": self.ports,
-            "Names": self.name,
+            "Names": if self.no_trunc { self.names() } else { self.name.clone() },
             "Labels": labels.collect::<Vec<_>>().join(","),
             "LocalVolumes": self.container.volumes().count().to_string(),
             "Mounts": mounts.collect::<Vec<_>>().join(","),
@@ -299,12 +308,16 @@ impl Filter {
     fn matches(&self, container: &Container) -> bool {
         match self {
             Filter::Name { text, at_start, at_end } => {
-                let name = container.settings.name.as_str();
-                match (at_start, at_end) {
+                let matches = |name: &str| match (at_start, at_end) {
                     (true, true) => name == text,
                     (true, false) => name.starts_with(text),
                     (false, true) => name.ends_with(text),
                     (false, false) => name.contains(text),
+                };
+                // A part of a name must not mean those that a container of that name links to.
+                match text.contains('/') {
+                    true => container.paths.iter().any(|path| matches(path)),
+                    false => matches(container.settings.name.as_str()),
                 }
             }
             Filter::Id(id) => container.config.id.as_str().starts_with(id.as_str()),
@@ -435,6 +448,19 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
         assert_eq!(line, "666666666666 web running tier=front\n");
         let table = rendered(&["--format", "table {{.Names}}\\t{{.Status}}"], &three());
         assert_eq!(table, "NAMES     STATUS\nweb       Up 3 seconds\n");
+    }
+
+    #[test]
+    fn names_by_links_are_shown() {
+        let mut containers = three();
+        containers[0].paths = vec!["app/db".to_string(), "front/web".to_string()];
+        let of = |args: &[&str]| rendered(args, &containers);
+        assert!(of(&[]).ends_with("   web,app/db,front/web\n"), "{}", of(&[]));
+        // Scripts of today take it for one name.
+        assert_eq!(of(&["--format", "{{.Names}}"]), "web\n");
+        assert_eq!(of(&["--no-trunc", "--format", "{{.Names}}"]), "web,app/db,front/web\n");
+        assert_eq!(of(&["-q", "--filter", "name=/app/db"]), "666666666666\n");
+        assert_eq!(of(&["-q", "--filter", "name=app"]), "");
     }
 
     #[test]

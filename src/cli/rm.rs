@@ -12,6 +12,9 @@ pub struct Args {
     /// kill those that run
     #[argh(switch, short = 'f')]
     force: bool,
+    /// remove a link (PARENT/ALIAS), not a container
+    #[argh(switch, short = 'l')]
+    link: bool,
     /// remove their anonymous volumes too, unless others use them
     #[argh(switch, short = 'v')]
     volumes: bool,
@@ -31,6 +34,9 @@ impl Command for Rm {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        each(&self.0.containers, |name| engine.remove(name, self.0.force, self.0.volumes))
+        each(&self.0.containers, |name| match self.0.link {
+            true => engine.unlink(name),
+            false => engine.remove(name, self.0.force, self.0.volumes),
+        })
     }
 }

@@ -65,6 +65,10 @@ pub struct Args {
     /// set a label (key=value)
     #[argh(option, short = 'l', arg_name = "list")]
     label: Vec<String>,
+    /// tell it of another container, and let it reach that one's exposed ports
+    /// (name[:alias])
+    #[argh(option, arg_name = "list")]
+    link: Vec<String>,
     /// address of its network card (02:42:ac:11:00:02)
     #[argh(option, arg_name = "string")]
     mac_address: Option<String>,
@@ -234,6 +238,9 @@ impl Request {
         options.domainname = args.domainname;
         options.mac_address =
             args.mac_address.map(|text| value("--mac-address", &text)).transpose()?;
+        for text in &args.link {
+            options.links.push(value("--link", text)?);
+        }
         options.tty = args.tty.then(attach::new_terminal);
         options.open_stdin = args.interactive;
         options.stdin_once = args.interactive && streams.stdin;

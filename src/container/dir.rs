@@ -9,6 +9,7 @@
 //! <run>/live/<id>              locked by whoever works on the container: its creator, its
 //!                              monitor, its remover. Unlocked, it is the sweep's business.
 //! <run>/c/<id>/                socket stdin stdout stderr, while it runs
+//! <run>/links/<id>/<other id>  the other runs with a link to it
 //! ```
 //!
 //! State is read without a lock and changed only by `Dir::update_state`, which holds the record
@@ -177,6 +178,15 @@ impl Dir {
         self.write("settings.json", settings, Durability::PowerLoss)
     }
 
+    /// Reads the settings, changes them and writes them back, alone.
+    pub fn update_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> Result<T> {
+        let _record = self.record_lock()?;
+        let mut settings = self.settings()?;
+        let answer = change(&mut settings);
+        self.write("settings.json", &settings, Durability::PowerLoss)?;
+        Ok(answer)
+    }
+
     /// Reads the state, changes it and writes it back, alone.
     pub fn update_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T> {
         let _record = self.record_lock()?;
@@ -260,6 +270,35 @@ impl Dir {
                 Err(e) => return Err(Error::os("stat", path.display().to_string(), e)),
             }
         }
+    }
+
+    fn linkers_path(&self) -> PathBuf {
+        self.home.run.join("links").join(self.id.as_str())
+    }
+
+    /// The containers that run with a link to this one. Changed under the network lock.
+    pub fn linkers(&self) -> Result<Vec<ContainerId>> {
+        ids_in(&self.linkers_path())
+    }
+
+    pub fn add_linker(&self, id: &ContainerId) -> Result<()> {
+        let dir = self.linkers_path();
+        fs::create_dir_all(&dir).on("create", &dir)?;
+        let path = dir.join(id.as_str());
+        fs::File::create(&path).map(drop).on("create", &path)
+    }
+
+    pub fn remove_linker(&self, id: &ContainerId) -> Result<()> {
+        let dir = self.linkers_path();
+        let path = dir.join(id.as_str());
+        gone_is_fine(fs::remove_file(&path)).on("remove", &path)?;
+        // The last one takes them along.
+        for dir in [&dir, &self.home.run.join("links")] {
+            if fs::remove_dir(dir).is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is in the run directory.

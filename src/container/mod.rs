@@ -15,6 +15,6 @@ pub use dir::{Dir, Live};
 pub use frame::{Again, Frame};
 pub use monitor::{Asked, Monitor, Pipes};
 pub use record::{
-    Config, Endpoint, Membership, Mount, MountKind, Network, ProcessId, Settings, State, Status,
-    TakesVolumes, Terminal, Want,
+    Config, Endpoint, Link, Membership, Mount, MountKind, Network, ProcessId, Settings, State,
+    Status, TakesVolumes, Terminal, Want,
 };

@@ -138,9 +138,22 @@ pub enum Network {
     Host,
 }
 
+impl Network {
+    pub fn name(self) -> &'static str {
+        match self {
+            Network::Bridge => "bridge",
+            Network::None => "none",
+            Network::Host => "host",
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct Settings {
     pub name: ContainerName,
+    /// No two with the same alias.
+    #[serde(default)]
+    pub links: Vec<Link>,
     pub restart: RestartPolicy,
     /// Bytes.
     pub memory: Option<u64>,
@@ -188,6 +201,15 @@ pub struct Endpoint {
     /// The container's way out leads by it.
     pub leads_out: bool,
     pub mac: MacAddress,
+}
+
+/// Another container, as this one calls it (`--link`).
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Link {
+    pub target: ContainerId,
+    /// As the user wrote it.
+    pub name: String,
+    pub alias: ContainerName,
 }
 
 /// What the user asked for last.

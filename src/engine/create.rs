@@ -2,7 +2,7 @@
 
 use super::options::{Membership, Network, Options, merge_env};
 use super::{Engine, names};
-use crate::container::{Config, Dir, Live, Mount, Settings, State, Status, dir};
+use crate::container::{Config, Dir, Link, Live, Mount, Settings, State, Status, dir};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
 use crate::network::DEFAULT;
@@ -43,6 +43,7 @@ impl Engine {
             self.troubles.borrow_mut().push(Error::conflict(text));
         }
         self.begin()?;
+        let links = self.resolve_links(options)?;
         let store = self.images()?;
         // Until the record says that it is used, nobody may remove the image.
         let images = store.lock(Mode::Shared)?;
@@ -53,7 +54,7 @@ impl Engine {
         let dir = Dir::new(&self.home, &id);
         let live = dir.wait_live()?;
         let new = New { dir, live };
-        match self.lay(&new, options, &image, name, images) {
+        match self.lay(&new, options, links, &image, name, images) {
             Ok(()) => Ok(new),
             Err(error) => {
                 // The error to tell is that one; what this cannot remove, the sweep will.
@@ -69,6 +70,7 @@ impl Engine {
         &self,
         new: &New,
         options: &Options,
+        links: Vec<Link>,
         image: &Image,
         random: &[u8],
         images: Guard,
@@ -88,6 +90,7 @@ impl Engine {
         };
         let settings = Settings {
             name,
+            links,
             restart: options.restart,
             memory: options.memory,
             cpu_shares: options.cpu_shares,

@@ -17,6 +17,7 @@ mod hold;
 pub mod image;
 mod insert;
 mod kill;
+mod link;
 mod logs;
 mod monitor;
 mod names;

@@ -35,6 +35,12 @@ impl Plan {
         self.places().iter().map(endpoint).collect()
     }
 
+    /// The address where its way out leads, or any.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        let first = self.places().iter().find(|place| place.leads_out);
+        first.or(self.places().first()).map(|place| place.address)
+    }
+
     /// Gives the namespace of a process its links.
     pub fn connect(&self, process: Pid) -> Result<()> {
         self.places().iter().try_for_each(|place| place.connect(process))
@@ -94,8 +100,8 @@ impl Engine {
                 let text = fs::read_to_string("/etc/hosts").unwrap_or_default();
                 files::with_hosts(text, &more)
             }
-            Plan::Own(ref places) => {
-                let address = places.first().map(|place| IpAddr::from(place.address));
+            Plan::Own(_) => {
+                let address = plan.address().map(IpAddr::from);
                 files::hosts(&config.hostname, Some(&config.domainname), address, &more)
             }
         };

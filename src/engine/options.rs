@@ -3,8 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::types::{
-    ContainerName, ExtraHost, MacAddress, Port, PortBinding, Resolver, RestartPolicy, Signal,
-    is_host_name,
+    ContainerName, ExtraHost, LinkSpec, MacAddress, Port, PortBinding, Resolver, RestartPolicy,
+    Signal, is_host_name,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -48,6 +48,7 @@ pub struct Options {
     pub network: Network,
     /// With `Network::Bridge`; none for the default one.
     pub networks: Vec<Membership>,
+    pub links: Vec<LinkSpec>,
     pub tty: Option<Terminal>,
     pub open_stdin: bool,
     /// It ends with the first client's.
@@ -100,6 +101,7 @@ impl Options {
             publish_all: false,
             network: Network::Bridge,
             networks: Vec::new(),
+            links: Vec::new(),
             tty: None,
             open_stdin: false,
             stdin_once: false,
@@ -120,6 +122,12 @@ impl Options {
             return Err(Error::invalid(format!(
                 "--rm and --restart {} exclude each other",
                 self.restart
+            )));
+        }
+        if !self.links.is_empty() && self.network != Network::Bridge {
+            let network = self.network.name();
+            return Err(Error::invalid(format!(
+                "--link and --network {network} exclude each other"
             )));
         }
         if let Some(dir) = &self.working_dir
@@ -251,6 +259,11 @@ mod tests {
             o.restart = RestartPolicy::Always;
         });
         assert_eq!(text, "--rm and --restart always exclude each other");
+        let text = refused(|o| {
+            o.network = Network::Host;
+            o.links = vec!["db".parse().unwrap()];
+        });
+        assert_eq!(text, "--link and --network host exclude each other");
         assert!(refused(|o| o.working_dir = Some("srv".into())).contains("\"srv\""));
         assert!(refused(|o| o.hostname = Some("a b".into())).contains("\"a b\""));
         assert!(refused(|o| o.hostname = Some("x".repeat(65))).contains("host name"));

@@ -84,6 +84,7 @@ impl Engine {
         let mut errors = Vec::new();
         let cgroup = self.cgroups().and_then(|c| c.open(&spec::cgroup_path(dir))?.remove());
         errors.extend(cgroup.err());
+        errors.extend(self.part_links(dir).err());
         errors.extend(self.release_network(dir).err());
         errors.extend(dir.remove_run().err());
         Error::collect(errors)

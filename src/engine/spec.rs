@@ -22,6 +22,8 @@ pub struct Given<'a> {
     /// The configured mounts, in their order.
     pub mounts: &'a [Mount],
     pub account: Account,
+    /// The variables of the containers it links to.
+    pub links: &'a [String],
     pub capabilities: CapSet,
     /// The host's devices, for a privileged container.
     pub devices: Vec<Device>,
@@ -40,7 +42,7 @@ pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) ->
         oci_version: "1.2.0".into(),
         process: Process {
             args: config.entrypoint.iter().chain(&config.command).cloned().collect(),
-            env: environment(config, &given.account.home),
+            env: environment(config, &given.account.home, given.links),
             cwd: config.working_dir.clone(),
             ..process(given.account.user, config.tty, given.capabilities)
         },
@@ -89,7 +91,7 @@ pub fn cgroup_path(dir: &Dir) -> String {
 }
 
 /// The environment of the container's program, and of what `exec` adds.
-pub fn environment(config: &Config, home: &str) -> Vec<String> {
+pub fn environment(config: &Config, home: &str, links: &[String]) -> Vec<String> {
     let has = |key: &str| {
         config.env.iter().any(|e| e.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')))
     };
@@ -106,7 +108,8 @@ pub fn environment(config: &Config, home: &str) -> Vec<String> {
     if !has("container") {
         env.push("container=coracle".into());
     }
-    env.extend(config.env.iter().cloned());
+    let others = links.iter().filter(|link| link.split_once('=').is_some_and(|(key, _)| !has(key)));
+    env.extend(others.chain(&config.env).cloned());
     if !has("HOME") {
         env.push(format!("HOME={home}"));
     }

@@ -28,10 +28,14 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a restart waits for clients to fetch the end of the last run.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long a restart waits for the containers that it links to, and how often it looks.
+const TARGETS: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A container on its way up, or adopted.
 struct Up {
@@ -39,6 +43,8 @@ struct Up {
     pipes: Pipes,
     cgroup: Option<Cgroup>,
     ports: Reservation,
+    /// What it has to do without.
+    warnings: Vec<String>,
 }
 
 impl Engine {
@@ -91,8 +97,8 @@ impl Engine {
             }
             Err(error) => return self.give_up(&dir, &config, live, monitor, error),
         };
-        let Up { process, pipes, cgroup, ports } = up;
-        for warning in cgroup.iter().flat_map(Cgroup::warnings) {
+        let Up { process, pipes, cgroup, ports, warnings } = up;
+        for warning in cgroup.iter().flat_map(Cgroup::warnings).chain(&warnings) {
             monitor.tell(&Frame::Warning(warning.clone()));
         }
         monitor.tell(&Frame::Started);
@@ -201,6 +207,10 @@ impl Engine {
         let state = dir.state()?;
         if state.want == Want::Up {
             monitor.pause(Duration::from_millis(state.backoff), state.exit_code)?;
+            let until = Instant::now() + TARGETS;
+            while monitor.asked.is_none() && self.waits_for_target(dir)? && Instant::now() < until {
+                monitor.pause(LOOK, state.exit_code)?;
+            }
         }
         let asked = monitor.asked.take();
         let want = dir.update_state(|state| {
@@ -243,11 +253,13 @@ impl Engine {
         let channels = Channels::open(dir, config, account.user.uid)?;
         let ports = self.reserve_ports(dir, config)?;
         let attachment = self.prepare_network(dir, config, ports.published())?;
+        let links = self.join_links(dir)?;
         let attached = self.spec_mounts(config, &root)?;
         let given = Given {
             root: root_mount,
             mounts: &attached.mounts,
             account,
+            links: &links,
             capabilities: self.capabilities(config.privileged)?,
             devices: if config.privileged { devices::of_host()? } else { Vec::new() },
         };
@@ -271,6 +283,9 @@ impl Engine {
         if let Err(error) = connected {
             return Err(created.abandon(error));
         }
+        // That somebody else cannot be told is no reason not to run.
+        let told = self.tell_linkers(dir, attachment.address());
+        let warnings = told.err().iter().map(ToString::to_string).collect();
         let Running { child, cgroup, terminal } = created.start()?;
         dir.update_state(|state| {
             state.status = Status::Running;
@@ -279,7 +294,8 @@ impl Engine {
             state.oom_killed = false;
             state.started = Timestamp::now();
         })?;
-        Ok(Up { process: child.pidfd, pipes: channels.outside(terminal)?, cgroup, ports })
+        let pipes = channels.outside(terminal)?;
+        Ok(Up { process: child.pidfd, pipes, cgroup, ports, warnings })
     }
 
     /// Holds a container whose monitor died.
@@ -300,7 +316,8 @@ impl Engine {
         let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
         // Whoever had it frozen has lost its hold with the last monitor.
         cgroup.thaw()?;
-        Ok(Up { process, pipes, cgroup: Some(cgroup), ports: Reservation::again(&state.ports) })
+        let (ports, warnings) = (Reservation::again(&state.ports), Vec::new());
+        Ok(Up { process, pipes, cgroup: Some(cgroup), ports, warnings })
     }
 
     /// Becomes the next monitor of the same container, with the same pid, from the installed

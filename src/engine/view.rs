@@ -3,10 +3,10 @@
 
 use super::report::{self, Info};
 use super::{Engine, sweep};
-use crate::container::{Dir, Status};
+use crate::container::{Dir, Settings, Status};
 use crate::error::{Context, Result};
 use crate::sys::lock::{self, Mode};
-use crate::types::Digest;
+use crate::types::{ContainerId, Digest};
 use std::collections::HashMap;
 use std::fs;
 
@@ -20,6 +20,7 @@ impl Engine {
             .filter_map(|id| self.look(&Dir::new(&self.home, &id), &mut names).ok())
             .filter(|c| !matches!(c.state.status, Status::Creating))
             .collect();
+        add_paths(&mut all);
         all.sort_by_key(|c| std::cmp::Reverse(c.config.created));
         Ok(all)
     }
@@ -56,7 +57,14 @@ impl Engine {
                 name
             }
         };
+        let links = settings.links.iter().map(|link| {
+            let target = Dir::new(&self.home, &link.target).settings();
+            let name = target.map_or(link.name.clone(), |settings| settings.name.to_string());
+            (name.trim_start_matches('/').to_string(), link.alias.clone())
+        });
         Ok(report::Container {
+            links: links.collect(),
+            paths: Vec::new(),
             image_name,
             monitored,
             driver: self.driver()?,
@@ -133,5 +141,21 @@ impl Engine {
             hostname: read("/proc/sys/kernel/hostname").trim().to_string(),
             warnings: Vec::new(),
         })
+    }
+}
+
+/// Tells each container what others call it.
+fn add_paths(all: &mut [report::Container]) {
+    let mut paths: HashMap<ContainerId, Vec<String>> = HashMap::new();
+    for container in &*all {
+        let Settings { name, links, .. } = &container.settings;
+        for link in links {
+            let path = format!("{name}/{}", link.alias);
+            paths.entry(link.target.clone()).or_default().push(path);
+        }
+    }
+    for container in all {
+        container.paths = paths.remove(&container.config.id).unwrap_or_default();
+        container.paths.sort_unstable();
     }
 }

@@ -57,12 +57,23 @@ pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// A reader that takes no lock may see a mixture, and a loss of power may leave one.
 pub fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_over(path, bytes, b' ')?.sync_all()
+}
+
+/// As `overwrite`, for a file of lines that others have mounted: the rest of a longer content is
+/// empty lines, and is cut off then.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    write_over(path, bytes, b'\n')?.set_len(length)
+}
+
+fn write_over(path: &Path, bytes: &[u8], rest: u8) -> io::Result<File> {
     let file = OpenOptions::new().write(true).open(path)?;
     let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     let mut content = bytes.to_vec();
-    content.resize(bytes.len().max(len), b' ');
+    content.resize(bytes.len().max(len), rest);
     file.write_all_at(&content, 0)?;
-    file.sync_all()
+    Ok(file)
 }
 
 fn write(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
@@ -103,6 +114,8 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.join("state")).unwrap(), "1  ");
         overwrite(&dir.join("state"), b"three").unwrap();
         assert_eq!(fs::read_to_string(dir.join("state")).unwrap(), "three");
+        rewrite(&dir.join("state"), b"1\n").unwrap();
+        assert_eq!(fs::read_to_string(dir.join("state")).unwrap(), "1\n");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         assert!(replace(&dir.join("none/state"), b"", Durability::Crash).is_err());
         assert!(is_leftover(std::ffi::OsStr::new(".state.new")));

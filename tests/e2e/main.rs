@@ -22,6 +22,7 @@ mod layers;
 mod layouts;
 mod lifecycle;
 mod limits;
+mod links;
 mod logs;
 mod monitor;
 mod mounts;

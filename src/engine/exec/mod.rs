@@ -84,7 +84,9 @@ impl Engine {
 fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -> Result<Program> {
     let config = dir.config()?;
     let privileged = options.privileged || config.privileged;
-    let process = process_of(container, &config, options, engine.capabilities(privileged)?)?;
+    let links = engine.link_variables(dir)?;
+    let caps = engine.capabilities(privileged)?;
+    let process = process_of(container, &config, &links, options, caps)?;
     let filter = match privileged {
         true => None,
         false => Some(seccomp::compile(&seccomp::default_profile(CapSet::DEFAULT.0))?),
@@ -145,6 +147,7 @@ fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -
 fn process_of(
     container: &First,
     config: &Config,
+    links: &[String],
     options: &ExecOptions,
     caps: CapSet,
 ) -> Result<Process> {
@@ -157,7 +160,8 @@ fn process_of(
     }
     let read = |path: &str| create::read_in_root(root.as_fd(), path);
     let account = user::look_up(text, &read("etc/passwd"), &read("etc/group"))?;
-    let mut env = spec::environment(&Config { tty: options.tty, ..config.clone() }, &account.home);
+    let config_here = Config { tty: options.tty, ..config.clone() };
+    let mut env = spec::environment(&config_here, &account.home, links);
     for var in &options.env {
         let key = var.split('=').next().unwrap_or_default();
         env.retain(|e| e.split('=').next() != Some(key));

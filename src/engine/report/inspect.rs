@@ -77,6 +77,8 @@ struct HostConfig {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tmpfs: BTreeMap<String, String>,
     volumes_from: Option<Vec<String>>,
+    /// `/db:/webapp/db`
+    links: Option<Vec<String>>,
     log_config: LogConfig,
     network_mode: String,
     /// Those asked for.
@@ -284,6 +286,9 @@ fn host_config(container: &Container) -> HostConfig {
         mode => format!("{}:{}:{mode}", mount.source, mount.target),
     });
     let binds: Vec<String> = binds.collect();
+    let links = container.links.iter();
+    let links = links.map(|(name, alias)| format!("/{name}:/{}/{alias}", settings.name));
+    let links: Vec<String> = links.collect();
     let tmpfs = own().filter(|mount| mount.kind == MountKind::Tmpfs && !mount.by_mount);
     let (name, maximum_retry_count) = match settings.restart {
         RestartPolicy::No => ("no", 0),
@@ -296,6 +301,7 @@ fn host_config(container: &Container) -> HostConfig {
         mounts: own().filter(|mount| mount.by_mount).map(asked).collect(),
         tmpfs: tmpfs.map(|mount| (mount.target.clone(), mount.options.join(","))).collect(),
         volumes_from: (!config.volumes_from.is_empty()).then(|| config.volumes_from.clone()),
+        links: (!links.is_empty()).then_some(links),
         log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
         network_mode: container.networks().next().unwrap_or(DEFAULT).to_string(),
         port_bindings: by_port(config.ports.iter().map(|binding| {

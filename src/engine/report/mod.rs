@@ -9,7 +9,7 @@ pub use volume::{InspectVolume, Volume};
 
 use super::Driver;
 use crate::container::{Config, Endpoint, Mount, MountKind, Network, Settings, State, Status};
-use crate::types::Published;
+use crate::types::{ContainerName, Published};
 use std::path::PathBuf;
 
 /// A container as it is now: `state` has been compared with the kernel.
@@ -27,6 +27,10 @@ pub struct Container {
     pub directory: PathBuf,
     /// `<root>/volumes`
     pub volumes: PathBuf,
+    /// Those it links to: what each is called by itself, and here.
+    pub links: Vec<(String, ContainerName)>,
+    /// Its paths, `webapp/db`, by the links of others. Told where all containers are.
+    pub paths: Vec<String>,
 }
 
 impl Container {
@@ -119,6 +123,7 @@ pub struct Info {
 /// A container of busybox that was created and no more, with an id of one repeated digit.
 #[cfg(test)]
 pub fn sample(name: &str, digit: &str) -> Container {
+    use crate::container::Network;
     use crate::types::{Digest, RestartPolicy, Signal, Timestamp};
     Container {
         config: Config {
@@ -153,6 +158,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
         },
         settings: Settings {
             name: name.parse().unwrap(),
+            links: Vec::new(),
             restart: RestartPolicy::No,
             memory: None,
             cpu_shares: None,
@@ -165,5 +171,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
         driver: Driver::Overlay,
         directory: PathBuf::from("/root/containers/x"),
         volumes: PathBuf::from("/root/volumes"),
+        links: Vec::new(),
+        paths: Vec::new(),
     }
 }
