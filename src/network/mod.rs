@@ -4,6 +4,7 @@
 //! ```text
 //! <root>/network/bridge.json       the bridge's name and range, kept once they are chosen
 //! <root>/network/leases/<address>  a symbolic link whose text is the holder's container id
+//! <root>/network/networks/<network>/names, addresses   who is called what, see `names`
 //! <run>/ip_forward                 forwarding was off before us
 //! ```
 //!
@@ -21,6 +22,7 @@ mod bridge;
 pub mod files;
 mod forwarding;
 mod lease;
+pub mod names;
 pub mod ports;
 mod rules;
 mod subnet;
