@@ -6,7 +6,7 @@
 //! ```text
 //! cli                                  faces: arguments and text; no syscalls, no state files
 //! engine                               one file per verb: ordering, locks, rollback; never prints
-//! image  container  network  volume    nouns; they do not import each other, the engine joins them
+//! image  container  network  dns  volume    nouns; they do not import each other, the engine joins them
 //! oci                                  the OCI runtime spec and its execution
 //! sys                                  the kernel: the only `unsafe` and `libc`; no policy
 //! types  error                         importable by all
@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod container;
+pub mod dns;
 pub mod engine;
 pub mod error;
 pub mod http;

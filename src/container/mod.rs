@@ -13,7 +13,7 @@ pub mod restart;
 pub use client::Client;
 pub use dir::{Dir, Live};
 pub use frame::{Again, Frame};
-pub use monitor::{Asked, Monitor, Pipes};
+pub use monitor::{Asked, Monitor, Pipes, Service};
 pub use record::{
     Config, Endpoint, Link, Membership, Mount, MountKind, Network, ProcessId, Settings, State,
     Status, TakesVolumes, Terminal, Want,

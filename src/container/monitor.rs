@@ -30,6 +30,7 @@ const PROCESS: Token = Token(1);
 const STDIN: Token = Token(2);
 const STDOUT: Token = Token(3);
 const STDERR: Token = Token(4);
+const SERVICE: Token = Token(5);
 /// Tokens of clients count up from here.
 const CLIENTS: usize = 16;
 
@@ -48,6 +49,15 @@ pub struct Pipes {
     pub terminal: bool,
     /// The end of a client's stdin is the end of the container's (Docker's `StdinOnce`).
     pub stdin_once: bool,
+}
+
+/// What else the monitor does for its container while it runs: something that watches descriptors
+/// of its own, all behind one.
+pub trait Service: AsRawFd {
+    /// When it wants to be called though nothing can be read.
+    fn deadline(&self) -> Option<Instant>;
+    /// Does what there is to do, without waiting.
+    fn serve(&mut self);
 }
 
 /// What a client may ask of a container.
@@ -77,6 +87,8 @@ pub struct Monitor {
     pipes: Pipes,
     /// The container's, while it runs.
     pub cgroup: Option<Cgroup>,
+    /// For the container, as long as it runs.
+    pub service: Option<Box<dyn Service>>,
     stdin_waiting: Vec<u8>,
     stdin_closing: bool,
     stop_deadline: Option<Instant>,
@@ -102,6 +114,7 @@ impl Monitor {
             buffer: Vec::new(),
             pipes: Pipes::default(),
             cgroup: None,
+            service: None,
             stdin_waiting: Vec::new(),
             stdin_closing: false,
             stop_deadline: None,
@@ -165,6 +178,12 @@ impl Monitor {
         if let Some(stdin) = &self.pipes.stdin {
             self.register(stdin.as_fd(), STDIN, Interest::WRITABLE)?;
         }
+        if let Some(service) = &self.service {
+            let raw = service.as_raw_fd();
+            let readable = Interest::READABLE;
+            let registry = self.poll.registry();
+            registry.register(&mut SourceFd(&raw), SERVICE, readable).on("watch", "a service")?;
+        }
         let mut events = Events::with_capacity(64);
         // Whoever asked for output before there was any gets it from its first byte.
         self.serve_waiting_clients(process)?;
@@ -187,7 +206,7 @@ impl Monitor {
                 self.stop_deadline = None;
                 signal(process, Signal::KILL)?;
             }
-            let mut ended = false;
+            let (mut ended, mut serve) = (false, self.is_service_due());
             again |= self.log.retry_at().is_some_and(|at| Instant::now() >= at);
             for event in &events {
                 match event.token() {
@@ -195,18 +214,29 @@ impl Monitor {
                     PROCESS => ended = true,
                     STDIN => self.write_stdin(),
                     STDOUT | STDERR => again = true,
+                    SERVICE => serve = true,
                     Token(client) => self.client_ready(client, event),
                 }
             }
             if ended {
+                // Its sockets would keep the container's network.
+                self.service = None;
                 while self.move_output() {}
                 self.is_log_complete = self.log.finish(self.patience());
                 return exit_of(process);
+            }
+            if let Some(service) = self.service.as_mut().filter(|_| serve) {
+                service.serve();
             }
             if again {
                 again = self.read_streams();
             }
         }
+    }
+
+    fn is_service_due(&self) -> bool {
+        let deadline = self.service.as_ref().and_then(|service| service.deadline());
+        deadline.is_some_and(|at| Instant::now() >= at)
     }
 
     /// Waits for `delay`, or until a client asks for something; and for as long as one holds the
@@ -511,7 +541,8 @@ impl Monitor {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.stop_deadline, self.log.retry_at()].into_iter().flatten().min()
+        let service = self.service.as_ref().and_then(|service| service.deadline());
+        [self.stop_deadline, self.log.retry_at(), service].into_iter().flatten().min()
     }
 }
 

@@ -9,6 +9,7 @@ mod commit;
 mod create;
 mod devices;
 mod diff;
+mod dns;
 mod exec;
 mod export;
 mod find;

@@ -5,7 +5,7 @@ use crate::types::Resolver;
 use std::fmt::Write;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -115,6 +115,57 @@ pub fn with_resolver(text: String, asked: &Resolver) -> String {
     text
 }
 
+/// /etc/resolv.conf of a container whose names its own name server at `address` knows: the host's,
+/// with that server alone. A name without a dot is asked for as it is, unless the host wants it
+/// otherwise: those of containers have none.
+pub fn resolv_conf_builtin(host: &str, address: IpAddr) -> String {
+    let mut text = format!("nameserver {address}\n");
+    let mut has_ndots = false;
+    for line in host.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let word = words.next().unwrap_or_default();
+        if ["search", "domain", "options"].contains(&word) {
+            has_ndots |= word == "options" && words.any(|option| option.starts_with("ndots:"));
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    if !has_ndots {
+        text.push_str("options ndots:0\n");
+    }
+    text
+}
+
+/// Whom a name server of ours asks, from the host's namespace: the host's servers at this moment,
+/// those on its loopback too. Where the host names none, two public ones, as Docker does.
+pub fn host_servers() -> Vec<SocketAddr> {
+    let text = fs::read(RESOLV_CONF).unwrap_or_default();
+    let found = reachable(&String::from_utf8_lossy(&text));
+    if found.is_empty() {
+        FALLBACK.iter().filter_map(|server| socket(server)).collect()
+    } else {
+        found
+    }
+}
+
+fn reachable(host: &str) -> Vec<SocketAddr> {
+    host.lines().filter_map(|line| socket(server(line)?)).collect()
+}
+
+/// The name server at an address as resolv.conf writes it; one of a link has the link's name or
+/// number behind it.
+fn socket(server: &str) -> Option<SocketAddr> {
+    const PORT: u16 = 53;
+    match address(server)? {
+        IpAddr::V6(address) => {
+            let zone = server.split_once('%').map_or("0", |(_, zone)| zone);
+            let index = || fs::read_to_string(format!("/sys/class/net/{zone}/ifindex")).ok();
+            let index = zone.parse().ok().or_else(|| index()?.trim().parse().ok());
+            Some(SocketAddrV6::new(address, PORT, 0, index.unwrap_or_default()).into())
+        }
+        address => Some((address, PORT).into()),
+    }
+}
+
 /// The servers that a resolv.conf names (resolv.conf(5)).
 pub(super) fn servers(text: &str) -> impl Iterator<Item = IpAddr> {
     text.lines().filter_map(|line| address(server(line)?))
@@ -186,5 +237,33 @@ mod tests {
             "# mine\nnameserver 10.0.0.1\nsearch b.org c.org\noptions ndots:2 rotate\n"
         );
         assert_eq!(with(&[], &["."], &[]), "# mine\nnameserver 10.0.0.1\noptions edns0\n");
+    }
+
+    #[test]
+    fn with_a_name_server_of_its_own_a_container_keeps_how_the_host_asks() {
+        let address = "127.0.0.11".parse().unwrap();
+        for (host, expected) in [
+            ("", "options ndots:0\n"),
+            (
+                "# mine\nnameserver 10.0.0.1\nsearch a.example b.example\noptions edns0 trust-ad\n",
+                "search a.example b.example\noptions edns0 trust-ad\noptions ndots:0\n",
+            ),
+            ("domain a.example\noptions ndots:2", "domain a.example\noptions ndots:2\n"),
+            (
+                "search ndots:1.example\n;options ndots:3",
+                "search ndots:1.example\noptions ndots:0\n",
+            ),
+        ] {
+            let expected = format!("nameserver 127.0.0.11\n{expected}");
+            assert_eq!(resolv_conf_builtin(host, address), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_own_servers_are_asked_from_the_host() {
+        let host = "nameserver 127.0.0.53\n nameserver fe80::1%lo\nnameserver fe80::2%7 # x\n\
+                    nameserver x\nnameserver\nsearch nameserver";
+        let found = reachable(host).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(found, ["127.0.0.53:53", "[fe80::1%1]:53", "[fe80::2%7]:53"]);
     }
 }

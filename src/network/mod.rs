@@ -4,6 +4,7 @@
 //! ```text
 //! <root>/networks/<name>/network.json      what it is (`definition`)
 //! <root>/networks/<name>/leases/<address>  a symbolic link whose text is the holder's container id
+//! <root>/networks/<name>/names, addresses  who is called what (`names`)
 //! <run>/ip_forward                         forwarding was off before us
 //! ```
 //!
@@ -22,6 +23,7 @@ mod definition;
 pub mod files;
 mod forwarding;
 mod lease;
+pub mod names;
 mod networks;
 pub mod ports;
 mod rules;

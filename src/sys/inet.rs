@@ -1,4 +1,5 @@
-//! Sockets that hold a port of the host, and do nothing else.
+//! Sockets that hold a port of the host and do nothing else, and those of a server whose address
+//! comes later.
 
 use super::{check, raw};
 use crate::types::Protocol;
@@ -67,6 +68,23 @@ pub fn bind_over_ended(socket: BorrowedFd, address: SocketAddr) -> io::Result<()
     // A listening socket goes back to bound.
     // SAFETY: integers only.
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) }).map(drop)
+}
+
+/// A server's socket, which does not block: for UDP, or for TCP with connections to be accepted. It
+/// need not wait until the namespace has the address.
+pub fn serve(address: SocketAddr, protocol: Protocol) -> io::Result<OwnedFd> {
+    let socket = open(address, protocol)?;
+    raw::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_FREEBIND, 1)?;
+    if protocol == Protocol::Tcp {
+        raw::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    }
+    bind(socket.as_fd(), address)?;
+    if protocol == Protocol::Tcp {
+        // SAFETY: integers only.
+        check(unsafe { libc::listen(socket.as_raw_fd(), 16) })?;
+    }
+    super::fd::set_nonblocking(socket.as_fd(), true)?;
+    Ok(socket)
 }
 
 /// The kernel has no SCTP.

@@ -20,6 +20,7 @@ pub mod lock;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod netns;
 pub mod notify;
 pub mod pidfd;
 pub mod poll;

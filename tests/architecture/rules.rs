@@ -13,11 +13,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &["engine", "image", "container", "network", "volume", "oci", "types", "error"]),
     (
         "engine",
-        &["image", "container", "network", "volume", "http", "oci", "sys", "types", "error"],
+        &["image", "container", "network", "dns", "volume", "http", "oci", "sys", "types", "error"],
     ),
     ("image", NOUN),
     ("container", NOUN),
     ("network", NOUN),
+    ("dns", NOUN),
     ("volume", NOUN),
     ("http", &["error"]),
     ("oci", &["sys", "types", "error"]),
