@@ -7,6 +7,7 @@ use super::output;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 pub trait Command: Sized + 'static {
@@ -95,6 +96,19 @@ fn check_count(name: &str, usage: &str, positionals: &[String]) -> Result<()> {
 /// Reads the value of a flag, and names the flag where it is wrong.
 pub fn value<T: std::str::FromStr<Err = Error>>(flag: &str, text: &str) -> Result<T> {
     text.parse::<T>().map_err(|e| e.doing(flag))
+}
+
+/// Reads the values of `--label`.
+pub fn labels(texts: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for text in texts {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        if key.is_empty() {
+            return Err(Error::invalid(format!("--label: \"{text}\" has no key")));
+        }
+        labels.insert(key.to_string(), value.to_string());
+    }
+    Ok(labels)
 }
 
 /// Reads a whole number.

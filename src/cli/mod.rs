@@ -32,6 +32,7 @@ mod kill;
 mod load;
 mod logs;
 mod monitor;
+mod network;
 mod output;
 mod port;
 mod prune;
@@ -81,6 +82,13 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<kill::Kill>(),
     Entry::of::<load::Load>(),
     Entry::of::<logs::Logs>(),
+    Entry::of::<network::Connect>(),
+    Entry::of::<network::Create>(),
+    Entry::of::<network::Disconnect>(),
+    Entry::of::<network::Inspect>(),
+    Entry::of::<network::Ls>(),
+    Entry::of::<network::Prune>(),
+    Entry::of::<network::Rm>(),
     Entry::of::<port::PortCommand>(),
     Entry::of::<ps::Ps>(),
     Entry::of::<stop::Restart>(),

@@ -1,7 +1,7 @@
 //! `run`, and the options that it shares with `create`.
 
 use super::argv::Flags;
-use super::command::{Command, number, value};
+use super::command::{Command, labels, number, value};
 use super::{attach, env, output};
 use crate::engine::Engine;
 use crate::engine::options::{Network, Options};
@@ -190,13 +190,7 @@ impl Request {
         for text in &args.env {
             options.env.push(env::parse(text, caller.env).doing(|| "--env".into())?);
         }
-        for text in &args.label {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
-            if key.is_empty() {
-                return Err(Error::invalid(format!("--label: \"{text}\" has no key")));
-            }
-            options.labels.insert(key.to_string(), value.to_string());
-        }
+        options.labels = labels(&args.label)?;
         for text in &args.volume {
             options.mounts.push(volume::parse(text, caller.cwd).doing(|| "--volume".into())?);
         }

@@ -139,6 +139,11 @@ pub enum Network {
 }
 
 impl Network {
+    /// What it is in place of a namespace of the container's own.
+    pub fn special(self) -> Option<&'static str> {
+        (self != Network::Bridge).then(|| self.name())
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Network::Bridge => "bridge",

@@ -48,6 +48,7 @@ pub use commit::CommitOptions;
 pub use exec::ExecOptions;
 pub use insert::InsertOptions;
 pub use monitor::Mode;
+pub use network::NetworkOptions;
 pub use start::Started;
 pub use storage::Driver;
 

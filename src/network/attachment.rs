@@ -126,8 +126,13 @@ impl Attachment {
         let index = self.link_index();
         let mut requests =
             vec![netlink::link_up(index), netlink::addr_add(index, self.address, self.prefix())];
-        requests.extend(self.gateway().map(|gateway| netlink::route_default(gateway, index)));
+        requests.extend(self.route());
         requests
+    }
+
+    /// The way out, where it leads through this network.
+    pub fn route(&self) -> Option<netlink::Request> {
+        self.gateway().map(|gateway| netlink::route_default(gateway, self.link_index()))
     }
 
     /// Gives the network namespace of `process` its link.

@@ -115,7 +115,7 @@ impl Networks {
         let subnet = match definition.subnet {
             Some(subnet) => subnet,
             None => {
-                let subnet = subnet::choose(&self.spoken_for(&mut socket, &definition.name)?)?;
+                let subnet = Subnet::choose(&self.spoken_for(&mut socket, definition)?)?;
                 let subnet_known = Definition { subnet: Some(subnet), ..definition.clone() };
                 self.write(lock, &subnet_known)?;
                 subnet
@@ -138,10 +138,14 @@ impl Networks {
         link.kind == "bridge" && link.mac == Some(self.mac(&definition.name))
     }
 
-    /// The ranges that a new network must stay clear of.
-    pub fn spoken_for(&self, socket: &mut Socket, name: &str) -> Result<Vec<Subnet>> {
-        let mut ranges = taken(socket)?;
-        let others = self.all()?.into_iter().filter(|other| other.name != name);
+    /// The ranges that a new network must stay clear of: those of other networks and, as what
+    /// lies upon a link of the host is where that leads, for a bridge those of the host.
+    pub fn spoken_for(&self, socket: &mut Socket, wanted: &Definition) -> Result<Vec<Subnet>> {
+        let mut ranges = match wanted.is_bridge() || wanted.subnet.is_none() {
+            true => taken(socket)?,
+            false => Vec::new(),
+        };
+        let others = self.all()?.into_iter().filter(|other| other.name != wanted.name);
         ranges.extend(others.filter_map(|other| other.subnet));
         Ok(ranges)
     }
@@ -166,7 +170,7 @@ impl Networks {
             };
         }
         if wanted.subnet.is_none() {
-            wanted.subnet = Some(subnet::choose(&self.spoken_for(socket, &wanted.name)?)?);
+            wanted.subnet = Some(Subnet::choose(&self.spoken_for(socket, &wanted)?)?);
         }
         Ok(wanted)
     }

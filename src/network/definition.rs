@@ -169,6 +169,18 @@ pub fn name_fits(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
+/// Checks the name of a link: it is what the kernel takes.
+pub fn check_link_name(name: &str) -> Result<()> {
+    let fits = (1..=15).contains(&name.len())
+        && ![".", ".."].contains(&name)
+        && name.bytes().all(|b| b.is_ascii_graphic() && !b"/:%".contains(&b));
+    match fits {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("\"{name}\" is no name for a link"))
+            .hint("use at most 15 letters, digits and signs but for '/', ':' and '%'")),
+    }
+}
+
 /// Checks the name of a network that is to be made.
 pub fn check_name(name: &str) -> Result<()> {
     if RESERVED.contains(&name) {

@@ -31,7 +31,7 @@ mod subnet;
 
 pub use attachment::{Attachment, NETWORKS_MAX, Way};
 pub use bridge::{Bridge, mac_of};
-pub use definition::{DEFAULT, Definition, Driver, check_name};
+pub use definition::{DEFAULT, Definition, Driver, check_link_name, check_name};
 pub use lease::Wanted;
 pub use networks::{Networks, Request, Running};
 pub use rules::Policy;

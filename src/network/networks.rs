@@ -5,17 +5,18 @@ use super::bridge::Bridge;
 use super::definition::{self, DEFAULT, Definition, Driver};
 use super::lease::{Leases, Wanted};
 use super::rules::Rules;
-use super::{NetworkLock, forwarding};
+use super::{NetworkLock, forwarding, names};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs as tree;
 use crate::sys::netlink::nftables::Tables;
 use crate::sys::netlink::{Mac, Socket};
-use crate::types::{ContainerId, Port, Published};
+use crate::types::{ContainerId, Digest, Port, Published};
 use std::cell::RefCell;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What leads to each running container of a network: its address there, and its ports.
@@ -92,8 +93,9 @@ impl Networks {
         match self.read(name)? {
             Some(definition) => Ok(definition),
             None if name == DEFAULT => {
-                let random = crate::sys::random::bytes().on("read", "random bytes")?;
-                Ok(Definition::new(DEFAULT, random))
+                // Always the same for a root directory.
+                let id = Digest::of(self.dir(name).as_os_str().as_bytes());
+                Ok(Definition::new(DEFAULT, *id.bytes()))
             }
             None => Err(Error::not_found(format!("no such network: {name}"))
                 .hint(format!("make it with: network create {name}"))),
@@ -190,7 +192,7 @@ impl Networks {
     }
 
     /// The same for one network.
-    pub fn leave(&self, _: &NetworkLock, from: &Definition, id: &ContainerId) -> Result<()> {
+    pub fn leave(&self, lock: &NetworkLock, from: &Definition, id: &ContainerId) -> Result<()> {
         let leases = self.leases(&from.name);
         let (own, others): (Vec<_>, Vec<_>) =
             leases.all()?.into_iter().partition(|(_, holder)| holder == id.as_str());
@@ -202,6 +204,9 @@ impl Networks {
                 true => rules.remove(),
                 false => own.iter().try_for_each(|(address, _)| rules.withdraw(*address)),
             })?;
+        }
+        for (address, _) in &own {
+            names::remove_address(lock, &self.dir(&from.name), (*address).into())?;
         }
         leases.give_back(id)?;
         match others.is_empty() {

@@ -62,6 +62,15 @@ impl Subnet {
         self.base & mask == other.base & mask
     }
 
+    /// The first private range that overlaps none of `taken`.
+    pub fn choose(taken: &[Subnet]) -> Result<Subnet> {
+        let free = |range: &Subnet| !taken.iter().any(|other| range.overlaps(other));
+        candidates().find(free).ok_or_else(|| {
+            Error::conflict("every private range of addresses is in use by a route")
+                .hint("remove a route, or run with --net=host or --net=none")
+        })
+    }
+
     fn mask(&self) -> u32 {
         u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0)
     }
@@ -103,15 +112,6 @@ fn candidates() -> impl Iterator<Item = Subnet> {
     b.chain(a).chain(c)
 }
 
-/// The first private range that overlaps none of `taken`.
-pub(super) fn choose(taken: &[Subnet]) -> Result<Subnet> {
-    let free = |range: &Subnet| !taken.iter().any(|other| range.overlaps(other));
-    candidates().find(free).ok_or_else(|| {
-        Error::conflict("every private range of addresses is in use by a route")
-            .hint("remove a route, or run with --net=host or --net=none")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,14 +139,14 @@ mod tests {
 
     #[test]
     fn the_first_free_range_is_chosen() {
-        assert_eq!(choose(&[]).unwrap(), range("172.17.0.0/16"));
+        assert_eq!(Subnet::choose(&[]).unwrap(), range("172.17.0.0/16"));
         let taken = [range("172.17.5.0/24"), range("172.18.0.0/15")];
-        assert_eq!(choose(&taken).unwrap(), range("172.20.0.0/16"));
+        assert_eq!(Subnet::choose(&taken).unwrap(), range("172.20.0.0/16"));
         let taken = [range("172.16.0.0/12"), range("10.0.0.0/9")];
-        assert_eq!(choose(&taken).unwrap(), range("10.128.0.0/16"));
+        assert_eq!(Subnet::choose(&taken).unwrap(), range("10.128.0.0/16"));
         let taken = [range("172.16.0.0/12"), range("10.0.0.0/8"), range("192.168.0.0/24")];
-        assert_eq!(choose(&taken).unwrap(), range("192.168.1.0/24"));
+        assert_eq!(Subnet::choose(&taken).unwrap(), range("192.168.1.0/24"));
         let all = [range("172.16.0.0/12"), range("10.0.0.0/8"), range("192.168.0.0/16")];
-        assert!(choose(&all).is_err());
+        assert!(Subnet::choose(&all).is_err());
     }
 }

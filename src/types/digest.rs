@@ -19,6 +19,10 @@ impl Digest {
         Digest(sha2::Sha256::digest(data).into())
     }
 
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The 64 hex digits without the algorithm: file names, and image ids as people see them.
     pub fn hex(&self) -> String {
         let mut text = String::with_capacity(64);

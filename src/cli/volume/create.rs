@@ -1,7 +1,7 @@
 //! `volume create`.
 
 use super::DRIVER;
-use crate::cli::command::Command;
+use crate::cli::command::{Command, labels};
 use crate::cli::output;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -46,14 +46,7 @@ impl Command for Create {
         if args.name.is_some() && args.volume.is_some() {
             return Err(Error::invalid("--name and the argument both name the volume"));
         }
-        let mut labels = BTreeMap::new();
-        for text in &args.label {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
-            if key.is_empty() {
-                return Err(Error::invalid(format!("--label: \"{text}\" has no key")));
-            }
-            labels.insert(key.to_string(), value.to_string());
-        }
+        let labels = labels(&args.label)?;
         let name = args.name.or(args.volume);
         name.as_deref().map(volume::check_name).transpose()?;
         Ok(Create { name, labels })

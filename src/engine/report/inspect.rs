@@ -448,7 +448,7 @@ fn by_port(all: impl Iterator<Item = (Port, Binding)>) -> BTreeMap<String, Vec<B
 
 fn network_settings(container: &Container) -> NetworkSettings {
     let memberships = container.settings.networks.iter();
-    let networks: BTreeMap<String, Endpoint> = match container.special_network() {
+    let networks: BTreeMap<String, Endpoint> = match container.config.network.special() {
         Some(mode) => [(mode.to_string(), Endpoint::default())].into(),
         None => memberships
             .map(|membership| {

@@ -2,13 +2,15 @@
 //! own way.
 
 mod inspect;
+mod network;
 mod volume;
 
 pub use inspect::InspectContainer;
+pub use network::{InspectNetwork, Network, Place};
 pub use volume::{InspectVolume, Volume};
 
 use super::Driver;
-use crate::container::{Config, Endpoint, Mount, MountKind, Network, Settings, State, Status};
+use crate::container::{Config, Endpoint, Mount, MountKind, Settings, State, Status};
 use crate::types::{ContainerName, Published};
 use std::path::PathBuf;
 
@@ -64,19 +66,10 @@ impl Container {
         if self.is_running() { &self.state.ports } else { &[] }
     }
 
-    /// What it has in place of links of its own.
-    pub fn special_network(&self) -> Option<&'static str> {
-        match self.config.network {
-            Network::Bridge => None,
-            Network::None => Some("none"),
-            Network::Host => Some("host"),
-        }
-    }
-
     /// The networks that it is on, or `none`, or `host`.
     pub fn networks(&self) -> impl Iterator<Item = &str> {
         let networks = self.settings.networks.iter().map(|membership| &membership.network[..]);
-        self.special_network().into_iter().chain(networks)
+        self.config.network.special().into_iter().chain(networks)
     }
 
     pub fn volumes(&self) -> impl Iterator<Item = &Mount> {
@@ -152,7 +145,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
             ports: Vec::new(),
             publish_all: false,
             labels: Default::default(),
-            network: Network::Bridge,
+            network: crate::container::Network::Bridge,
             auto_remove: false,
             privileged: false,
         },

@@ -1,15 +1,36 @@
-//! Joining containers and the bridge: leases under the network lock, and the files in /etc that
+//! Networks: the verbs of the group `network`, and what containers do with networks. Joining both: leases under the network lock, and the files in /etc that
 //! follow from them.
 
+mod connect;
+mod create;
+mod list;
+mod remove;
+
+pub use create::NetworkOptions;
+
 use super::Engine;
-use crate::container::{Config, Dir, Endpoint, Network as Kind, Status, dir::lock_offset};
+use crate::container::{
+    Config, Dir, Endpoint, Membership, Network as Kind, Status, dir::lock_offset,
+};
 use crate::error::{OsContext, Result};
-use crate::network::{self, Attachment, NetworkLock, Networks, Running, Wanted, files};
+use crate::network::{
+    self, Attachment, DEFAULT, NETWORKS_MAX, NetworkLock, Networks, Running, Wanted, files, names,
+};
 use crate::sys::lock::{self, Mode};
 use crate::sys::netlink::Request;
 use crate::types::{ExtraHost, MacAddress, Pid, Published};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+
+/// What a container's place on a network is to be like.
+struct Place {
+    /// `eth` and this.
+    number: u8,
+    /// It is to lead out, where the network does.
+    is_first: bool,
+    /// Its address when it last ran.
+    last: Option<Ipv4Addr>,
+}
 
 /// What a container on its way up gets of the network.
 pub(super) enum Plan {
@@ -131,25 +152,50 @@ impl Engine {
         let (memberships, last) = (dir.settings()?.networks, dir.state()?.endpoints);
         let mut places: Vec<Attachment> = Vec::new();
         let lock = self.network_lock()?;
-        for (membership, number) in memberships.iter().zip(0..) {
+        for (membership, number) in memberships.iter().zip(0..NETWORKS_MAX) {
             let of_old = last.iter().find(|endpoint| endpoint.network == membership.network);
-            let address = match (membership.address, of_old) {
-                (Some(address), _) => Wanted::Only(address),
-                (None, Some(endpoint)) => Wanted::Rather(endpoint.address),
-                (None, None) => Wanted::Any,
-            };
+            let last = of_old.map(|endpoint| endpoint.address);
             let is_first = !places.iter().any(|place| place.leads_out);
-            // The first link has it, as with Docker.
-            let mac = config.mac_address.filter(|_| number == 0).map(|MacAddress(mac)| mac);
-            let request = network::Request { address, mac, number, is_first };
-            let name = &membership.network;
-            let mut place = self.networks().attach(&lock, name, &dir.id, request)?;
-            let ports = if place.leads_out { ports } else { &[] };
-            let others = || self.published_by_others(dir, name);
-            self.networks().publish(&lock, &mut place, ports, others)?;
-            places.push(place);
+            let place = Place { number, is_first, last };
+            places.push(self.take_place(&lock, dir, config, membership, place, ports)?);
         }
         Ok(places)
+    }
+
+    /// A place on one network, with what leads to it.
+    fn take_place(
+        &self,
+        lock: &NetworkLock,
+        dir: &Dir,
+        config: &Config,
+        membership: &Membership,
+        place: Place,
+        ports: &[Published],
+    ) -> Result<Attachment> {
+        let Place { number, is_first, last } = place;
+        let address = match (membership.address, last) {
+            (Some(address), _) => Wanted::Only(address),
+            (None, Some(address)) => Wanted::Rather(address),
+            (None, None) => Wanted::Any,
+        };
+        // The first link has the one that was asked for, as with Docker.
+        let mac = config.mac_address.filter(|_| number == 0).map(|MacAddress(mac)| mac);
+        let request = network::Request { address, mac, number, is_first };
+        let name = &membership.network;
+        let mut place = self.networks().attach(lock, name, &dir.id, request)?;
+        let ports = if place.leads_out { ports } else { &[] };
+        let others = || self.published_by_others(dir, name);
+        self.networks().publish(lock, &mut place, ports, others)?;
+        if name != DEFAULT {
+            let own = dir.settings()?.name;
+            let names = [own.as_str(), dir.id.short(), &config.hostname];
+            let aliases = membership.aliases.iter().map(String::as_str);
+            for called in names.into_iter().chain(aliases) {
+                let network = self.networks().dir(name);
+                names::add(lock, &network, called, place.address.into())?;
+            }
+        }
+        Ok(place)
     }
 
     /// What leads to the containers that run on a network, but for `dir`.

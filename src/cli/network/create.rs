@@ -1,0 +1,75 @@
+//! `network create`.
+
+use super::connect::address;
+use crate::cli::command::{Command, labels, value};
+use crate::cli::output;
+use crate::engine::{Engine, NetworkOptions};
+use crate::error::{Error, Result};
+use crate::network::{self, Driver};
+use argh::{ArgsInfo, FromArgs};
+
+/// Make a network
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// how containers are joined: bridge, macvlan or ipvlan
+    #[argh(option, short = 'd', arg_name = "string")]
+    driver: Option<String>,
+    /// the address of the gateway in the range
+    #[argh(option, arg_name = "address")]
+    gateway: Option<String>,
+    /// nothing leads out of it or into it
+    #[argh(switch)]
+    internal: bool,
+    /// the part of the range that containers get their addresses from
+    #[argh(option, arg_name = "range")]
+    ip_range: Option<String>,
+    /// set a label (key=value)
+    #[argh(option, arg_name = "list")]
+    label: Vec<String>,
+    /// what the driver is told: mtu=1400, parent=eth0, mode=l3, com.docker.network.bridge...
+    #[argh(option, short = 'o', arg_name = "list")]
+    opt: Vec<String>,
+    /// its range of addresses (172.20.0.0/16); one that is free where none is given
+    #[argh(option, arg_name = "range")]
+    subnet: Option<String>,
+    #[argh(positional)]
+    name: String,
+}
+
+pub struct Create(NetworkOptions);
+
+impl Command for Create {
+    type Args = Args;
+    const NAME: &'static str = "network create";
+    const USAGE: &'static str = "NETWORK";
+
+    fn new(args: Args) -> Result<Create> {
+        network::check_name(&args.name)?;
+        let mut options = NetworkOptions {
+            name: args.name,
+            driver: Driver::Bridge,
+            subnet: args.subnet.map(|text| value("--subnet", &text)).transpose()?,
+            gateway: args.gateway.map(|text| address("--gateway", &text)).transpose()?,
+            pool: args.ip_range.map(|text| value("--ip-range", &text)).transpose()?,
+            internal: args.internal,
+            labels: labels(&args.label)?,
+            options: Default::default(),
+        };
+        if let Some(driver) = args.driver {
+            options.driver = value("--driver", &driver)?;
+        }
+        for text in &args.opt {
+            let (key, value) = text.split_once('=').ok_or_else(|| {
+                Error::invalid(format!("--opt: \"{text}\" has no value")).hint("write key=value")
+            })?;
+            options.options.insert(key.to_string(), value.to_string());
+        }
+        Ok(Create(options))
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        output::line(engine.create_network(&self.0)?)?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,80 @@
+//! `network ls` and `network inspect`: looking, without locks.
+
+use super::Engine;
+use crate::container::{Dir, Status};
+use crate::engine::report;
+use crate::error::{Error, Result};
+use crate::network::{DEFAULT, Definition};
+use crate::types::Digest;
+
+/// What containers may have in place of a network, and what the lists call its driver.
+const SPECIAL: [(&str, &str); 2] = [("host", "host"), ("none", "null")];
+
+impl Engine {
+    /// All networks, by name; the default one, `host` and `none` among them.
+    pub fn all_networks(&self) -> Result<Vec<report::Network>> {
+        let mut definitions = self.networks().all()?;
+        if !definitions.iter().any(|definition| definition.name == DEFAULT) {
+            definitions.push(self.networks().get(DEFAULT)?);
+        }
+        let places = self.places_taken()?;
+        let mut all: Vec<report::Network> = definitions
+            .into_iter()
+            .map(|definition| {
+                let here = places.iter().filter(|place| place.endpoint.network == definition.name);
+                let containers = here.cloned().collect();
+                report::Network { driver: definition.driver.to_string(), definition, containers }
+            })
+            .collect();
+        for (name, driver) in SPECIAL {
+            let mut definition = Definition::new(name, self.own_id(name));
+            definition.created = Default::default();
+            all.push(report::Network { driver: driver.into(), definition, containers: Vec::new() });
+        }
+        all.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+        Ok(all)
+    }
+
+    /// Always the same for a root directory.
+    fn own_id(&self, name: &str) -> [u8; 32] {
+        *Digest::of(format!("{} {name}", self.home.root.display()).as_bytes()).bytes()
+    }
+
+    /// By name, id, or the start of an id that no other network shares.
+    pub fn find_network(&self, text: &str) -> Result<report::Network> {
+        let mut all = self.all_networks()?;
+        let named = all.iter().position(|network| network.definition.name == text);
+        if let Some(at) = named {
+            return Ok(all.swap_remove(at));
+        }
+        all.retain(|network| !text.is_empty() && network.definition.id.starts_with(text));
+        match all.len() {
+            0 => Err(Error::not_found(format!("no such network: {text}"))),
+            1 => Ok(all.swap_remove(0)),
+            many => Err(Error::conflict(format!(
+                "\"{text}\" is ambiguous: it begins the ids of {many} networks"
+            ))
+            .hint("give more digits, or the name")),
+        }
+    }
+
+    /// Who is on which network now.
+    fn places_taken(&self) -> Result<Vec<report::Place>> {
+        let mut places = Vec::new();
+        for id in Dir::live(&self.home)? {
+            let dir = Dir::new(&self.home, &id);
+            // One that is just going, or cannot be read, is nowhere.
+            let (Ok(state), Ok(settings)) = (dir.state(), dir.settings()) else { continue };
+            let runs = state.process.as_ref().is_some_and(|process| process.open().is_some());
+            if state.status != Status::Running || !runs {
+                continue;
+            }
+            places.extend(state.endpoints.into_iter().map(|endpoint| report::Place {
+                container: id.clone(),
+                name: settings.name.clone(),
+                endpoint,
+            }));
+        }
+        Ok(places)
+    }
+}

@@ -1,0 +1,145 @@
+//! A network, and the JSON of `network inspect`: Docker's keys and order.
+
+use crate::container::Endpoint;
+use crate::error::{Error, Result};
+use crate::network::{DEFAULT, Definition, Driver};
+use crate::types::{ContainerId, ContainerName, Digest, Timestamp};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A network as it is now.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub definition: Definition,
+    /// What people call its driver: `bridge`, `macvlan`, `ipvlan`, `host`, `null`.
+    pub driver: String,
+    /// Who is on it.
+    pub containers: Vec<Place>,
+}
+
+/// A container that runs on a network.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub container: ContainerId,
+    pub name: ContainerName,
+    pub endpoint: Endpoint,
+}
+
+impl Network {
+    /// Whether containers can be on it beside others.
+    pub fn check_usable(&self) -> Result<()> {
+        match ["host", "null"].contains(&self.driver.as_str()) {
+            true => {
+                Err(Error::conflict(format!("{} is no network to be on", self.definition.name))
+                    .hint("start the container with --net instead"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Whether it is there without anybody having made it.
+    pub fn is_builtin(&self) -> bool {
+        self.definition.name == DEFAULT || ["host", "null"].contains(&self.driver.as_str())
+    }
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectNetwork {
+    name: String,
+    id: String,
+    created: Timestamp,
+    scope: &'static str,
+    driver: String,
+    #[serde(rename = "EnableIPv4")]
+    enable_ipv4: bool,
+    #[serde(rename = "EnableIPv6")]
+    enable_ipv6: bool,
+    #[serde(rename = "IPAM")]
+    ipam: Ipam,
+    internal: bool,
+    attachable: bool,
+    ingress: bool,
+    containers: BTreeMap<String, Container>,
+    options: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Ipam {
+    driver: &'static str,
+    options: BTreeMap<String, String>,
+    config: Vec<Range>,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Range {
+    subnet: String,
+    #[serde(rename = "IPRange", skip_serializing_if = "String::is_empty")]
+    ip_range: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    gateway: String,
+}
+
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct Container {
+    name: String,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
+    mac_address: String,
+    #[serde(rename = "IPv4Address")]
+    ipv4_address: String,
+    #[serde(rename = "IPv6Address")]
+    ipv6_address: String,
+}
+
+impl From<&Network> for InspectNetwork {
+    fn from(network: &Network) -> InspectNetwork {
+        let definition = &network.definition;
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let range = definition.subnet.map(|subnet| Range {
+            subnet: subnet.to_string(),
+            ip_range: text(definition.pool.map(|pool| pool.to_string())),
+            gateway: text(match (definition.gateway, definition.driver) {
+                (None, Driver::Bridge) => Some(subnet.gateway().to_string()),
+                (gateway, _) => gateway.map(|gateway| gateway.to_string()),
+            }),
+        });
+        let container = |place: &Place| {
+            let Place { container, name, endpoint } = place;
+            // Its own on each network, and always the same.
+            let id = Digest::of(format!("{container} {}", definition.id).as_bytes());
+            let shown = Container {
+                name: name.to_string(),
+                endpoint_id: id.hex(),
+                mac_address: endpoint.mac.to_string(),
+                ipv4_address: format!("{}/{}", endpoint.address, endpoint.prefix),
+                ipv6_address: String::new(),
+            };
+            (container.to_string(), shown)
+        };
+        InspectNetwork {
+            name: definition.name.clone(),
+            id: definition.id.clone(),
+            created: definition.created,
+            scope: "local",
+            driver: network.driver.clone(),
+            enable_ipv4: true,
+            enable_ipv6: false,
+            ipam: Ipam {
+                driver: "default",
+                options: BTreeMap::new(),
+                config: range.into_iter().collect(),
+            },
+            internal: definition.internal,
+            attachable: false,
+            ingress: false,
+            containers: network.containers.iter().map(container).collect(),
+            options: definition.options.clone(),
+            labels: definition.labels.clone(),
+        }
+    }
+}
