@@ -25,6 +25,8 @@ pub struct Container {
     pub driver: Driver,
     /// `<root>/containers/<id>`
     pub directory: PathBuf,
+    /// That of the container whose files about the network it sees.
+    pub network_files: PathBuf,
     /// `<root>/volumes`
     pub volumes: PathBuf,
     /// Those it links to: what each is called by itself, and here.
@@ -67,7 +69,7 @@ impl Container {
     /// What it has in place of links of its own.
     pub fn special_network(&self) -> Option<&'static str> {
         match self.config.network {
-            Network::Bridge => None,
+            Network::Bridge | Network::Container(_) => None,
             Network::None => Some("none"),
             Network::Host => Some("host"),
         }
@@ -170,6 +172,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
         monitored: true,
         driver: Driver::Overlay,
         directory: PathBuf::from("/root/containers/x"),
+        network_files: PathBuf::from("/root/containers/x"),
         volumes: PathBuf::from("/root/volumes"),
         links: Vec::new(),
         paths: Vec::new(),
