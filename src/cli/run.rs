@@ -4,7 +4,7 @@ use super::argv::Flags;
 use super::command::{Command, labels, number, value};
 use super::{attach, env, output};
 use crate::engine::Engine;
-use crate::engine::options::{Network, Options};
+use crate::engine::options::{NetworkMode, Options};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::types::{Resolver, parse_ports, parse_publish, parse_size};
 use crate::volume;
@@ -81,7 +81,7 @@ pub struct Args {
     /// name of the container
     #[argh(option, arg_name = "string")]
     name: Option<String>,
-    /// network to connect to: bridge, host or none
+    /// network to connect to: bridge, none, host or container:NAME
     #[argh(option, arg_name = "network")]
     network: Option<String>,
     /// off: no network, as --net none (-n alone; default true)
@@ -289,21 +289,26 @@ fn streams(args: &Args) -> Result<Streams> {
     Ok(streams)
 }
 
-fn network(name: Option<&str>, networking: bool) -> Result<Network> {
+fn network(name: Option<&str>, networking: bool) -> Result<NetworkMode> {
     if !networking {
         return match name {
-            None | Some("none") => Ok(Network::None),
+            None | Some("none") => Ok(NetworkMode::None),
             Some(name) => Err(Error::invalid(format!(
                 "--networking=false and --network {name} exclude each other"
             ))),
         };
     }
     match name {
-        None | Some("bridge" | "default") => Ok(Network::Bridge),
-        Some("none") => Ok(Network::None),
-        Some("host") => Ok(Network::Host),
+        None | Some("bridge" | "default") => Ok(NetworkMode::Bridge),
+        Some("none") => Ok(NetworkMode::None),
+        Some("host") => Ok(NetworkMode::Host),
+        Some(other) if other.starts_with("container:") => match &other["container:".len()..] {
+            "" => Err(Error::invalid("--network: container: is without a name")
+                .hint("write container:NAME or container:ID")),
+            name => Ok(NetworkMode::Container(name.to_string())),
+        },
         Some(other) => Err(Error::invalid(format!("--network: unknown network \"{other}\""))
-            .hint("use bridge, host or none")),
+            .hint("use bridge, none, host or container:NAME")),
     }
 }
 
@@ -438,7 +443,7 @@ mod tests {
         assert_eq!(options.mounts[1].source, Source::Volume("cache".into()));
         let ports: Vec<String> = options.exposed_ports.iter().map(ToString::to_string).collect();
         assert_eq!(ports, ["80/tcp", "53/udp", "54/udp"]);
-        assert_eq!(options.network, Network::None);
+        assert_eq!(options.network, NetworkMode::None);
         assert_eq!((options.memory, options.cpu_shares), (Some(64 << 20), Some(512)));
         assert_eq!(options.pids_limit, Some(100));
         assert_eq!(
@@ -478,12 +483,13 @@ mod tests {
     fn networking_can_be_switched_off_as_in_2014() {
         let network = |line: &str| request(line).unwrap().options.network;
         for line in ["-n x", "-n=false x", "--networking=false x", "-n --net none x", "-din x"] {
-            assert_eq!(network(line), Network::None, "{line}");
+            assert_eq!(network(line), NetworkMode::None, "{line}");
         }
         for line in ["x", "-n=true x", "--networking=true x"] {
-            assert_eq!(network(line), Network::Bridge, "{line}");
+            assert_eq!(network(line), NetworkMode::Bridge, "{line}");
         }
-        assert_eq!(network("-n=true --net host x"), Network::Host);
+        assert_eq!(network("-n=true --net host x"), NetworkMode::Host);
+        assert_eq!(network("--net=container:a x"), NetworkMode::Container("a".into()));
     }
 
     #[test]

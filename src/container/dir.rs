@@ -129,6 +129,10 @@ impl Dir {
     pub fn socket(&self) -> PathBuf {
         self.run.join("socket")
     }
+    /// There once another container has joined its network.
+    pub fn shared(&self) -> PathBuf {
+        self.run.join("shared")
+    }
     /// A FIFO of the container: `stdin`, `stdout` or `stderr`.
     pub fn fifo(&self, stream: &str) -> PathBuf {
         self.run.join(stream)

@@ -9,13 +9,16 @@
 //! `running` is never believed from a file: `State::status` is what was last written, and the
 //! engine compares it with the kernel when it reads (`ProcessId`).
 
+use crate::error::{Error, Result};
 use crate::types::{
     ContainerId, ContainerName, Digest, ExtraHost, MacAddress, Pid, PortBinding, Published,
-    Resolver, RestartPolicy, Signal, Timestamp,
+    Resolver, RestartPolicy, Signal, Timestamp, serde_by_text,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 /// How a container was created: the image's configuration with the options merged in.
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -130,28 +133,51 @@ pub enum MountKind {
     Tmpfs,
 }
 
-#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "lowercase")]
+/// In records one word: `bridge`, `none`, `host`, `container:<id>`.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Network {
     Bridge,
     None,
     Host,
+    /// That of another container.
+    Container(ContainerId),
 }
 
 impl Network {
-    /// What it is in place of a namespace of the container's own.
-    pub fn special(self) -> Option<&'static str> {
-        (self != Network::Bridge).then(|| self.name())
-    }
-
-    pub fn name(self) -> &'static str {
+    /// What the lists call it, in place of networks.
+    pub fn special(&self) -> Option<&'static str> {
         match self {
-            Network::Bridge => "bridge",
-            Network::None => "none",
-            Network::Host => "host",
+            Network::Bridge | Network::Container(_) => None,
+            Network::None => Some("none"),
+            Network::Host => Some("host"),
         }
     }
 }
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Network::Bridge => f.write_str("bridge"),
+            Network::None => f.write_str("none"),
+            Network::Host => f.write_str("host"),
+            Network::Container(id) => write!(f, "container:{id}"),
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Network> {
+        match (text, text.strip_prefix("container:")) {
+            ("bridge", _) => Ok(Network::Bridge),
+            ("none", _) => Ok(Network::None),
+            ("host", _) => Ok(Network::Host),
+            (_, Some(id)) => id.parse().map(Network::Container),
+            _ => Err(Error::invalid(format!("\"{text}\" is no network"))),
+        }
+    }
+}
+serde_by_text!(Network);
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct Settings {
@@ -337,4 +363,22 @@ pub struct ProcessId {
     pub boot_id: String,
     /// Inode of the pid namespace in which `pid` counts.
     pub pid_namespace: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_one_word() {
+        let id = "5".repeat(64);
+        for word in ["bridge", "none", "host", &format!("container:{id}")] {
+            let network: Network = word.parse().unwrap();
+            assert_eq!(network.to_string(), word);
+            assert_eq!(serde_json::to_value(&network).unwrap(), word);
+        }
+        for word in ["", "lan", "container:", "container:x"] {
+            assert!(word.parse::<Network>().is_err(), "{word}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! `create`: from an image and options to a container's records.
 
-use super::options::{Membership, Network, Options, merge_env};
+use super::options::{Membership, NetworkMode, Options, merge_env};
 use super::{Engine, names};
-use crate::container::{Config, Dir, Link, Live, Mount, Settings, State, Status, dir};
+use crate::container::{Config, Dir, Link, Live, Mount, Network, Settings, State, Status, dir};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
 use crate::network::DEFAULT;
@@ -14,6 +14,11 @@ pub(super) const DEFAULT_STOP_TIMEOUT: u32 = 10;
 
 /// The host's own name.
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+struct HostName {
+    host: String,
+    domain: String,
+}
 
 /// A container that exists, and the right to go on working on it.
 pub(super) struct New {
@@ -32,10 +37,10 @@ impl Engine {
 
     pub(super) fn create_live(&self, options: &Options) -> Result<New> {
         options.check()?;
-        let mode = match options.network {
-            Network::Bridge => None,
-            Network::None => Some("none"),
-            Network::Host => Some("host"),
+        let mode = match &options.network {
+            NetworkMode::None => Some("none"),
+            NetworkMode::Host => Some("host"),
+            NetworkMode::Bridge | NetworkMode::Container(_) => None,
         };
         if let Some(mode) = mode.filter(|_| options.publishes()) {
             // Docker's words, and as with Docker no reason to stop.
@@ -77,7 +82,8 @@ impl Engine {
     ) -> Result<()> {
         let volumes = self.lock_volumes_of(options, image)?;
         let mounts = self.resolve_mounts(options, image)?;
-        let config = merge(options, image, &new.dir.id, mounts)?;
+        let network = self.resolve_network(options, &new.dir.id)?;
+        let config = merge(options, image, &new.dir.id, mounts, network)?;
         if config.entrypoint.is_empty() && config.command.is_empty() {
             return Err(Error::invalid(format!("{} names no command to run", options.image))
                 .hint("give one after the image's name"));
@@ -112,6 +118,28 @@ impl Engine {
         new.dir.update_state(|state| state.status = Status::Created)
     }
 
+    /// The network, and what the container is called there.
+    fn resolve_network(&self, options: &Options, id: &ContainerId) -> Result<(Network, HostName)> {
+        let given = options.hostname.clone();
+        let own = |host| HostName { host, domain: options.domainname.clone() };
+        let short = || id.short().to_string();
+        Ok(match &options.network {
+            NetworkMode::Bridge => (Network::Bridge, own(given.unwrap_or_else(short))),
+            NetworkMode::None => (Network::None, own(given.unwrap_or_else(short))),
+            NetworkMode::Host => {
+                let hosts = || std::fs::read_to_string(HOSTNAME).on("read", HOSTNAME);
+                let name = given.map_or_else(hosts, Ok)?;
+                (Network::Host, own(name.trim_end().to_string()))
+            }
+            NetworkMode::Container(name) => {
+                let dir = self.find(name).doing(|| "--network".into())?;
+                let other = dir.config()?;
+                let name = HostName { host: other.hostname, domain: other.domainname };
+                (Network::Container(dir.id), name)
+            }
+        })
+    }
+
     /// Claims the name, or invents ones until one is free.
     fn name(&self, new: &New, mut settings: Settings, given: bool, random: [u8; 2]) -> Result<()> {
         for attempt in 0.. {
@@ -133,9 +161,9 @@ impl Engine {
 /// The networks that a container with links of its own is on.
 fn memberships(options: &Options) -> Vec<Membership> {
     match options.network {
-        Network::Bridge if options.networks.is_empty() => vec![Membership::new(DEFAULT)],
-        Network::Bridge => options.networks.clone(),
-        Network::None | Network::Host => Vec::new(),
+        NetworkMode::Bridge if options.networks.is_empty() => vec![Membership::new(DEFAULT)],
+        NetworkMode::Bridge => options.networks.clone(),
+        NetworkMode::None | NetworkMode::Host | NetworkMode::Container(_) => Vec::new(),
     }
 }
 
@@ -147,7 +175,13 @@ fn name_taken(engine: &Engine, name: &ContainerName) -> Error {
 }
 
 /// The image's configuration with the options laid over it.
-fn merge(options: &Options, image: &Image, id: &ContainerId, mounts: Vec<Mount>) -> Result<Config> {
+fn merge(
+    options: &Options,
+    image: &Image,
+    id: &ContainerId,
+    mounts: Vec<Mount>,
+    (network, name): (Network, HostName),
+) -> Result<Config> {
     let run = &image.config.config;
     // A new entrypoint does not take the old command's arguments.
     let (entrypoint, image_command) = match &options.entrypoint {
@@ -180,14 +214,8 @@ fn merge(options: &Options, image: &Image, id: &ContainerId, mounts: Vec<Mount>)
         env: merge_env(&run.env, &options.env),
         working_dir: if working_dir.is_empty() { "/".into() } else { working_dir },
         user: options.user.clone().unwrap_or_else(|| run.user.clone()),
-        hostname: match (&options.hostname, options.network) {
-            (Some(hostname), _) => hostname.clone(),
-            (None, Network::Host) => {
-                std::fs::read_to_string(HOSTNAME).on("read", HOSTNAME)?.trim().into()
-            }
-            (None, _) => id.short().to_string(),
-        },
-        domainname: options.domainname.clone(),
+        hostname: name.host,
+        domainname: name.domain,
         resolver: options.resolver.clone(),
         extra_hosts: options.extra_hosts.clone(),
         mac_address: options.mac_address,
@@ -202,7 +230,7 @@ fn merge(options: &Options, image: &Image, id: &ContainerId, mounts: Vec<Mount>)
         ports: options.ports.clone(),
         publish_all: options.publish_all,
         labels,
-        network: options.network,
+        network,
         auto_remove: options.auto_remove,
         privileged: options.privileged,
     })

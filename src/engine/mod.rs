@@ -17,6 +17,7 @@ pub mod fsck;
 mod hold;
 pub mod image;
 mod insert;
+mod join;
 mod kill;
 mod link;
 mod logs;

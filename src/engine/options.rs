@@ -7,8 +7,9 @@ use crate::types::{
     Signal, is_host_name,
 };
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
-pub use crate::container::{Membership, Network, Terminal};
+pub use crate::container::{Membership, Terminal};
 pub use crate::volume::{MountSpec, Source, VolumesFrom};
 
 /// An empty option is "as the image has it", or the engine's default.
@@ -45,8 +46,8 @@ pub struct Options {
     pub ports: Vec<PortBinding>,
     /// All that are exposed, by the image too.
     pub publish_all: bool,
-    pub network: Network,
-    /// With `Network::Bridge`; none for the default one.
+    pub network: NetworkMode,
+    /// With `NetworkMode::Bridge`; none for the default one.
     pub networks: Vec<Membership>,
     pub links: Vec<LinkSpec>,
     pub tty: Option<Terminal>,
@@ -63,6 +64,27 @@ pub struct Options {
     pub memory: Option<u64>,
     pub cpu_shares: Option<u64>,
     pub pids_limit: Option<u64>,
+}
+
+/// What `--network` asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NetworkMode {
+    Bridge,
+    None,
+    Host,
+    /// That of a container, by its name or id.
+    Container(String),
+}
+
+impl fmt::Display for NetworkMode {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            NetworkMode::Bridge => f.write_str("bridge"),
+            NetworkMode::None => f.write_str("none"),
+            NetworkMode::Host => f.write_str("host"),
+            NetworkMode::Container(name) => write!(f, "container:{name}"),
+        }
+    }
 }
 
 /// One change to the environment that the image gives.
@@ -99,7 +121,7 @@ impl Options {
             exposed_ports: Vec::new(),
             ports: Vec::new(),
             publish_all: false,
-            network: Network::Bridge,
+            network: NetworkMode::Bridge,
             networks: Vec::new(),
             links: Vec::new(),
             tty: None,
@@ -124,8 +146,8 @@ impl Options {
                 self.restart
             )));
         }
-        if !self.links.is_empty() && self.network != Network::Bridge {
-            let network = self.network.name();
+        if !self.links.is_empty() && self.network != NetworkMode::Bridge {
+            let network = &self.network;
             return Err(Error::invalid(format!(
                 "--link and --network {network} exclude each other"
             )));
@@ -185,12 +207,31 @@ impl Options {
 
     /// What the kind of network has no use for, in Docker's words.
     fn check_network(&self) -> Result<()> {
-        let conflict = |what: &str| Err(Error::invalid(format!("conflicting options: {what}")));
-        if self.mac_address.is_some() && self.network != Network::Bridge {
-            return conflict("mac-address and the network mode");
+        let is_shared = matches!(self.network, NetworkMode::Container(_));
+        let is_host_named = self.hostname.is_some() || !self.domainname.is_empty();
+        for (is_asked, what) in [
+            (is_shared && is_host_named, "hostname and the network mode"),
+            (is_shared && !self.resolver.is_empty(), "dns and the network mode"),
+            (
+                is_shared && !self.extra_hosts.is_empty(),
+                "custom host-to-IP mapping and the network mode",
+            ),
+            (
+                self.network != NetworkMode::Bridge && self.mac_address.is_some(),
+                "mac-address and the network mode",
+            ),
+            (is_shared && self.publishes(), "port publishing and the container type network mode"),
+            (
+                is_shared && !self.exposed_ports.is_empty(),
+                "port exposing and the container type network mode",
+            ),
+        ] {
+            if is_asked {
+                return Err(Error::invalid(format!("conflicting options: {what}")));
+            }
         }
         let gateway = self.extra_hosts.iter().find(|host| host.address.is_none());
-        if let Some(host) = gateway.filter(|_| self.network == Network::None) {
+        if let Some(host) = gateway.filter(|_| self.network == NetworkMode::None) {
             let text = format!("--add-host {host}: a container without a network has no gateway");
             return Err(Error::invalid(text));
         }
@@ -260,7 +301,7 @@ mod tests {
         });
         assert_eq!(text, "--rm and --restart always exclude each other");
         let text = refused(|o| {
-            o.network = Network::Host;
+            o.network = NetworkMode::Host;
             o.links = vec!["db".parse().unwrap()];
         });
         assert_eq!(text, "--link and --network host exclude each other");
@@ -269,12 +310,12 @@ mod tests {
         assert!(refused(|o| o.hostname = Some("x".repeat(65))).contains("host name"));
         assert!(refused(|o| o.domainname = "a b".into()).contains("domain name \"a b\""));
         let text = refused(|o| {
-            o.network = Network::Host;
+            o.network = NetworkMode::Host;
             o.mac_address = "02:00:00:00:00:01".parse().ok();
         });
         assert_eq!(text, "conflicting options: mac-address and the network mode");
         let text = refused(|o| {
-            o.network = Network::None;
+            o.network = NetworkMode::None;
             o.extra_hosts = vec!["up:host-gateway".parse().unwrap()];
         });
         assert!(text.starts_with("--add-host up:host-gateway: "));

@@ -19,6 +19,10 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 pub struct Given<'a> {
     /// The first mount: the root itself.
     pub root: Mount,
+    /// Whose files about the network it sees.
+    pub files: &'a Dir,
+    /// The network namespace to join.
+    pub network: Option<String>,
     /// The configured mounts, in their order.
     pub mounts: &'a [Mount],
     pub account: Account,
@@ -32,7 +36,7 @@ pub struct Given<'a> {
 pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) -> Spec {
     let mut mounts = vec![given.root];
     mounts.extend(system_mounts(config));
-    mounts.extend(own_files(dir));
+    mounts.extend(network_files(given.files));
     mounts.extend_from_slice(given.mounts);
     let (masked_paths, readonly_paths) = match config.privileged {
         true => (Vec::new(), Vec::new()),
@@ -52,7 +56,7 @@ pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) ->
         mounts,
         annotations: Default::default(),
         linux: Linux {
-            namespaces: namespaces(config.network),
+            namespaces: namespaces(&config.network, given.network),
             cgroups_path: cgroup_path(dir),
             resources: Some(resources(config, settings)),
             seccomp: (!config.privileged).then(|| seccomp::default_profile(CapSet::DEFAULT.0)),
@@ -166,7 +170,7 @@ fn system_mounts(config: &Config) -> Vec<Mount> {
     ]
 }
 
-fn own_files(dir: &Dir) -> Vec<Mount> {
+fn network_files(dir: &Dir) -> Vec<Mount> {
     [
         ("/etc/resolv.conf", dir.resolv_conf()),
         ("/etc/hostname", dir.hostname()),
@@ -177,13 +181,14 @@ fn own_files(dir: &Dir) -> Vec<Mount> {
     .collect()
 }
 
-fn namespaces(network: Network) -> Vec<Namespace> {
+fn namespaces(network: &Network, joined: Option<String>) -> Vec<Namespace> {
     use NamespaceKind::{Cgroup, Ipc, Mount, Pid, Uts};
-    let mut kinds = vec![Pid, Mount, Ipc, Uts, Cgroup];
-    if network != Network::Host {
-        kinds.push(NamespaceKind::Network);
+    let kinds = [Pid, Mount, Ipc, Uts, Cgroup].into_iter();
+    let mut all: Vec<_> = kinds.map(|kind| Namespace { kind, path: None }).collect();
+    if *network != Network::Host {
+        all.push(Namespace { kind: NamespaceKind::Network, path: joined });
     }
-    kinds.into_iter().map(|kind| Namespace { kind, path: None }).collect()
+    all
 }
 
 /// Docker's device rules, and the limits asked for. Memory and swap together are twice the

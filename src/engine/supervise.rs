@@ -257,6 +257,8 @@ impl Engine {
         let attached = self.spec_mounts(config, &root)?;
         let given = Given {
             root: root_mount,
+            files: attachment.files().unwrap_or(dir),
+            network: attachment.namespace(),
             mounts: &attached.mounts,
             account,
             links: &links,

@@ -62,6 +62,8 @@ impl Engine {
             let name = target.map_or(link.name.clone(), |settings| settings.name.to_string());
             (name.trim_start_matches('/').to_string(), link.alias.clone())
         });
+        // Where the other container is gone, so are its files.
+        let files = self.network_files(dir).unwrap_or_else(|_| dir.clone());
         Ok(report::Container {
             links: links.collect(),
             paths: Vec::new(),
@@ -69,6 +71,7 @@ impl Engine {
             monitored,
             driver: self.driver()?,
             directory: dir.path().to_path_buf(),
+            network_files: files.path().to_path_buf(),
             volumes: self.home.root.join("volumes"),
             config,
             settings,

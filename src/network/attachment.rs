@@ -157,12 +157,7 @@ impl Attachment {
     }
 
     fn connect_port(&self, socket: &mut Socket, bridge: &Bridge, process: Pid) -> Result<()> {
-        // Not by the id alone: the pair of the container's last run may still be on its way out.
-        let number = process.raw() & 0xffff;
-        let name = match self.number {
-            0 => format!("veth{}{number:04x}", &self.id.as_str()[..7]),
-            eth => format!("veth{}{number:04x}{eth:02x}", &self.id.as_str()[..5]),
-        };
+        let name = port_name(&self.id, self.number, process);
         let index = PORTS + 2 * PROCESSES * u32::from(self.number) + process.raw().unsigned_abs();
         let peer_name = self.link_name();
         let veth = Veth {
@@ -205,4 +200,29 @@ impl Attachment {
     }
 }
 
+/// The host's end of a pair. Not named by the container alone: the pair of its last run may still
+/// be on its way out.
+fn port_name(id: &ContainerId, number: u8, process: Pid) -> String {
+    let process = process.raw() & 0xffff;
+    match number {
+        0 => format!("veth{}{process:04x}", &id.as_str()[..7]),
+        eth => format!("veth{}{process:04x}{eth:02x}", &id.as_str()[..5]),
+    }
+}
+
+/// Takes away the pairs of links that lead to the namespace made for `process`, which may outlive
+/// it.
+pub fn unplug(id: &ContainerId, process: Pid) -> Result<()> {
+    let mut socket = Socket::open()?;
+    let names: Vec<_> = (0..NETWORKS_MAX).map(|number| port_name(id, number, process)).collect();
+    for link in socket.links()?.into_iter().filter(|link| names.contains(&link.name)) {
+        match socket.request("remove link", &link.name, &netlink::link_delete(link.index)) {
+            Err(e) if e.errno() == Some(ENODEV) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 const EBUSY: i32 = 16;
+const ENODEV: i32 = 19;

@@ -29,7 +29,7 @@ pub mod ports;
 mod rules;
 mod subnet;
 
-pub use attachment::{Attachment, NETWORKS_MAX, Way};
+pub use attachment::{Attachment, NETWORKS_MAX, Way, unplug};
 pub use bridge::{Bridge, mac_of};
 pub use definition::{DEFAULT, Definition, Driver, check_link_name, check_name};
 pub use lease::Wanted;

@@ -12,6 +12,7 @@ use crate::sys::fs::{self, Open};
 use crate::sys::step::Step;
 use crate::sys::{fd, mount, pidfd, poll};
 use std::ffi::CString;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -141,6 +142,10 @@ pub fn create(create: Create, root: &Root) -> Result<Created> {
     };
     let (gate, child_gate) = fd::socket_pair().on("socketpair", "")?;
     let binds = Bind::all(&spec.mounts)?;
+    let joined = spec.linux.namespaces.iter().filter_map(|n| Some((n.kind, n.path.as_ref()?)));
+    let open = |path: &String| File::open(path).map(OwnedFd::from).on("open", path);
+    let namespaces = joined.map(|(kind, path)| open(path).map(|fd| (kind, fd)));
+    let namespaces = namespaces.collect::<Result<Vec<_>>>()?;
     let inputs = Inputs {
         root: root.as_fd(),
         binds: &binds,
@@ -149,6 +154,7 @@ pub fn create(create: Create, root: &Root) -> Result<Created> {
         cgroup: &join,
         cgroup_views: &cgroups.views(),
         stdio: create.stdio,
+        namespaces: &namespaces,
         network: create.network,
     };
     let plan = plan::build(spec, &inputs)?;

@@ -33,6 +33,8 @@ pub struct Inputs<'a> {
     /// What a mount of type `cgroup` consists of.
     pub cgroup_views: &'a [View],
     pub stdio: Stdio<'a>,
+    /// Namespaces that exist already, and that the child itself can join (a pid namespace is for children).
+    pub namespaces: &'a [(NamespaceKind, OwnedFd)],
     /// rtnetlink requests to send in the container's network namespace, after the gate.
     pub network: Vec<Vec<u8>>,
 }
@@ -62,6 +64,9 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
     plan.push(Step::Umask(0));
     plan.push(Step::DefaultSignals { set: signal::ALL, mask: 0 });
     join_cgroup(&mut plan, inputs.cgroup);
+    for (kind, namespace) in inputs.namespaces {
+        plan.push(Step::SetNamespace { fd: namespace.as_fd(), kinds: flag(*kind) });
+    }
     if spec.linux.namespaces.iter().any(|n| n.kind == NamespaceKind::Cgroup && n.path.is_none()) {
         plan.push(Step::Unshare(namespace::CGROUP));
     }

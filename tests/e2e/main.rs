@@ -27,6 +27,7 @@ mod logs;
 mod monitor;
 mod mounts;
 mod names;
+mod netmodes;
 mod network;
 mod ports;
 mod prune;

@@ -22,7 +22,7 @@ mod hosts;
 
 use super::Engine;
 use super::options::Options;
-use crate::container::{Config, Dir, Link, Settings, Status, Want};
+use crate::container::{Config, Dir, Link, Network, Settings, Status, Want};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::atomic;
 use crate::types::{ContainerId, ContainerName, LinkSpec, Port};
@@ -98,8 +98,8 @@ impl Engine {
             }
         })?;
         let (config, name) = (dir.config()?, dir.settings()?.name);
-        if config.network != options.network {
-            let (theirs, ours) = (config.network.name(), options.network.name());
+        if config.network != Network::Bridge {
+            let (theirs, ours) = (config.network, &options.network);
             return Err(Error::invalid(format!("{name} is on network {theirs}, not {ours}"))
                 .hint("a link leads to a container of the same network"));
         }

@@ -2,7 +2,7 @@
 //! start on.
 
 use super::{Engine, Place, endpoint};
-use crate::container::{Config, Dir, Endpoint, Membership, State, Status};
+use crate::container::{Config, Dir, Endpoint, Membership, Network, State, Status};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network::{Attachment, NETWORKS_MAX, NetworkLock};
 use crate::sys::netlink::{self, Socket};
@@ -18,7 +18,8 @@ impl Engine {
         self.begin()?;
         let dir = self.find(container)?;
         let config = dir.config()?;
-        if let Some(mode) = config.network.special() {
+        if config.network != Network::Bridge {
+            let mode = &config.network;
             let text = format!("{container} has --net={mode}, and no networks of its own");
             return Err(Error::conflict(text));
         }

@@ -1,5 +1,5 @@
-//! Networks: the verbs of the group `network`, and what containers do with networks. Joining both: leases under the network lock, and the files in /etc that
-//! follow from them.
+//! Networks: the verbs of the group `network`, and what containers do with networks. Joining both:
+//! leases under the network lock, and the files in /etc that follow from them.
 
 mod connect;
 mod create;
@@ -9,6 +9,7 @@ mod remove;
 pub use create::NetworkOptions;
 
 use super::Engine;
+use super::join::Joined;
 use crate::container::{
     Config, Dir, Endpoint, Membership, Network as Kind, Status, dir::lock_offset,
 };
@@ -38,6 +39,8 @@ pub(super) enum Plan {
     Own(Vec<Attachment>),
     /// The host's own namespace.
     Host,
+    /// Another container's.
+    Joined(Joined),
 }
 
 impl Plan {
@@ -48,7 +51,23 @@ impl Plan {
                 let loopback = network::loopback_requests();
                 loopback.into_iter().chain(places.iter().flat_map(Attachment::requests)).collect()
             }
-            Plan::Host => Vec::new(),
+            Plan::Host | Plan::Joined(_) => Vec::new(),
+        }
+    }
+
+    /// The namespace to join, where it is another container's.
+    pub fn namespace(&self) -> Option<String> {
+        match self {
+            Plan::Joined(joined) => Some(joined.path()),
+            Plan::Own(_) | Plan::Host => None,
+        }
+    }
+
+    /// Whose files are mounted in /etc, where it is not the container itself.
+    pub fn files(&self) -> Option<&Dir> {
+        match self {
+            Plan::Joined(joined) => Some(&joined.files),
+            Plan::Own(_) | Plan::Host => None,
         }
     }
 
@@ -70,7 +89,7 @@ impl Plan {
     fn places(&self) -> &[Attachment] {
         match self {
             Plan::Own(places) => places,
-            Plan::Host => &[],
+            Plan::Host | Plan::Joined(_) => &[],
         }
     }
 }
@@ -110,10 +129,15 @@ impl Engine {
         config: &Config,
         ports: &[Published],
     ) -> Result<Plan> {
-        let plan = match config.network {
+        let plan = match &config.network {
             Kind::Bridge => Plan::Own(self.take_places(dir, config, ports)?),
             Kind::None => Plan::Own(Vec::new()),
             Kind::Host => Plan::Host,
+            Kind::Container(id) => {
+                // Its files are there already.
+                let joined = self.join_network(&Dir::new(&self.home, id))?;
+                return Ok(Plan::Joined(joined));
+            }
         };
         let more: Vec<_> = extra_hosts(config, &plan).collect();
         let hosts = match plan {
@@ -121,7 +145,7 @@ impl Engine {
                 let text = fs::read_to_string("/etc/hosts").unwrap_or_default();
                 files::with_hosts(text, &more)
             }
-            Plan::Own(_) => {
+            _ => {
                 let address = plan.address().map(IpAddr::from);
                 files::hosts(&config.hostname, Some(&config.domainname), address, &more)
             }
@@ -216,7 +240,10 @@ impl Engine {
         match dir.config() {
             Ok(config) if config.network != Kind::Bridge => Ok(()),
             // Where there is no record any more, there may be a lease.
-            _ => self.networks().release(&self.network_lock()?, &dir.id),
+            _ => {
+                self.unplug(dir)?;
+                self.networks().release(&self.network_lock()?, &dir.id)
+            }
         }
     }
 }
@@ -226,6 +253,7 @@ fn extra_hosts(config: &Config, plan: &Plan) -> impl Iterator<Item = (String, Ip
     let gateway = match plan {
         Plan::Own(places) => places.iter().find_map(Attachment::gateway),
         Plan::Host => Some(Ipv4Addr::LOCALHOST),
+        Plan::Joined(_) => None,
     };
     let address = move |host: &ExtraHost| host.address.or(gateway.map(IpAddr::from));
     config.extra_hosts.iter().filter_map(move |host| Some((host.name.clone(), address(host)?)))

@@ -2,7 +2,7 @@
 //! what this engine has. A key we have no truth for is left out.
 
 use super::Container;
-use crate::container::{self, Membership, Mount as Record, MountKind};
+use crate::container::{self, Membership, Mount as Record, MountKind, Network};
 use crate::engine::usage::ContainerSize;
 use crate::network::DEFAULT;
 use crate::types::{MacAddress, Port, RestartPolicy, Timestamp};
@@ -232,7 +232,7 @@ impl InspectContainer {
         let state = &container.state;
         let mut argv = container.argv().map(str::to_string);
         let mounts = mounts(container);
-        let in_directory = |name: &str| container.directory.join(name).display().to_string();
+        let in_files = |name: &str| container.network_files.join(name).display().to_string();
         InspectContainer {
             id: config.id.to_string(),
             size_rw: size.map(|size| size.written),
@@ -258,10 +258,10 @@ impl InspectContainer {
                 monitored: container.monitored,
             },
             image: config.image.to_string(),
-            resolv_conf_path: in_directory("resolv.conf"),
-            hostname_path: in_directory("hostname"),
-            hosts_path: in_directory("hosts"),
-            log_path: in_directory("log"),
+            resolv_conf_path: in_files("resolv.conf"),
+            hostname_path: in_files("hostname"),
+            hosts_path: in_files("hosts"),
+            log_path: container.directory.join("log").display().to_string(),
             name: format!("/{}", container.settings.name),
             restart_count: state.restarts,
             driver: container.driver.name(),
@@ -303,7 +303,10 @@ fn host_config(container: &Container) -> HostConfig {
         volumes_from: (!config.volumes_from.is_empty()).then(|| config.volumes_from.clone()),
         links: (!links.is_empty()).then_some(links),
         log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
-        network_mode: container.networks().next().unwrap_or(DEFAULT).to_string(),
+        network_mode: match &config.network {
+            Network::Bridge => container.networks().next().unwrap_or(DEFAULT).to_string(),
+            special => special.to_string(),
+        },
         port_bindings: by_port(config.ports.iter().map(|binding| {
             let host_ip = binding.address.map(|address| address.to_string()).unwrap_or_default();
             let host_port = binding.host.map(|range| range.to_string()).unwrap_or_default();

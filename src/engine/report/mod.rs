@@ -27,6 +27,8 @@ pub struct Container {
     pub driver: Driver,
     /// `<root>/containers/<id>`
     pub directory: PathBuf,
+    /// That of the container whose files about the network it sees.
+    pub network_files: PathBuf,
     /// `<root>/volumes`
     pub volumes: PathBuf,
     /// Those it links to: what each is called by itself, and here.
@@ -116,7 +118,6 @@ pub struct Info {
 /// A container of busybox that was created and no more, with an id of one repeated digit.
 #[cfg(test)]
 pub fn sample(name: &str, digit: &str) -> Container {
-    use crate::container::Network;
     use crate::types::{Digest, RestartPolicy, Signal, Timestamp};
     Container {
         config: Config {
@@ -163,6 +164,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
         monitored: true,
         driver: Driver::Overlay,
         directory: PathBuf::from("/root/containers/x"),
+        network_files: PathBuf::from("/root/containers/x"),
         volumes: PathBuf::from("/root/volumes"),
         links: Vec::new(),
         paths: Vec::new(),
