@@ -10,8 +10,8 @@ use super::message::{self, Code};
 use super::redirect::redirect;
 use super::resolver::{Decision, Names, Over, Resolver};
 use super::{ADDRESS, PORT};
-use crate::error::{OsContext, Result};
-use crate::sys::netlink::nftables::Tables;
+use crate::error::{Context, OsContext, Result};
+use crate::sys::netlink::{self, nftables::Tables};
 use crate::sys::{inet, netns, random};
 use crate::types::Protocol;
 use mio::event::Source;
@@ -94,7 +94,7 @@ impl Service {
     /// Opens the name server of the container whose first process is behind the pidfd.
     pub fn open(process: BorrowedFd, config: Config) -> Result<Service> {
         let opened = netns::within(process, sockets).on("enter", "the container's network")?;
-        let (udp, tcp, tables) = opened.on("listen on", format!("{ADDRESS}:{PORT}"))?;
+        let (udp, tcp, tables) = opened.doing(|| "open the container's name server".into())?;
         let mut udp = UdpSocket::from_std(udp.into());
         let mut tcp = TcpListener::from_std(tcp.into());
         let poll = Poll::new().on("epoll_create", "")?;
@@ -395,23 +395,24 @@ impl AsRawFd for Service {
 
 /// Opens the sockets, in the container's namespace; and a rule that leads to them, or, where the
 /// kernel has none, on the port itself.
-fn sockets() -> io::Result<(OwnedFd, OwnedFd, Option<Tables>)> {
-    let open = |port, protocol| inet::serve(SocketAddr::from((ADDRESS, port)), protocol);
-    let mut pair = [open(0, Protocol::Udp)?, open(0, Protocol::Tcp)?];
-    let mut tables = Tables::open();
-    let redirected = match &mut tables {
-        Ok(tables) => {
-            let [udp, tcp] = &pair;
-            let port = |socket: &OwnedFd| -> io::Result<u16> {
-                Ok(std::net::UdpSocket::from(socket.try_clone()?).local_addr()?.port())
-            };
-            redirect(tables, port(udp)?, port(tcp)?).is_ok()
-        }
-        Err(_) => false,
+fn sockets() -> Result<(OwnedFd, OwnedFd, Option<Tables>)> {
+    // On a loopback that is down a socket can be bound, but answers come from another address.
+    let up = netlink::link_up(netlink::LOOPBACK);
+    netlink::Socket::open()?.request("bring up", "lo", &up)?;
+    let open = |port, protocol| {
+        let address = SocketAddr::from((ADDRESS, port));
+        inet::serve(address, protocol).on("listen on", address.to_string())
     };
-    if !redirected {
-        pair = [open(PORT, Protocol::Udp)?, open(PORT, Protocol::Tcp)?];
+    let (udp, tcp) = (open(0, Protocol::Udp)?, open(0, Protocol::Tcp)?);
+    if let Ok(mut tables) = Tables::open()
+        && redirect(&mut tables, port(&udp)?, port(&tcp)?).is_ok()
+    {
+        return Ok((udp, tcp, Some(tables)));
     }
-    let [udp, tcp] = pair;
-    Ok((udp, tcp, tables.ok().filter(|_| redirected)))
+    Ok((open(PORT, Protocol::Udp)?, open(PORT, Protocol::Tcp)?, None))
+}
+
+fn port(socket: &OwnedFd) -> Result<u16> {
+    let socket = socket.try_clone().on("dup", "")?;
+    Ok(std::net::UdpSocket::from(socket).local_addr().on("getsockname", "")?.port())
 }

@@ -1,5 +1,4 @@
-//! Sockets that hold a port of the host and do nothing else, and those of a server whose address
-//! comes later.
+//! Sockets that hold a port of the host and do nothing else, and those of a server.
 
 use super::{check, raw};
 use crate::types::Protocol;
@@ -70,11 +69,9 @@ pub fn bind_over_ended(socket: BorrowedFd, address: SocketAddr) -> io::Result<()
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) }).map(drop)
 }
 
-/// A server's socket, which does not block: for UDP, or for TCP with connections to be accepted. It
-/// need not wait until the namespace has the address.
+/// A server's socket, which does not block: for UDP, or for TCP with connections to be accepted.
 pub fn serve(address: SocketAddr, protocol: Protocol) -> io::Result<OwnedFd> {
     let socket = open(address, protocol)?;
-    raw::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_FREEBIND, 1)?;
     if protocol == Protocol::Tcp {
         raw::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     }
