@@ -36,8 +36,12 @@ pub enum Flags {
 }
 
 /// Other names of options, wherever the command has the option.
-const SYNONYMS: &[(&str, &str)] =
-    &[("dns-opt", "dns-option"), ("net", "network"), ("time", "timeout")];
+const SYNONYMS: &[(&str, &str)] = &[
+    ("dns-opt", "dns-option"),
+    ("net", "network"),
+    ("net-alias", "network-alias"),
+    ("time", "timeout"),
+];
 
 /// Normalises `args`, which stand behind the name of a command that takes `info`'s flags but for
 /// those in `without`.

@@ -2,10 +2,12 @@
 
 use super::argv::Flags;
 use super::command::{Command, labels, number, value};
+use super::network::address;
 use super::{attach, env, output};
 use crate::engine::Engine;
-use crate::engine::options::{NetworkMode, Options};
+use crate::engine::options::{Membership, NetworkMode, Options};
 use crate::error::{Context, Error, OsContext, Result};
+use crate::network::DEFAULT;
 use crate::types::{Resolver, parse_ports, parse_publish, parse_size};
 use crate::volume;
 use argh::{ArgsInfo, FromArgs};
@@ -62,6 +64,9 @@ pub struct Args {
     /// keep stdin open, and attach it where not in the background
     #[argh(switch, short = 'i')]
     interactive: bool,
+    /// its address on its first network
+    #[argh(option, arg_name = "address")]
+    ip: Option<String>,
     /// set a label (key=value)
     #[argh(option, short = 'l', arg_name = "list")]
     label: Vec<String>,
@@ -81,9 +86,13 @@ pub struct Args {
     /// name of the container
     #[argh(option, arg_name = "string")]
     name: Option<String>,
-    /// network to connect to: bridge, none, host or container:NAME
+    /// network to be on (more than one, or name=...,alias=...,ip=...); or bridge, none, host or
+    /// container:NAME
     #[argh(option, arg_name = "network")]
-    network: Option<String>,
+    network: Vec<String>,
+    /// one more name by which others find it on its first network
+    #[argh(option, arg_name = "list")]
+    network_alias: Vec<String>,
     /// off: no network, as --net none (-n alone; default true)
     #[argh(option, short = 'n', arg_name = "on|off", default = "true")]
     networking: bool,
@@ -213,7 +222,17 @@ impl Request {
         options.ports.sort_unstable();
         options.ports.dedup();
         options.publish_all = args.publish_all;
-        options.network = network(args.network.as_deref(), args.networking)?;
+        (options.network, options.networks) = networks(&args.network, args.networking)?;
+        if !args.network_alias.is_empty() || args.ip.is_some() {
+            let first = options.networks.first_mut().ok_or_else(|| {
+                Error::invalid("--network-alias and --ip are for a network of the user's")
+                    .hint("choose one with --network NAME")
+            })?;
+            first.aliases.extend(args.network_alias);
+            if let Some(text) = &args.ip {
+                first.address = Some(address("--ip", text)?);
+            }
+        }
         for text in &args.dns {
             let server = Resolver::parse_server(text).doing(|| "--dns".into())?;
             options.resolver.servers.push(server);
@@ -289,26 +308,61 @@ fn streams(args: &Args) -> Result<Streams> {
     Ok(streams)
 }
 
-fn network(name: Option<&str>, networking: bool) -> Result<NetworkMode> {
+/// What `--network` says, each time.
+fn networks(texts: &[String], networking: bool) -> Result<(NetworkMode, Vec<Membership>)> {
+    let mut modes = Vec::new();
+    let mut memberships = Vec::new();
+    for text in texts {
+        match (text.as_str(), text.strip_prefix("container:")) {
+            ("none", _) => modes.push(NetworkMode::None),
+            ("host", _) => modes.push(NetworkMode::Host),
+            (_, Some("")) => {
+                return Err(Error::invalid("--network: container: is without a name")
+                    .hint("write container:NAME or container:ID"));
+            }
+            (_, Some(name)) => modes.push(NetworkMode::Container(name.to_string())),
+            _ => memberships.push(membership(text)?),
+        }
+    }
     if !networking {
-        return match name {
-            None | Some("none") => Ok(NetworkMode::None),
-            Some(name) => Err(Error::invalid(format!(
+        return match &texts {
+            [] => Ok((NetworkMode::None, memberships)),
+            [name] if name == "none" => Ok((NetworkMode::None, memberships)),
+            [name, ..] => Err(Error::invalid(format!(
                 "--networking=false and --network {name} exclude each other"
             ))),
         };
     }
-    match name {
-        None | Some("bridge" | "default") => Ok(NetworkMode::Bridge),
-        Some("none") => Ok(NetworkMode::None),
-        Some("host") => Ok(NetworkMode::Host),
-        Some(other) if other.starts_with("container:") => match &other["container:".len()..] {
-            "" => Err(Error::invalid("--network: container: is without a name")
-                .hint("write container:NAME or container:ID")),
-            name => Ok(NetworkMode::Container(name.to_string())),
-        },
-        Some(other) => Err(Error::invalid(format!("--network: unknown network \"{other}\""))
-            .hint("use bridge, none, host or container:NAME")),
+    match (modes.pop(), texts) {
+        (None, _) => Ok((NetworkMode::Bridge, memberships)),
+        (Some(mode), [_]) => Ok((mode, memberships)),
+        (Some(mode), _) => {
+            Err(Error::invalid(format!("--network {mode} and other networks exclude each other")))
+        }
+    }
+}
+
+/// `NAME`, or `name=NAME,alias=...,ip=...` as Docker has it.
+fn membership(text: &str) -> Result<Membership> {
+    let wrong = |error: Error| error.doing(format!("--network {text}"));
+    if !text.contains('=') {
+        return Ok(Membership::new(if text == "default" { DEFAULT } else { text }));
+    }
+    let mut wanted = Membership::new("");
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some(("name", name)) => wanted.network = name.to_string(),
+            Some(("alias", alias)) => wanted.aliases.push(alias.to_string()),
+            Some(("ip", ip)) => wanted.address = Some(address("ip", ip).map_err(wrong)?),
+            _ => {
+                return Err(wrong(Error::invalid(format!("\"{part}\" is unknown")))
+                    .hint("write name=NAME,alias=NAME,ip=ADDRESS"));
+            }
+        }
+    }
+    match wanted.network.is_empty() {
+        true => Err(wrong(Error::invalid("name= is missing"))),
+        false => Ok(wanted),
     }
 }
 
@@ -534,7 +588,11 @@ mod tests {
             ("-p 80:0 x", "--publish: cannot publish \"80:0\": \"0\" is no port"),
             ("--publish 80/xtp x", "--publish: unknown protocol in \"80/xtp\""),
             ("-p 80:80 -p 80:81 x", "cannot publish both 80:80/tcp and 80:81/tcp"),
-            ("--net lan x", "--network: unknown network \"lan\""),
+            ("--net name=a,b x", "--network name=a,b: \"b\" is unknown"),
+            ("--net alias=a x", "--network alias=a: name= is missing"),
+            ("--net a --net host x", "--network host and other networks exclude each other"),
+            ("--net a --ip 1.2.3 x", "--ip: \"1.2.3\" is no IPv4 address"),
+            ("--ip 10.0.0.2 x", "--network-alias and --ip are for a network of the user's"),
             ("-n --net host x", "--networking=false and --network host exclude each other"),
             ("--dns dns.dev.org x", "--dns: \"dns.dev.org\" is no IP address"),
             ("--dns-search -x x", "--dns-search: \"-x\" is no domain"),

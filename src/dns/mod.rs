@@ -29,4 +29,4 @@ use std::net::Ipv4Addr;
 
 /// Where a container finds it: the same place as in Docker.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
-const PORT: u16 = 53;
+pub const PORT: u16 = 53;

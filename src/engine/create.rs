@@ -101,7 +101,7 @@ impl Engine {
             memory: options.memory,
             cpu_shares: options.cpu_shares,
             pids_limit: options.pids_limit,
-            networks: memberships(options),
+            networks: self.memberships(options)?,
         };
         let ephemeral = config.auto_remove;
         let state = State { ephemeral, ..State::new(Status::Creating) };
@@ -116,6 +116,26 @@ impl Engine {
             new.dir.sync_entry()?;
         }
         new.dir.update_state(|state| state.status = Status::Created)
+    }
+
+    /// The networks that a container with links of its own is on.
+    fn memberships(&self, options: &Options) -> Result<Vec<Membership>> {
+        if options.network != NetworkMode::Bridge {
+            return Ok(Vec::new());
+        }
+        if options.networks.is_empty() {
+            return Ok(vec![Membership::new(DEFAULT)]);
+        }
+        let mut memberships: Vec<Membership> = Vec::new();
+        for wanted in &options.networks {
+            let found = self.usable(wanted).doing(|| format!("--network {}", wanted.network))?;
+            if memberships.iter().any(|one| one.network == found.network) {
+                let text = format!("--network {} is there twice", wanted.network);
+                return Err(Error::invalid(text));
+            }
+            memberships.push(found);
+        }
+        Ok(memberships)
     }
 
     /// The network, and what the container is called there.
@@ -155,15 +175,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-}
-
-/// The networks that a container with links of its own is on.
-fn memberships(options: &Options) -> Vec<Membership> {
-    match options.network {
-        NetworkMode::Bridge if options.networks.is_empty() => vec![Membership::new(DEFAULT)],
-        NetworkMode::Bridge => options.networks.clone(),
-        NetworkMode::None | NetworkMode::Host | NetworkMode::Container(_) => Vec::new(),
     }
 }
 

@@ -1,19 +1,19 @@
 //! The name server of a container, on its monitor's loop.
 
 use super::Engine;
-use crate::container::Service;
-use crate::dns::{self, Config, Names};
+use crate::container::{Config, Dir, Endpoint, Service, State};
+use crate::dns;
 use crate::error::Result;
-use crate::network::names;
-use std::net::{IpAddr, SocketAddr};
+use crate::network::{DEFAULT, files, names};
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Instant;
 
 /// The names of the networks whose directories the function tells, at the moment of a question.
-struct Networks<F>(F);
+struct Names<F>(F);
 
-impl<F: Fn() -> Vec<PathBuf>> Names for Networks<F> {
+impl<F: Fn() -> Vec<PathBuf>> dns::Names for Names<F> {
     fn addresses(&self, name: &str) -> Vec<IpAddr> {
         names::addresses_on(&(self.0)(), name)
     }
@@ -34,15 +34,43 @@ impl Service for dns::Service {
 }
 
 impl Engine {
-    /// Opens the name server of the container whose first process is behind the pidfd, for the
-    /// monitor's `service`. `networks` tells the directories of its networks, `servers` whom to
-    /// ask for other names (`network::files::host_servers`, or the user's choice), if anybody.
-    pub fn name_server(
+    /// Opens the name server of a container whose first process is there and that is on a network
+    /// of the user's; for the monitor.
+    pub(super) fn name_server(
+        &self,
+        dir: &Dir,
+        config: &Config,
         process: BorrowedFd,
-        networks: impl Fn() -> Vec<PathBuf> + 'static,
-        servers: Option<Box<dyn Fn() -> Vec<SocketAddr>>>,
-    ) -> Result<Box<dyn Service>> {
-        let config = Config { names: Box::new(Networks(networks)), servers };
-        Ok(Box::new(dns::Service::open(process, config)?))
+    ) -> Result<Option<Box<dyn Service>>> {
+        if !on_named_network(&dir.state()?.endpoints) {
+            return Ok(None);
+        }
+        let networks = {
+            let (dir, all) = (dir.clone(), self.networks().dir(""));
+            move || {
+                let endpoints = dir.state().map(|state| state.endpoints).unwrap_or_default();
+                let named = endpoints.iter().filter(|at| at.network != DEFAULT);
+                named.map(|at| all.join(&at.network)).collect()
+            }
+        };
+        let servers = {
+            let (dir, asked) = (dir.clone(), config.resolver.servers.clone());
+            move || {
+                let leads_out = |state: State| state.endpoints.iter().any(|at| at.leads_out);
+                match dir.state().is_ok_and(leads_out) {
+                    false => Vec::new(),
+                    true if asked.is_empty() => files::host_servers(),
+                    true => asked.iter().map(|server| (*server, dns::PORT).into()).collect(),
+                }
+            }
+        };
+        let config =
+            dns::Config { names: Box::new(Names(networks)), servers: Some(Box::new(servers)) };
+        Ok(Some(Box::new(dns::Service::open(process, config)?)))
     }
+}
+
+/// Whether containers know each other by name on one of them.
+pub(super) fn on_named_network(endpoints: &[Endpoint]) -> bool {
+    endpoints.iter().any(|at| at.network != DEFAULT)
 }

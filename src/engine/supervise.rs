@@ -14,7 +14,8 @@ use super::spec::{self, Given};
 use super::sweep::{Ran, UNKNOWN_EXIT};
 use super::{Engine, Mode, devices, user};
 use crate::container::{
-    Again, Asked, Client, Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Status, Want,
+    Again, Asked, Client, Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Service, Status,
+    Want,
 };
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network::ports::Reservation;
@@ -43,6 +44,8 @@ struct Up {
     pipes: Pipes,
     cgroup: Option<Cgroup>,
     ports: Reservation,
+    /// Its name server.
+    service: Option<Box<dyn Service>>,
     /// What it has to do without.
     warnings: Vec<String>,
 }
@@ -97,7 +100,7 @@ impl Engine {
             }
             Err(error) => return self.give_up(&dir, &config, live, monitor, error),
         };
-        let Up { process, pipes, cgroup, ports, warnings } = up;
+        let Up { process, pipes, cgroup, ports, service, warnings } = up;
         for warning in cgroup.iter().flat_map(Cgroup::warnings).chain(&warnings) {
             monitor.tell(&Frame::Warning(warning.clone()));
         }
@@ -109,6 +112,7 @@ impl Engine {
             monitor.stop(process.as_fd(), config.stop_signal, seconds)?;
         }
         monitor.cgroup = cgroup;
+        monitor.service = service;
         let exit = monitor.watch(process.as_fd(), pipes)?;
         // Before anybody hears of the end.
         drop(ports);
@@ -285,6 +289,10 @@ impl Engine {
         if let Err(error) = connected {
             return Err(created.abandon(error));
         }
+        let service = match self.name_server(dir, config, created.child.pidfd.as_fd()) {
+            Ok(service) => service,
+            Err(error) => return Err(created.abandon(error)),
+        };
         // That somebody else cannot be told is no reason not to run.
         let told = self.tell_linkers(dir, attachment.address());
         let warnings = told.err().iter().map(ToString::to_string).collect();
@@ -297,7 +305,7 @@ impl Engine {
             state.started = Timestamp::now();
         })?;
         let pipes = channels.outside(terminal)?;
-        Ok(Up { process: child.pidfd, pipes, cgroup, ports, warnings })
+        Ok(Up { process: child.pidfd, pipes, cgroup, ports, service, warnings })
     }
 
     /// Holds a container whose monitor died.
@@ -319,7 +327,8 @@ impl Engine {
         // Whoever had it frozen has lost its hold with the last monitor.
         cgroup.thaw()?;
         let (ports, warnings) = (Reservation::again(&state.ports), Vec::new());
-        Ok(Up { process, pipes, cgroup: Some(cgroup), ports, warnings })
+        let service = self.name_server(dir, config, process.as_fd())?;
+        Ok(Up { process, pipes, cgroup: Some(cgroup), ports, service, warnings })
     }
 
     /// Becomes the next monitor of the same container, with the same pid, from the installed

@@ -23,13 +23,18 @@ const ADDRESSES: &str = "addresses";
 /// What a name of the domain name system may have (RFC 1035).
 const LENGTH_MAX: usize = 253;
 
+/// A name as it is written down.
+pub fn check(name: &str) -> Result<String> {
+    normal(name).ok_or_else(|| {
+        Error::invalid(format!("\"{name}\" is no name for a network"))
+            .hint("a name has letters, digits, hyphens, underscores and dots, and no dot in front")
+    })
+}
+
 /// Has `name` lead to `address` too, on the network whose directory is `network`. The first name
 /// that an address gets is its own.
 pub fn add(_: &NetworkLock, network: &Path, name: &str, address: IpAddr) -> Result<()> {
-    let name = normal(name).ok_or_else(|| {
-        Error::invalid(format!("\"{name}\" is no name for a network"))
-            .hint("a name has letters, digits, hyphens, underscores and dots, and no dot in front")
-    })?;
+    let name = check(name)?;
     let (dir, addresses) = (network.join(NAMES).join(&name), network.join(ADDRESSES));
     for dir in [&dir, &addresses] {
         fs::create_dir_all(dir).on("create", dir)?;

@@ -8,7 +8,7 @@ mod ls;
 mod prune;
 mod rm;
 
-pub use connect::Connect;
+pub use connect::{Connect, address};
 pub use create::Create;
 pub use disconnect::Disconnect;
 pub use inspect::Inspect;

@@ -4,7 +4,7 @@
 use super::{Engine, Place, endpoint};
 use crate::container::{Config, Dir, Endpoint, Membership, Network, State, Status};
 use crate::error::{Context, Error, OsContext, Result};
-use crate::network::{Attachment, NETWORKS_MAX, NetworkLock};
+use crate::network::{Attachment, NETWORKS_MAX, NetworkLock, names};
 use crate::sys::netlink::{self, Socket};
 use crate::sys::netns;
 use crate::types::Pid;
@@ -24,9 +24,7 @@ impl Engine {
             return Err(Error::conflict(text));
         }
         let lock = self.network_lock()?;
-        let network = self.find_network(&wanted.network)?;
-        network.check_usable()?;
-        let wanted = Membership { network: network.definition.name, ..wanted.clone() };
+        let wanted = self.usable(wanted)?;
         let is_new = dir.update_settings(|settings| {
             let is_new = !settings.networks.iter().any(|one| one.network == wanted.network);
             settings.networks.extend(is_new.then(|| wanted.clone()));
@@ -47,6 +45,28 @@ impl Engine {
             })?;
         }
         joined.doing(|| format!("connect {container} to {}", wanted.network))
+    }
+
+    /// What a container can be on, by the network's own name.
+    ///
+    /// Errors: there is no such network; it has not what is asked for.
+    pub(in crate::engine) fn usable(&self, wanted: &Membership) -> Result<Membership> {
+        let network = self.find_network(&wanted.network)?;
+        network.check_usable()?;
+        let definition = network.definition;
+        if !definition.has_names() && !wanted.aliases.is_empty() {
+            let text = format!("on the network {} containers have no names", definition.name);
+            return Err(Error::invalid(text).hint("make one of your own: network create NAME"));
+        }
+        for alias in &wanted.aliases {
+            names::check(alias)?;
+        }
+        if let (Some(address), Some(subnet)) = (wanted.address, definition.subnet)
+            && !subnet.is_host(address)
+        {
+            return Err(Error::invalid(format!("{address} is no address for a host of {subnet}")));
+        }
+        Ok(Membership { network: definition.name, ..wanted.clone() })
     }
 
     fn join(

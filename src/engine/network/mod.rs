@@ -9,10 +9,12 @@ mod remove;
 pub use create::NetworkOptions;
 
 use super::Engine;
+use super::dns::on_named_network;
 use super::join::Joined;
 use crate::container::{
     Config, Dir, Endpoint, Membership, Network as Kind, Status, dir::lock_offset,
 };
+use crate::dns::ADDRESS as NAME_SERVER;
 use crate::error::{OsContext, Result};
 use crate::network::{
     self, Attachment, DEFAULT, NETWORKS_MAX, NetworkLock, Networks, Running, Wanted, files, names,
@@ -151,11 +153,14 @@ impl Engine {
             }
         };
         let (host, upstream) = files::read_resolv_conf()?;
-        let resolv = match plan {
-            Plan::Host => host,
-            _ => files::resolv_conf(&host, &upstream),
+        let resolv = match &plan {
+            Plan::Host => files::with_resolver(host, &config.resolver),
+            _ if on_named_network(&plan.endpoints()) => files::resolv_conf_builtin(
+                &files::with_resolver(host, &config.resolver),
+                NAME_SERVER.into(),
+            ),
+            _ => files::with_resolver(files::resolv_conf(&host, &upstream), &config.resolver),
         };
-        let resolv = files::with_resolver(resolv, &config.resolver);
         for (path, text) in [
             (dir.hostname(), files::hostname(&config.hostname)),
             (dir.hosts(), hosts),
