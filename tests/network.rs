@@ -621,6 +621,11 @@ fn isolated_containers_reach_each_other_by_links_and_published_ports_only() {
             assert_eq!(starter.finish(), "TimeoutError\n");
             other.finish();
             running.finish();
+            let (lock, bridge) = (host.lock(), bridge(&client));
+            host.networks.unlink(&lock, bridge, client.address, address).unwrap();
+            drop(lock);
+            assert!(!nft().contains("172.17.0.3 . 172.17.0.2"), "{}", nft());
+            host.link(&client, &server, &[port(80, tcp), port(53, udp)]);
             // A link survives that the rules are made anew; it goes with either end.
             assert_eq!(nft().matches("172.17.0.3 . 172.17.0.2 . tcp . 80").count(), 2);
             show_bridged(!shown);

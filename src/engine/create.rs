@@ -159,7 +159,7 @@ impl Engine {
 }
 
 /// The networks that a container with links of its own is on.
-fn memberships(options: &Options) -> Vec<Membership> {
+pub(super) fn memberships(options: &Options) -> Vec<Membership> {
     match options.network {
         NetworkMode::Bridge if options.networks.is_empty() => vec![Membership::new(DEFAULT)],
         NetworkMode::Bridge => options.networks.clone(),

@@ -253,7 +253,7 @@ impl Engine {
         let channels = Channels::open(dir, config, account.user.uid)?;
         let ports = self.reserve_ports(dir, config)?;
         let attachment = self.prepare_network(dir, config, ports.published())?;
-        let links = self.join_links(dir)?;
+        let links = self.join_links(dir, attachment.endpoints())?;
         let attached = self.spec_mounts(config, &root)?;
         let given = Given {
             root: root_mount,
@@ -286,7 +286,7 @@ impl Engine {
             return Err(created.abandon(error));
         }
         // That somebody else cannot be told is no reason not to run.
-        let told = self.tell_linkers(dir, attachment.address());
+        let told = self.tell_linkers(dir, &attachment.endpoints());
         let warnings = told.err().iter().map(ToString::to_string).collect();
         let Running { child, cgroup, terminal } = created.start()?;
         dir.update_state(|state| {

@@ -180,6 +180,17 @@ impl Networks {
         self.with_rules(&bridge.name, |mut rules| rules.link(bridge, client, server, ports))
     }
 
+    /// Closes what `link` opened.
+    pub fn unlink(
+        &self,
+        _: &NetworkLock,
+        bridge: &Bridge,
+        client: Ipv4Addr,
+        server: Ipv4Addr,
+    ) -> Result<()> {
+        self.with_rules(&bridge.name, |mut rules| rules.unlink(client, server))
+    }
+
     /// Closes the ways of `id` and frees its addresses; it need not have any. With the last one
     /// goes what was set up for all.
     pub fn release(&self, lock: &NetworkLock, id: &ContainerId) -> Result<()> {
