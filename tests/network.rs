@@ -151,6 +151,13 @@ impl Container {
         Container { child, stdin: to_child, stdout: from_child }
     }
 
+    /// Waits until the script says this.
+    fn says(&mut self, line: &str) {
+        let mut said = vec![0; line.len() + 1];
+        self.stdout.read_exact(&mut said).unwrap();
+        assert_eq!(String::from_utf8_lossy(&said), format!("{line}\n"));
+    }
+
     /// Lets the script go on, and gives what it says until it ends.
     fn finish(self) -> String {
         drop(self.stdin);
@@ -408,8 +415,12 @@ fn run(script: &str) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// Another host, 192.0.2.2, next to this one, 192.0.2.1.
+/// What another host says: 192.0.2.2, next to this one, 192.0.2.1.
 fn from_a_neighbour(script: &str) -> String {
+    neighbour(script).finish()
+}
+
+fn neighbour(script: &str) -> Container {
     let set_up = "read x; ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up
         ip route add default via 192.0.2.1";
     let mut neighbour = Container::start(None, &format!("{set_up}\n{script}"));
@@ -420,16 +431,14 @@ fn from_a_neighbour(script: &str) -> String {
     ));
     assert_eq!(said, "");
     neighbour.stdin.write_all(b"\n").unwrap();
-    neighbour.finish()
+    neighbour
 }
 
 /// The server is at fe80::6 too.
 fn start_server(attachment: &Attachment) -> Container {
     let script = format!("ip addr add fe80::6/64 dev eth0 nodad; {SERVER}");
     let mut server = Container::start(Some(attachment), &script);
-    let mut up = [0; 3];
-    server.stdout.read_exact(&mut up).unwrap();
-    assert_eq!(&up, b"up\n");
+    server.says("up");
     server
 }
 
@@ -668,22 +677,9 @@ fn an_internal_bridge_leads_nowhere() {
 fn what_leaves_has_the_hosts_address_or_by_policy_its_own() {
     on_a_host_of_its_own("what_leaves_has_the_hosts_address_or_by_policy_its_own", |host| {
         let mut attachment = host.attach(1);
-        let script = format!(
-            "{}; {SERVER} <&3",
-            "exec 3<&0; read x; ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up
-             ip route add default via 192.0.2.1"
-        );
-        let mut world = Container::start(None, &script);
         host.publish(&mut attachment, &[]);
-        let made = run(&format!(
-            "ip link add out type veth peer name eth0 netns {} && ip addr add 192.0.2.1/24 dev out
-             ip link set out up",
-            world.child.pid.raw()
-        ));
-        assert_eq!(made, "");
-        world.stdin.write_all(b"\n").unwrap();
-        let mut up = [0; 3];
-        world.stdout.read_exact(&mut up).unwrap();
+        let mut world = neighbour(SERVER);
+        world.says("up");
         let ask = asking(Protocol::Tcp, Ipv4Addr::new(192, 0, 2, 2), 80);
         let its_own = attachment.address;
         for (masquerade, internal, seen) in [
@@ -696,5 +692,160 @@ fn what_leaves_has_the_hosts_address_or_by_policy_its_own() {
             assert_eq!(Container::start(Some(&attachment), &ask).finish(), format!("{seen}\n"));
         }
         world.finish();
+    });
+}
+
+#[test]
+fn who_keeps_sending_by_udp_reaches_the_container_of_now() {
+    on_a_host_of_its_own("who_keeps_sending_by_udp_reaches_the_container_of_now", |host| {
+        let (mut one, mut two) = (host.attach(1), host.attach(2));
+        let server = |attachment: &Attachment, name: &str| {
+            let script = format!(
+                "python3 -uc '
+import select, socket
+s = socket.socket(type=socket.SOCK_DGRAM)
+s.bind((\"\", 53))
+print(\"up\")
+while s in select.select([s, 0], [], [])[0]:
+    s.sendto(b\"{name}\", s.recvfrom(99)[1])
+'"
+            );
+            let mut server = Container::start(Some(attachment), &script);
+            server.says("up");
+            server
+        };
+        let (first, second) = (server(&one, "one"), server(&two, "two"));
+        // Before there are rules the kernel keeps nothing in mind.
+        host.publish(&mut one, &[]);
+        // From one port to two of the host; tells who answers, as soon as it is somebody else.
+        let mut client = neighbour(
+            "python3 -uc '
+import select, socket
+s, last = socket.socket(type=socket.SOCK_DGRAM), dict()
+for _ in range(1000):
+    if select.select([0], [], [], 0.02)[0]: break
+    for port in (5353, 5354): s.sendto(b\"?\", (\"192.0.2.1\", port))
+    if not last: print(\"sending\"); last[0] = 0
+    while select.select([s], [], [], 0)[0]:
+        try: name, (_, port) = s.recvfrom(99)
+        except OSError: continue
+        if last.get(port) != name: print(port, name.decode())
+        last[port] = name
+'",
+        );
+        let entries = || std::fs::read_to_string("/proc/net/nf_conntrack").unwrap();
+        let of = |port: u16| {
+            let to = "dst=192.0.2.1 sport=";
+            let at = format!(" dport={port} ");
+            entries().lines().filter(|l| l.contains(to) && l.contains(&at)).count()
+        };
+        let udp = |port| mapping(ANY, port, Protocol::Udp);
+        client.says("sending");
+        assert_eq!((of(5353), of(5354)), (1, 1));
+        host.publish(&mut two, &[udp(5354)]);
+        client.says("5354 two");
+        host.publish(&mut one, &[udp(5353)]);
+        client.says("5353 one");
+        // The other's is not touched: what it was given stays.
+        host.network.release(&host.lock(), &id(1)).unwrap();
+        host.publish(&mut two, &[udp(5353)]);
+        client.says("5353 two");
+        // Nobody is led to an address that is somebody else's next.
+        let line = entries().lines().find(|line| line.contains("dport=5353")).unwrap().to_string();
+        assert!(line.contains("src=172.17.0.3"), "{line}");
+        host.network.release(&host.lock(), &id(2)).unwrap();
+        let left = entries();
+        assert!(!left.contains("src=172.17.0.3"), "{left}");
+        drop((first, second));
+        client.finish();
+    });
+}
+
+#[test]
+fn only_udp_connections_to_a_published_port_are_forgotten() {
+    on_a_host_of_its_own("only_udp_connections_to_a_published_port_are_forgotten", |host| {
+        Socket::open().unwrap().request("up", "lo", &netlink::link_up(1)).unwrap();
+        let mut attachment = host.attach(1);
+        host.publish(&mut attachment, &[]);
+        let here = |last| Ipv4Addr::new(127, 0, 0, last);
+        let entries = |protocol: &str| {
+            let text = std::fs::read_to_string("/proc/net/nf_conntrack").unwrap();
+            let mut entries: Vec<String> = Vec::new();
+            for line in text.lines().filter(|line| line.contains(protocol)) {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let word = |start| words.iter().find_map(|w: &&str| w.strip_prefix(start));
+                let (to, port) = (word("dst=").unwrap(), word("dport=").unwrap());
+                entries.push(format!("{to}:{port}"));
+            }
+            entries.sort();
+            entries
+        };
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for (last, port) in [(1, 5353), (5, 5353), (1, 5354)] {
+            let _ = udp.send_to(b"?", (here(last), port));
+        }
+        let tcp = TcpListener::bind((here(1), 0)).unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        let _open = TcpStream::connect((here(1), port)).unwrap();
+        let before = entries("udp");
+        assert_eq!(before, ["127.0.0.1:5353", "127.0.0.1:5354", "127.0.0.5:5353"]);
+
+        host.publish(&mut attachment, &[mapping(here(5), 5353, Protocol::Udp)]);
+        assert_eq!(entries("udp"), ["127.0.0.1:5353", "127.0.0.1:5354"]);
+        host.publish(&mut attachment, &[mapping(ANY, port, Protocol::Udp)]);
+        assert_eq!(entries("tcp"), [format!("127.0.0.1:{port}")]);
+        let both = [mapping(ANY, 5353, Protocol::Udp), mapping(ANY, 5355, Protocol::Udp)];
+        host.publish(&mut attachment, &both);
+        assert_eq!(entries("udp"), ["127.0.0.1:5354"]);
+    });
+}
+
+/// An association is opened: from which port to which, and with the checksum it should have.
+const SCTP: &str = "
+import socket, struct
+def crc(data):
+    c = 0xffffffff
+    for byte in data:
+        c ^= byte
+        for _ in range(8): c = (c >> 1) ^ (0x82f63b78 * (c & 1))
+    return struct.pack(\"<I\", c ^ 0xffffffff)
+def packet(source, to, tag, kind):
+    head = struct.pack(\"!HHI\", source, to, tag)
+    chunk = struct.pack(\"!BBHIIHHI\", kind, 0, 20, 77, 65536, 1, 1, 1)
+    return head + crc(head + bytes(4) + chunk) + chunk
+def receive(kind):
+    while True:
+        data, (address, _) = s.recvfrom(999)
+        data = data[(data[0] & 15) * 4:]
+        source, to = struct.unpack(\"!HH\", data[:4])
+        whole = crc(data[:8] + bytes(4) + data[12:]) == data[8:12]
+        if data[12] == kind: return address, source, to, whole
+s = socket.socket(type=socket.SOCK_RAW, proto=132)
+s.settimeout(5)
+";
+
+#[test]
+fn a_published_sctp_port_leads_to_the_container() {
+    on_a_host_of_its_own("a_published_sctp_port_leads_to_the_container", |host| {
+        let mut attachment = host.attach(1);
+        host.publish(&mut attachment, &[mapping(ANY, 8132, Protocol::Sctp)]);
+        let server = format!(
+            "python3 -uc '{SCTP}
+print(\"up\")
+address, source, to, whole = receive(1)
+print(address, source, to, whole)
+s.sendto(packet(to, source, 77, 2), (address, 0))
+'"
+        );
+        let mut server = Container::start(Some(&attachment), &server);
+        server.says("up");
+        let client = format!(
+            "python3 -uc '{SCTP}
+s.sendto(packet(5000, 8132, 0, 1), (\"192.0.2.1\", 0))
+print(*receive(2))
+'"
+        );
+        assert_eq!(from_a_neighbour(&client), "192.0.2.1 8132 5000 True\n");
+        assert_eq!(server.finish(), "192.0.2.2 5000 80 True\n");
     });
 }
