@@ -287,7 +287,8 @@ impl Engine {
         }
         // That somebody else cannot be told is no reason not to run.
         let told = self.tell_linkers(dir, &attachment.endpoints());
-        let warnings = told.err().iter().map(ToString::to_string).collect();
+        let told = told.err().map(|error| error.to_string());
+        let warnings = attachment.obstacles().into_iter().chain(told).collect();
         let Running { child, cgroup, terminal } = created.start()?;
         dir.update_state(|state| {
             state.status = Status::Running;

@@ -100,7 +100,7 @@ impl Rules<'_> {
         let there = self.tables.table(Family::Inet, self.name)?;
         // A kernel that keeps no comments keeps none of ours.
         if there.as_ref().is_none_or(|made| !made.is_empty() && *made != making.comment()) {
-            self.make(&mut batch, bridge, &making, there.is_some())?;
+            self.make(&mut batch, bridge, &making)?;
             for (address, ports) in running()? {
                 enter(&mut batch, bridge, address, &ports);
             }
@@ -194,21 +194,11 @@ impl Rules<'_> {
     }
 
     /// The tables without containers; links of before stay.
-    fn make(
-        &mut self,
-        batch: &mut Batch,
-        bridge: &Bridge,
-        making: &Making,
-        is_there: bool,
-    ) -> Result<()> {
+    fn make(&mut self, batch: &mut Batch, bridge: &Bridge, making: &Making) -> Result<()> {
         let mut kept = Vec::new();
         for family in [Family::Inet, Family::Bridge] {
             batch.turn_to(family);
-            let is_there = match family {
-                Family::Inet => is_there,
-                Family::Bridge => self.tables.table(family, self.name)?.is_some(),
-            };
-            if is_there {
+            if self.tables.table(family, self.name)?.is_some() {
                 batch.remove_table();
             }
         }
