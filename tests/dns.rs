@@ -3,7 +3,7 @@
 //! dnsmasq is the server there that knows the rest of the world.
 
 use coracle::container::{Dir, Monitor, Pipes};
-use coracle::engine::Engine;
+use coracle::engine::serve_names;
 use coracle::network::{NetworkLock, files, names};
 use coracle::sys::{lock, pidfd};
 use coracle::types::{ContainerId, Home, Pid};
@@ -77,8 +77,8 @@ impl Host {
         let network = self.network();
         let networks = move || vec![network.clone()];
         // Of a monitor that was killed.
-        drop(Engine::name_server(process.as_fd(), networks.clone(), None).unwrap());
-        let service = Engine::name_server(process.as_fd(), networks, servers).unwrap();
+        drop(serve_names(process.as_fd(), networks.clone(), None).unwrap());
+        let service = serve_names(process.as_fd(), networks, servers).unwrap();
         monitor.service = Some(service);
         finish(container, || {
             monitor.watch(process.as_fd(), Pipes::default()).unwrap();

@@ -119,7 +119,7 @@ impl Engine {
     }
 
     /// The networks that a container with links of its own is on.
-    fn memberships(&self, options: &Options) -> Result<Vec<Membership>> {
+    pub(super) fn memberships(&self, options: &Options) -> Result<Vec<Membership>> {
         if options.network != NetworkMode::Bridge {
             return Ok(Vec::new());
         }

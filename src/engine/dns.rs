@@ -5,7 +5,7 @@ use crate::container::{Config, Dir, Endpoint, Service, State};
 use crate::dns;
 use crate::error::Result;
 use crate::network::{DEFAULT, files, names};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -64,11 +64,23 @@ impl Engine {
                 }
             }
         };
-        let config =
-            dns::Config { names: Box::new(Names(networks)), servers: Some(Box::new(servers)) };
-        Ok(Some(Box::new(dns::Service::open(process, config)?)))
+        serve_names(process, networks, Some(Box::new(servers))).map(Some)
     }
 }
+
+/// Opens the name server of the container whose first process is behind the pidfd. `networks` tells
+/// the directories of its networks, `servers` whom to ask for other names, if anybody.
+pub fn serve_names(
+    process: BorrowedFd,
+    networks: impl Fn() -> Vec<PathBuf> + 'static,
+    servers: Option<Servers>,
+) -> Result<Box<dyn Service>> {
+    let config = dns::Config { names: Box::new(Names(networks)), servers };
+    Ok(Box::new(dns::Service::open(process, config)?))
+}
+
+/// Whom to ask, as it is at the moment.
+pub type Servers = Box<dyn Fn() -> Vec<SocketAddr>>;
 
 /// Whether containers know each other by name on one of them.
 pub(super) fn on_named_network(endpoints: &[Endpoint]) -> bool {

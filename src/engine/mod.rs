@@ -46,6 +46,7 @@ mod volume;
 mod wait;
 
 pub use commit::CommitOptions;
+pub use dns::serve_names;
 pub use exec::ExecOptions;
 pub use insert::InsertOptions;
 pub use monitor::Mode;

@@ -257,7 +257,7 @@ impl Engine {
         let channels = Channels::open(dir, config, account.user.uid)?;
         let ports = self.reserve_ports(dir, config)?;
         let attachment = self.prepare_network(dir, config, ports.published())?;
-        let links = self.join_links(dir)?;
+        let links = self.join_links(dir, attachment.endpoints())?;
         let attached = self.spec_mounts(config, &root)?;
         let given = Given {
             root: root_mount,
@@ -294,8 +294,9 @@ impl Engine {
             Err(error) => return Err(created.abandon(error)),
         };
         // That somebody else cannot be told is no reason not to run.
-        let told = self.tell_linkers(dir, attachment.address());
-        let warnings = told.err().iter().map(ToString::to_string).collect();
+        let told = self.tell_linkers(dir, &attachment.endpoints());
+        let told = told.err().map(|error| error.to_string());
+        let warnings = attachment.obstacles().into_iter().chain(told).collect();
         let Running { child, cgroup, terminal } = created.start()?;
         dir.update_state(|state| {
             state.status = Status::Running;

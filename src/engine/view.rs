@@ -142,7 +142,7 @@ impl Engine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             memory: kib * 1024,
             hostname: read("/proc/sys/kernel/hostname").trim().to_string(),
-            warnings: Vec::new(),
+            warnings: self.networks().obstacles().unwrap_or_else(|e| vec![e.to_string()]),
         })
     }
 }

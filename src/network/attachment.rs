@@ -36,6 +36,8 @@ pub struct Attachment {
     /// The container's way out leads by it.
     pub leads_out: bool,
     pub(super) publishes: bool,
+    /// What rules of others keep from the containers of the network: told to the first one.
+    pub obstacles: Vec<String>,
 }
 
 /// What a container's link lies upon.
@@ -93,6 +95,7 @@ impl Attachment {
             mac: request.mac.unwrap_or(mac_of(address)),
             leads_out,
             publishes: false,
+            obstacles: Vec::new(),
         }
     }
 

@@ -21,6 +21,7 @@ mod attachment;
 mod bridge;
 mod definition;
 pub mod files;
+mod firewall;
 mod forwarding;
 mod lease;
 pub mod names;

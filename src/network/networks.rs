@@ -5,7 +5,7 @@ use super::bridge::Bridge;
 use super::definition::{self, DEFAULT, Definition, Driver};
 use super::lease::{Leases, Wanted};
 use super::rules::Rules;
-use super::{NetworkLock, forwarding, names};
+use super::{NetworkLock, firewall, forwarding, names};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs as tree;
@@ -165,8 +165,27 @@ impl Networks {
         forwarding::enable(&self.run)?;
         forwarding::open_loopback(&bridge.name)?;
         self.with_rules(&bridge.name, |mut rules| {
-            rules.publish(bridge, attachment.address, ports, running).map(drop)
+            let were_missing = rules.publish(bridge, attachment.address, ports, running)?;
+            if were_missing && !bridge.policy.internal {
+                // That they cannot be read is no reason not to run.
+                attachment.obstacles = firewall::obstacles(rules.tables, &bridge.name)
+                    .unwrap_or_else(|error| vec![error.to_string()]);
+            }
+            Ok(())
         })
+    }
+
+    /// What rules of others keep from the containers of all bridges, and how to let it through.
+    pub fn obstacles(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for definition in self.all()? {
+            let is_ours = |b: &Bridge| !b.without_rules && !b.policy.internal;
+            if let Some(bridge) = self.bridge_of(&definition)?.filter(is_ours) {
+                let name = &bridge.name;
+                found.extend(self.with_rules(name, |r| firewall::obstacles(r.tables, name))?);
+            }
+        }
+        Ok(found)
     }
 
     /// Opens ports of the container at `server` to the one at `client`, which are both on the
@@ -180,6 +199,17 @@ impl Networks {
         ports: &[Port],
     ) -> Result<()> {
         self.with_rules(&bridge.name, |mut rules| rules.link(bridge, client, server, ports))
+    }
+
+    /// Closes what `link` opened.
+    pub fn unlink(
+        &self,
+        _: &NetworkLock,
+        bridge: &Bridge,
+        client: Ipv4Addr,
+        server: Ipv4Addr,
+    ) -> Result<()> {
+        self.with_rules(&bridge.name, |mut rules| rules.unlink(client, server))
     }
 
     /// Closes the ways of `id` and frees its addresses; it need not have any. With the last one

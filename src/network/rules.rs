@@ -100,7 +100,7 @@ impl Rules<'_> {
         let there = self.tables.table(Family::Inet, self.name)?;
         // A kernel that keeps no comments keeps none of ours.
         if there.as_ref().is_none_or(|made| !made.is_empty() && *made != making.comment()) {
-            self.make(&mut batch, bridge, &making, there.is_some())?;
+            self.make(&mut batch, bridge, &making)?;
             for (address, ports) in running()? {
                 enter(&mut batch, bridge, address, &ports);
             }
@@ -147,14 +147,29 @@ impl Rules<'_> {
             elements.retain(|e| e.value.as_ref().is_some_and(|value| value.starts_with(&octets)));
             batch.remove(map, elements);
         }
+        self.part(&mut batch, |key| key.chunks_exact(4).take(2).any(|part| part == octets))?;
+        self.tables.commit(batch)?;
+        self.forget_after(&published)
+    }
+
+    /// Closes what `link` opened. What goes on by it already is let through to its end.
+    pub fn unlink(&mut self, client: Ipv4Addr, server: Ipv4Addr) -> Result<()> {
+        let (client, server) = (nft::ipv4(client), nft::ipv4(server));
+        let (there, back) = ([client, server].concat(), [server, client].concat());
+        let mut batch = Batch::new(self.name);
+        self.part(&mut batch, |key| key.starts_with(&there) || key == back)?;
+        self.tables.commit(batch)
+    }
+
+    /// Takes the elements with such keys out of all sets of addresses.
+    fn part(&mut self, batch: &mut Batch, has: impl Fn(&[u8]) -> bool) -> Result<()> {
         for (family, set) in OF_ADDRESSES {
             let mut elements = self.tables.elements(family, self.name, set)?;
-            elements.retain(|e| e.key.chunks_exact(4).take(2).any(|part| part == octets));
+            elements.retain(|element| has(&element.key));
             batch.turn_to(family);
             batch.remove(set, &elements);
         }
-        self.tables.commit(batch)?;
-        self.forget_after(&published)
+        Ok(())
     }
 
     /// Removes the tables.
@@ -179,21 +194,11 @@ impl Rules<'_> {
     }
 
     /// The tables without containers; links of before stay.
-    fn make(
-        &mut self,
-        batch: &mut Batch,
-        bridge: &Bridge,
-        making: &Making,
-        is_there: bool,
-    ) -> Result<()> {
+    fn make(&mut self, batch: &mut Batch, bridge: &Bridge, making: &Making) -> Result<()> {
         let mut kept = Vec::new();
         for family in [Family::Inet, Family::Bridge] {
             batch.turn_to(family);
-            let is_there = match family {
-                Family::Inet => is_there,
-                Family::Bridge => self.tables.table(family, self.name)?.is_some(),
-            };
-            if is_there {
+            if self.tables.table(family, self.name)?.is_some() {
                 batch.remove_table();
             }
         }

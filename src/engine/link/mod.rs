@@ -22,8 +22,9 @@ mod hosts;
 
 use super::Engine;
 use super::options::Options;
-use crate::container::{Config, Dir, Link, Network, Settings, Status, Want};
+use crate::container::{Config, Dir, Endpoint, Link, Membership, Settings, Status, Want};
 use crate::error::{Context, Error, OsContext, Result};
+use crate::network::NetworkLock;
 use crate::sys::atomic;
 use crate::types::{ContainerId, ContainerName, LinkSpec, Port};
 use std::fs;
@@ -37,8 +38,25 @@ const LARGEST_HOSTS: u64 = 1 << 20;
 struct Target {
     name: ContainerName,
     config: Config,
-    /// Where it is, if it runs.
-    address: Option<Ipv4Addr>,
+    runs: bool,
+    endpoints: Vec<Endpoint>,
+}
+
+/// From a consumer to a target, over a network that both are on.
+struct Way {
+    network: String,
+    client: Ipv4Addr,
+    server: Ipv4Addr,
+}
+
+impl Way {
+    fn find(consumer: &[Endpoint], target: &[Endpoint]) -> Option<Way> {
+        consumer.iter().find_map(|own| {
+            let other = target.iter().find(|other| other.network_id == own.network_id)?;
+            let (client, server) = (own.address, other.address);
+            Some(Way { network: own.network.clone(), client, server })
+        })
+    }
 }
 
 impl Target {
@@ -47,8 +65,7 @@ impl Target {
         let (state, name) = (dir.state()?, dir.settings()?.name);
         let runs = state.status == Status::Running
             && state.process.as_ref().is_some_and(|process| process.open().is_some());
-        let address = state.address().filter(|_| runs);
-        Ok(Target { config: dir.config()?, name, address })
+        Ok(Target { config: dir.config()?, name, runs, endpoints: state.endpoints })
     }
 
     fn names(&self, alias: &ContainerName) -> String {
@@ -62,10 +79,7 @@ impl Target {
         alias: &ContainerName,
         address: Ipv4Addr,
     ) -> Vec<String> {
-        // What an image says and nobody can read is shown only.
-        let ports = self.config.exposed_ports.iter().filter_map(|text| text.parse().ok());
-        let ports: Vec<Port> = ports.collect();
-        env::variables(consumer, alias, address, &ports, &self.config.env)
+        env::variables(consumer, alias, address, &ports(&self.config), &self.config.env)
     }
 }
 
@@ -98,23 +112,31 @@ impl Engine {
             }
         })?;
         let (config, name) = (dir.config()?, dir.settings()?.name);
-        if config.network != Network::Bridge {
-            let (theirs, ours) = (config.network, &options.network);
+        let ours = self.memberships(options)?;
+        let theirs = dir.settings()?.networks;
+        if !ours.iter().any(|own| theirs.iter().any(|other| other.network == own.network)) {
+            let names = |all: &[Membership]| match all {
+                [] => config.network.to_string(),
+                all => all.iter().map(|m| m.network.as_str()).collect::<Vec<_>>().join(", "),
+            };
+            let (theirs, ours) = (names(&theirs), names(&ours));
             return Err(Error::invalid(format!("{name} is on network {theirs}, not {ours}"))
                 .hint("a link leads to a container of the same network"));
         }
         Ok(Link { target: dir.id, name: target, alias })
     }
 
-    /// Tells a container on its way up, whose files in /etc are made, of those it links to. Gives
-    /// the variables for its program.
+    /// Tells a container on its way up, whose files in /etc are made, of those it links to, and
+    /// opens its ways there. Gives the variables for its program.
     ///
     /// Errors: one of them does not run.
-    pub(super) fn join_links(&self, dir: &Dir) -> Result<Vec<String>> {
+    pub(super) fn join_links(&self, dir: &Dir, own: Vec<Endpoint>) -> Result<Vec<String>> {
         if dir.settings()?.links.is_empty() {
             return Ok(Vec::new());
         }
-        let _lock = self.network_lock()?;
+        let lock = self.network_lock()?;
+        // For a target that starts again before this container runs.
+        dir.update_state(|state| state.endpoints.clone_from(&own))?;
         let Settings { name, links, .. } = dir.settings()?;
         let mut variables = Vec::new();
         for link in &links {
@@ -126,13 +148,18 @@ impl Engine {
             };
             Dir::new(&self.home, id).add_linker(&dir.id)?;
             let target = Target::look(self, id).map_err(gone)?;
-            let Some(address) = target.address else {
-                let they = &target.name;
-                return Err(unable("a non running", they.as_str(), &name, alias)
+            let they = target.name.as_str();
+            if !target.runs {
+                return Err(unable("a non running", they, &name, alias)
                     .hint(format!("start it first: start {they}")));
+            }
+            let Some(way) = Way::find(&own, &target.endpoints) else {
+                return Err(unable("an unreachable", they, &name, alias)
+                    .hint("they have no network in common"));
             };
-            point(dir, &target.names(alias), Some(address))?;
-            variables.extend(target.variables(&name, alias, address));
+            point(dir, &target.names(alias), Some(way.server))?;
+            self.open(&lock, &way, &target.config)?;
+            variables.extend(target.variables(&name, alias, way.server));
         }
         Ok(variables)
     }
@@ -141,9 +168,14 @@ impl Engine {
     /// not run are left out.
     pub(super) fn link_variables(&self, dir: &Dir) -> Result<Vec<String>> {
         let Settings { name, links, .. } = dir.settings()?;
+        if links.is_empty() {
+            return Ok(Vec::new());
+        }
+        let own = dir.state()?.endpoints;
         let of_link = |link: &Link| {
-            let target = Target::look(self, &link.target).ok()?;
-            Some(target.variables(&name, &link.alias, target.address?))
+            let target = Target::look(self, &link.target).ok().filter(|target| target.runs)?;
+            let way = Way::find(&own, &target.endpoints)?;
+            Some(target.variables(&name, &link.alias, way.server))
         };
         Ok(links.iter().filter_map(of_link).flatten().collect())
     }
@@ -159,22 +191,39 @@ impl Engine {
         Ok(dir.settings()?.links.iter().any(is_coming))
     }
 
-    /// Tells those who run with a link to this container where it is now; `None` for nowhere.
-    pub(super) fn tell_linkers(&self, dir: &Dir, address: Option<Ipv4Addr>) -> Result<()> {
+    /// Opens the way, where containers do not reach each other anyway.
+    fn open(&self, lock: &NetworkLock, way: &Way, target: &Config) -> Result<()> {
+        let Way { network, client, server } = way;
+        match self.networks().bridge(network)? {
+            Some(bridge) => self.networks().link(lock, &bridge, *client, *server, &ports(target)),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells those who run with a link to this container where it is now, and opens their ways
+    /// there; nowhere, without endpoints.
+    pub(super) fn tell_linkers(&self, dir: &Dir, own: &[Endpoint]) -> Result<()> {
         if dir.linkers()?.is_empty() {
             return Ok(());
         }
-        let _lock = self.network_lock()?;
+        let lock = self.network_lock()?;
         let (config, name) = (dir.config()?, dir.settings()?.name);
         let mut errors = Vec::new();
         for id in dir.linkers()? {
             let consumer = Dir::new(&self.home, &id);
             // One that is gone, or cannot be read, is for its next start.
-            let Ok(settings) = consumer.settings() else { continue };
+            let (Ok(settings), Ok(state)) = (consumer.settings(), consumer.state()) else {
+                continue;
+            };
+            let way = Way::find(&state.endpoints, own);
             for link in settings.links.iter().filter(|link| link.target == dir.id) {
                 let names = hosts::names(&link.alias, &config.hostname, &name);
-                let pointed = point(&consumer, &names, address);
+                let pointed = point(&consumer, &names, way.as_ref().map(|way| way.server));
                 errors.extend(pointed.doing(|| format!("tell {}", settings.name)).err());
+            }
+            if let Some(way) = way.filter(|_| state.status.is_up()) {
+                let opened = self.open(&lock, &way, &config);
+                errors.extend(opened.doing(|| format!("link {}", settings.name)).err());
             }
         }
         Error::collect(errors)
@@ -186,7 +235,7 @@ impl Engine {
         let (Ok(_), Ok(Settings { links, .. })) = (dir.config(), dir.settings()) else {
             return Ok(());
         };
-        self.tell_linkers(dir, None)?;
+        self.tell_linkers(dir, &[])?;
         if links.is_empty() {
             return Ok(());
         }
@@ -204,7 +253,7 @@ impl Engine {
                 .hint("name a link: rm --link PARENT/ALIAS"));
         };
         let consumer = self.find(parent)?;
-        let _lock = self.network_lock()?;
+        let lock = self.network_lock()?;
         let removed = consumer.update_settings(|settings| {
             let at = settings.links.iter().position(|link| link.alias.as_str() == alias)?;
             let link = settings.links.remove(at);
@@ -213,14 +262,25 @@ impl Engine {
         })?;
         let (link, still) =
             removed.ok_or_else(|| Error::not_found(format!("no such link: {path}")))?;
-        if !still {
-            Dir::new(&self.home, &link.target).remove_linker(&consumer.id)?;
+        let target = match Target::look(self, &link.target) {
+            // With it went its line and its ways.
+            Err(error) if error.is_not_found() => None,
+            other => Some(other?),
+        };
+        if let Some(target) = &target {
+            point(&consumer, &target.names(&link.alias), None)?;
         }
-        match Target::look(self, &link.target) {
-            Ok(target) => point(&consumer, &target.names(&link.alias), None),
-            // With it went its line.
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error),
+        if still {
+            return Ok(());
+        }
+        Dir::new(&self.home, &link.target).remove_linker(&consumer.id)?;
+        let state = consumer.state()?;
+        let target = target.filter(|target| target.runs && state.status.is_up());
+        let way = target.and_then(|target| Way::find(&state.endpoints, &target.endpoints));
+        let Some(Way { network, client, server }) = way else { return Ok(()) };
+        match self.networks().bridge(&network)? {
+            Some(bridge) => self.networks().unlink(&lock, &bridge, client, server),
+            None => Ok(()),
         }
     }
 
@@ -236,6 +296,11 @@ impl Engine {
         let dir = link.map(|link| Dir::new(&self.home, &link.target));
         Ok(dir.filter(Dir::exists))
     }
+}
+
+/// The ports that a link opens. What an image says and nobody can read is shown only.
+fn ports(config: &Config) -> Vec<Port> {
+    config.exposed_ports.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// `webapp` and `db` of `/webapp/db`; nothing where it is no path.

@@ -83,6 +83,11 @@ impl Plan {
         first.or(self.places().first()).map(|place| place.address)
     }
 
+    /// What rules of others keep from it.
+    pub fn obstacles(&self) -> Vec<String> {
+        self.places().iter().flat_map(|place| place.obstacles.clone()).collect()
+    }
+
     /// Gives the namespace of a process its links.
     pub fn connect(&self, process: Pid) -> Result<()> {
         self.places().iter().try_for_each(|place| place.connect(process))

@@ -4,8 +4,10 @@
 //! linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h; how a listing by nft(8) gets its words,
 //! libnftables' datatype.h.
 
+mod listing;
 mod step;
 
+pub use listing::*;
 pub use step::*;
 
 use super::{ACK, DUMP, Message, Refusal, Socket, acknowledged, attribute, attributes, text};
@@ -20,11 +22,13 @@ use std::os::fd::AsFd;
 pub enum Family {
     /// IPv4 and IPv6.
     Inet = 1,
+    Ipv4 = 2,
     /// Frames, between the ports of bridges.
     Bridge = 7,
 }
 
-pub const NFPROTO_IPV4: u8 = 2;
+/// `Source::Family`
+pub const NFPROTO_IPV4: u8 = Family::Ipv4 as u8;
 
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -34,7 +38,9 @@ const NEW_TABLE: u16 = 0;
 const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
+const GET_CHAIN: u16 = 4;
 const NEW_RULE: u16 = 6;
+const GET_RULE: u16 = 7;
 const NEW_SET: u16 = 9;
 const NEW_ELEMENT: u16 = 12;
 const GET_ELEMENT: u16 = 13;

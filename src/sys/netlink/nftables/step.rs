@@ -7,7 +7,7 @@ use super::NFPROTO_IPV4;
 use crate::sys::netlink::Message;
 
 /// What can be loaded into a register.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
     /// `ipv4` or `ipv6`, one byte.
     Family,
@@ -120,6 +120,12 @@ impl Step<'_> {
 }
 
 impl Source {
+    /// The kernel's number for it, where it stands beside the packet.
+    pub(super) fn meta_key(self) -> Option<u32> {
+        let (name, numbers) = self.expression(0);
+        numbers.get(1).filter(|_| name == "meta").map(|(_, key)| *key)
+    }
+
     /// The expression that loads it, and its attributes.
     fn expression(self, to: u32) -> (&'static str, Vec<(u16, u32)>) {
         const NETWORK_HEADER: u32 = 1;
