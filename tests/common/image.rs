@@ -1,5 +1,6 @@
 //! The image most tests run: busybox and the few files a program expects around it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -28,6 +29,29 @@ pub fn busybox_root() -> Root {
         }
     }
     root
+}
+
+/// The same with programs of the distribution, each at its path in the image, and the libraries
+/// that they need. `None` where one is not installed, which has been told.
+pub fn with_programs(programs: &[(&str, &str)]) -> Option<Root> {
+    let mut root = busybox_root();
+    let mut libraries = BTreeSet::new();
+    for (path, program) in programs {
+        let Ok(bytes) = std::fs::read(program) else {
+            super::skipped(&format!("{program} is not installed"));
+            return None;
+        };
+        root.file(path, 0o755, &bytes);
+        let listed = Command::new("ldd").arg(program).output().expect("run ldd").stdout;
+        // `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)`, `/lib64/ld-linux-x86-64.so.2 (0x...)`
+        let listed = String::from_utf8(listed).expect("paths in ASCII");
+        let paths = listed.lines().filter_map(|line| line.split_whitespace().rev().nth(1));
+        libraries.extend(paths.filter(|path| path.starts_with('/')).map(String::from));
+    }
+    for library in libraries {
+        root.file(&library[1..], 0o755, &std::fs::read(&library).expect("read a library"));
+    }
+    Some(root)
 }
 
 const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n\

@@ -16,6 +16,7 @@
 
 pub mod command;
 pub mod guard;
+pub mod host;
 pub mod image;
 pub mod server;
 
@@ -276,6 +277,15 @@ fn enter_namespaces(base: &Path) -> nix::Result<()> {
     mount(Some("test"), "/run/coracle", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;
     // Most hosts share their mounts; here a mount that escapes a container becomes visible.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SHARED, none)
+}
+
+/// Waits for what tells nobody that it happens.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
+    }
 }
 
 /// Waits until the process has ended.

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ambassador;
 mod bad_input;
 mod commit;
 mod commit_harm;
@@ -33,6 +34,7 @@ mod ports;
 mod prune;
 mod restart;
 mod run;
+mod servers;
 mod terminal;
 mod together;
 mod volumes;
