@@ -42,6 +42,7 @@ mod rmi;
 mod run;
 mod save;
 mod start;
+mod stats;
 mod stop;
 mod table;
 mod tag;
@@ -97,6 +98,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<run::Run>(),
     Entry::of::<save::Save>(),
     Entry::of::<start::Start>(),
+    Entry::of::<stats::Stats>(),
     Entry::of::<stop::Stop>(),
     Entry::of::<df::Df>(),
     Entry::of::<prune::SystemPrune>(),
@@ -129,6 +131,7 @@ const SAME: &[(&str, &str, &str)] = &[
     ("container", "rm", "rm"),
     ("container", "run", "run"),
     ("container", "start", "start"),
+    ("container", "stats", "stats"),
     ("container", "stop", "stop"),
     ("container", "top", "top"),
     ("container", "wait", "wait"),

@@ -34,6 +34,7 @@ pub mod report;
 pub mod session;
 mod spec;
 mod start;
+pub mod stats;
 mod stop;
 mod storage;
 mod supervise;

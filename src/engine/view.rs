@@ -2,6 +2,7 @@
 //! kernel.
 
 use super::report::{self, Info};
+use super::stats::host_memory;
 use super::{Engine, sweep};
 use crate::container::{Dir, Settings, Status};
 use crate::error::{Context, Result};
@@ -120,11 +121,6 @@ impl Engine {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             line.map(|value| value.trim_matches('"').to_string())
         };
-        let memory = read("/proc/meminfo");
-        let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-        let kib: u64 = memory
-            .and_then(|m| m.split_ascii_whitespace().next()?.parse().ok())
-            .unwrap_or_default();
         Ok(Info {
             stopped: containers.len() - running,
             containers: containers.len(),
@@ -140,7 +136,7 @@ impl Engine {
             operating_system: field(&read("/etc/os-release"), "PRETTY_NAME").unwrap_or_default(),
             architecture: std::env::consts::ARCH.into(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            memory: kib * 1024,
+            memory: host_memory(),
             hostname: read("/proc/sys/kernel/hostname").trim().to_string(),
             warnings: self.networks().obstacles().unwrap_or_else(|e| vec![e.to_string()]),
         })

@@ -19,6 +19,7 @@
 
 mod attachment;
 mod bridge;
+mod counters;
 mod definition;
 pub mod files;
 mod firewall;
@@ -32,6 +33,7 @@ mod subnet;
 
 pub use attachment::{Attachment, NETWORKS_MAX, Way, unplug};
 pub use bridge::{Bridge, mac_of};
+pub use counters::{LinkCounters, Traffic};
 pub use definition::{DEFAULT, Definition, Driver, check_link_name, check_name};
 pub use lease::Wanted;
 pub use networks::{Networks, Request, Running};

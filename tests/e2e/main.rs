@@ -8,6 +8,7 @@ mod ambassador;
 mod bad_input;
 mod commit;
 mod commit_harm;
+mod counters;
 mod cox;
 mod crash;
 mod exec;

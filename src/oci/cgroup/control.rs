@@ -272,7 +272,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The number behind `key` in a file of lines `key number`.
-fn number_in(text: &str, key: &str) -> Option<u64> {
+pub(super) fn number_in(text: &str, key: &str) -> Option<u64> {
     let value = |line: &str| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok();
     text.lines().find_map(value)
 }

@@ -21,11 +21,13 @@ mod host;
 mod placement;
 mod resources;
 mod settings;
+mod usage;
 
 pub use devices::default_devices;
 pub use host::{Cgroups, View};
 pub use placement::MONITORS;
 pub use resources::{BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Pids, Resources, Throttle};
+pub use usage::Usage;
 
 use std::path::PathBuf;
 

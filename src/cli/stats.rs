@@ -1,0 +1,171 @@
+//! `stats`: what running containers use, in Docker's columns, told once or anew every second.
+
+use super::command::Command;
+use super::output;
+use super::table::{ellipsis, table};
+use super::template::Template;
+use crate::engine::Engine;
+use crate::engine::stats::Sample;
+use crate::error::Result;
+use crate::types::{human_memory, human_size};
+use argh::{ArgsInfo, FromArgs};
+use serde_json::{Value, json};
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+/// Between two looks; how much CPU was used is known from the second one on.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The same before the first that is shown.
+const FIRST: Duration = Duration::from_millis(250);
+/// Home; clear from there to the end (console_codes(4)).
+const REDRAW: &str = "\x1b[H\x1b[J";
+
+/// Show what containers use
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("--help"))]
+pub struct Args {
+    /// show all containers, not only those that run
+    #[argh(switch, short = 'a')]
+    all: bool,
+    /// print by a template: json, '{{.Name}}' or 'table {{.ID}}\t{{.CPUPerc}}'
+    #[argh(option, arg_name = "string")]
+    format: Option<String>,
+    /// tell it once, and end
+    #[argh(switch)]
+    no_stream: bool,
+    /// show ids whole
+    #[argh(switch)]
+    no_trunc: bool,
+    #[argh(positional)]
+    containers: Vec<String>,
+}
+
+pub struct Stats {
+    all: bool,
+    format: Option<Template>,
+    no_stream: bool,
+    no_trunc: bool,
+    containers: Vec<String>,
+}
+
+impl Command for Stats {
+    type Args = Args;
+    const NAME: &'static str = "stats";
+    const USAGE: &'static str = "[CONTAINER...]";
+
+    fn new(args: Args) -> Result<Stats> {
+        Ok(Stats {
+            all: args.all,
+            format: Template::wanted(args.format)?,
+            no_stream: args.no_stream,
+            no_trunc: args.no_trunc,
+            containers: args.containers,
+        })
+    }
+
+    fn run(self, engine: &Engine) -> Result<u8> {
+        let redraws = !self.no_stream && io::stdout().is_terminal();
+        let mut before = self.look(engine)?;
+        std::thread::sleep(FIRST);
+        loop {
+            let now = self.look(engine)?;
+            let text = self.render(&before, &now)?;
+            if redraws {
+                let text = output::shown(&text).into_owned();
+                output::bytes(format!("{REDRAW}{text}").as_bytes())?;
+            } else {
+                output::rendered(self.format.as_ref(), &text)?;
+            }
+            if self.no_stream {
+                return Ok(0);
+            }
+            before = now;
+            std::thread::sleep(INTERVAL);
+        }
+    }
+}
+
+impl Stats {
+    fn look(&self, engine: &Engine) -> Result<Vec<Sample>> {
+        let containers = match self.containers.is_empty() {
+            false => {
+                self.containers.iter().map(|name| engine.container(name)).collect::<Result<_>>()?
+            }
+            true => {
+                let mut all = engine.containers()?;
+                all.retain(|container| self.all || container.is_running());
+                all
+            }
+        };
+        containers.iter().map(|container| engine.sample(container)).collect()
+    }
+
+    fn render(&self, before: &[Sample], now: &[Sample]) -> Result<String> {
+        let rows: Vec<Row> = now
+            .iter()
+            .map(|sample| {
+                let earlier = before.iter().find(|earlier| earlier.id == sample.id);
+                Row::new(
+                    sample,
+                    earlier.map_or(0.0, |earlier| sample.cpu_percent(earlier)),
+                    self.no_trunc,
+                )
+            })
+            .collect();
+        if let Some(template) = &self.format {
+            return template.render(&rows.iter().map(Row::fields).collect::<Vec<_>>());
+        }
+        let titles = [
+            "CONTAINER ID",
+            "NAME",
+            "CPU %",
+            "MEM USAGE / LIMIT",
+            "MEM %",
+            "NET I/O",
+            "BLOCK I/O",
+            "PIDS",
+        ];
+        let mut lines = vec![titles.map(String::from).to_vec()];
+        lines.extend(rows.into_iter().map(|row| row.0.to_vec()));
+        Ok(table(&lines))
+    }
+}
+
+/// The cells, in the order of the table.
+struct Row([String; 8]);
+
+impl Row {
+    fn new(sample: &Sample, cpu_percent: f64, no_trunc: bool) -> Row {
+        let Sample { id, name, usage, links, .. } = sample;
+        let received = links.iter().map(|link| link.received.bytes).sum();
+        let sent = links.iter().map(|link| link.sent.bytes).sum();
+        let limit = usage.memory_limit;
+        let memory_percent =
+            if limit == 0 { 0.0 } else { 100.0 * usage.memory as f64 / limit as f64 };
+        Row([
+            if no_trunc { id.as_str() } else { id.short() }.to_string(),
+            if no_trunc { name.clone() } else { ellipsis(name, 20) },
+            format!("{cpu_percent:.2}%"),
+            format!("{} / {}", human_memory(usage.memory), human_memory(limit)),
+            format!("{memory_percent:.2}%"),
+            format!("{} / {}", human_size(received), human_size(sent)),
+            format!("{} / {}", human_size(usage.read), human_size(usage.written)),
+            usage.tasks.to_string(),
+        ])
+    }
+
+    fn fields(&self) -> Value {
+        let Row([id, name, cpu, memory, memory_percent, net, block, tasks]) = self;
+        json!({
+            "Container": id,
+            "ID": id,
+            "Name": name,
+            "CPUPerc": cpu,
+            "MemUsage": memory,
+            "MemPerc": memory_percent,
+            "NetIO": net,
+            "BlockIO": block,
+            "PIDs": tasks,
+        })
+    }
+}
