@@ -81,7 +81,7 @@ impl Host {
         let service = serve_names(process.as_fd(), networks, servers).unwrap();
         monitor.service = Some(service);
         finish(container, || {
-            monitor.watch(process.as_fd(), Pipes::default()).unwrap();
+            monitor.watch(process.as_fd(), Pipes::default(), &|| Ok(None)).unwrap();
             assert!(monitor.service.is_none(), "its sockets keep the network");
         })
     }

@@ -8,7 +8,8 @@ mod rules;
 
 use coracle::error::Result;
 use coracle::network::{
-    Attachment, Bridge, DEFAULT, NetworkLock, Networks, Policy, Request, Way, loopback_requests,
+    Attachment, Bridge, DEFAULT, NetworkLock, Networks, Policy, Request, Running, Way,
+    loopback_requests,
 };
 use coracle::sys::child::{Child, Plan, spawn};
 use coracle::sys::netlink::{self, Socket};
@@ -92,7 +93,7 @@ fn bridge(attachment: &Attachment) -> &Bridge {
 
 impl Host {
     fn publish(&self, attachment: &mut Attachment, ports: &[Published]) {
-        let nobody = || Ok(Vec::new());
+        let nobody = || Ok(Running::default());
         self.networks.publish(&self.lock(), attachment, ports, nobody).unwrap();
     }
 }

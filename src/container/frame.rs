@@ -56,6 +56,8 @@ pub enum Frame {
     Hold,
     /// Thaw it now, unless others hold it.
     Release,
+    /// It is on other networks than before, as its record says: have its name server follow.
+    Networks,
     // --- from the monitor
     /// What the container has to do without; it starts all the same.
     Warning(String),
@@ -88,6 +90,8 @@ pub enum Frame {
     Held,
     /// The answer to `Release`.
     Released,
+    /// The answer to `Networks`: what went wrong, or nothing.
+    Followed(String),
     Unknown {
         kind: u8,
     },
@@ -102,6 +106,7 @@ mod kind {
     pub const STOP: u8 = 6;
     pub const HOLD: u8 = 7;
     pub const RELEASE: u8 = 8;
+    pub const NETWORKS: u8 = 9;
     pub const STARTED: u8 = 65;
     pub const FAILED: u8 = 66;
     pub const STDOUT: u8 = 67;
@@ -112,6 +117,7 @@ mod kind {
     pub const WARNING: u8 = 72;
     pub const HELD: u8 = 73;
     pub const RELEASED: u8 = 74;
+    pub const FOLLOWED: u8 = 75;
     pub const UNKNOWN: u8 = 127;
 }
 
@@ -145,12 +151,11 @@ impl Frame {
                 out.extend(seconds.unwrap_or(u32::MAX).to_le_bytes());
                 out.push(u8::from(*restart));
             }
-            Frame::Warning(text) => {
-                out.push(kind::WARNING);
-                out.extend(text.as_bytes());
-            }
+            Frame::Warning(text) => output(out, kind::WARNING, text.as_bytes()),
+            Frame::Followed(text) => output(out, kind::FOLLOWED, text.as_bytes()),
             Frame::Hold => out.push(kind::HOLD),
             Frame::Release => out.push(kind::RELEASE),
+            Frame::Networks => out.push(kind::NETWORKS),
             Frame::Held => out.push(kind::HELD),
             Frame::Released => out.push(kind::RELEASED),
             Frame::Started => out.push(kind::STARTED),
@@ -235,8 +240,10 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
         kind::WARNING => Frame::Warning(words(rest)),
         kind::HOLD => Frame::Hold,
         kind::RELEASE => Frame::Release,
+        kind::NETWORKS => Frame::Networks,
         kind::HELD => Frame::Held,
         kind::RELEASED => Frame::Released,
+        kind::FOLLOWED => Frame::Followed(words(rest)),
         kind::STARTED => Frame::Started,
         kind::FAILED => {
             let text = rest.get(5..)?;
@@ -276,6 +283,7 @@ mod tests {
             Frame::Stop { signal: 15, seconds: None, restart: true },
             Frame::Hold,
             Frame::Release,
+            Frame::Networks,
             Frame::Held,
             Frame::Released,
             Frame::Started,
@@ -286,6 +294,7 @@ mod tests {
             Frame::Attached { log: 1 << 40 },
             Frame::Lagged,
             Frame::Exited { code: -1, again: Again::ByPolicy, log: 1 << 40 },
+            Frame::Followed(String::new()),
             Frame::Unknown { kind: 9 },
         ];
         let mut wire = Vec::new();

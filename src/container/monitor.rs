@@ -60,6 +60,9 @@ pub trait Service: AsRawFd {
     fn serve(&mut self);
 }
 
+/// Gives the service for the container as its records are now, if it is to have one.
+pub type Provide<'a> = &'a dyn Fn() -> Result<Option<Box<dyn Service>>>;
+
 /// What a client may ask of a container.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Asked {
@@ -92,6 +95,8 @@ pub struct Monitor {
     stdin_waiting: Vec<u8>,
     stdin_closing: bool,
     stop_deadline: Option<Instant>,
+    /// Who wait for a service that follows the networks of now.
+    awaited: Vec<usize>,
     /// What was asked of the container last, if anything.
     pub asked: Option<Asked>,
 }
@@ -118,6 +123,7 @@ impl Monitor {
             stdin_waiting: Vec::new(),
             stdin_closing: false,
             stop_deadline: None,
+            awaited: Vec::new(),
             asked: None,
         })
     }
@@ -167,7 +173,12 @@ impl Monitor {
 
     /// Watches a container until it ends. `None` where its exit cannot be known: it was adopted,
     /// and this kernel does not tell.
-    pub fn watch(&mut self, process: BorrowedFd, pipes: Pipes) -> Result<Option<Exit>> {
+    pub fn watch(
+        &mut self,
+        process: BorrowedFd,
+        pipes: Pipes,
+        provide: Provide,
+    ) -> Result<Option<Exit>> {
         self.pipes = pipes;
         self.register(process, PROCESS, Interest::READABLE)?;
         for (token, stream) in [(STDOUT, &self.pipes.stdout), (STDERR, &self.pipes.stderr)] {
@@ -178,18 +189,14 @@ impl Monitor {
         if let Some(stdin) = &self.pipes.stdin {
             self.register(stdin.as_fd(), STDIN, Interest::WRITABLE)?;
         }
-        if let Some(service) = &self.service {
-            let raw = service.as_raw_fd();
-            let readable = Interest::READABLE;
-            let registry = self.poll.registry();
-            registry.register(&mut SourceFd(&raw), SERVICE, readable).on("watch", "a service")?;
-        }
+        self.watch_service()?;
         let mut events = Events::with_capacity(64);
         // Whoever asked for output before there was any gets it from its first byte.
         self.serve_waiting_clients(process)?;
         let mut again = self.read_streams();
         loop {
             self.serve_waiting_clients(process)?;
+            self.follow_networks(provide);
             if !again {
                 self.log.flush();
             }
@@ -231,6 +238,37 @@ impl Monitor {
             if again {
                 again = self.read_streams();
             }
+        }
+    }
+
+    fn watch_service(&self) -> Result<()> {
+        let Some(service) = &self.service else { return Ok(()) };
+        let (raw, registry) = (service.as_raw_fd(), self.poll.registry());
+        let registered = registry.register(&mut SourceFd(&raw), SERVICE, Interest::READABLE);
+        registered.on("watch", "a service")
+    }
+
+    /// Has the service follow the container's networks, where clients asked for that.
+    fn follow_networks(&mut self, provide: Provide) {
+        let awaited = std::mem::take(&mut self.awaited);
+        if awaited.is_empty() {
+            return;
+        }
+        // The place of the old one may be that of the new one.
+        self.service = None;
+        let followed = provide().and_then(|service| {
+            self.service = service;
+            self.watch_service()
+        });
+        let error = followed.err().map(|error| error.to_string()).unwrap_or_default();
+        for token in awaited {
+            self.answer(token, &Frame::Followed(error.clone()));
+        }
+    }
+
+    fn answer(&mut self, token: usize, frame: &Frame) {
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.send(frame);
         }
     }
 
@@ -279,12 +317,14 @@ impl Monitor {
             }
             Frame::Stop { restart, .. } => {
                 self.asked = Some(Asked::of(restart));
-                let ended = self.exited(code, Again::Asked);
-                if let Some(client) = self.clients.get_mut(&token).filter(|_| restart) {
-                    client.send(&ended);
+                if restart {
+                    let ended = self.exited(code, Again::Asked);
+                    self.answer(token, &ended);
                 }
             }
             Frame::Hold | Frame::Release => self.hold(token, frame == Frame::Hold),
+            // The next run begins with them.
+            Frame::Networks => self.answer(token, &Frame::Followed(String::new())),
             // There is nobody to be fed.
             _ => {}
         }
@@ -299,9 +339,7 @@ impl Monitor {
         if !holds {
             self.thaw_unless_held();
         }
-        if let Some(client) = self.clients.get_mut(&token) {
-            client.send(if holds { &Frame::Held } else { &Frame::Released });
-        }
+        self.answer(token, if holds { &Frame::Held } else { &Frame::Released });
     }
 
     fn is_held(&self) -> bool {
@@ -423,6 +461,7 @@ impl Monitor {
                 self.stop(process, signal, seconds)?;
             }
             Frame::Hold | Frame::Release => self.hold(token, frame == Frame::Hold),
+            Frame::Networks => self.awaited.push(token),
             // What a client has no business to say.
             _ => {}
         }

@@ -316,6 +316,9 @@ pub struct State {
     /// The ports that lead to it, while it runs.
     #[serde(default)]
     pub ports: Vec<Published>,
+    /// The SHA-256 of what we wrote into its resolv.conf: a program may have written there since.
+    #[serde(default)]
+    pub resolv_conf: String,
 }
 
 impl State {
@@ -335,6 +338,7 @@ impl State {
             backoff: 0,
             endpoints: Vec::new(),
             ports: Vec::new(),
+            resolv_conf: String::new(),
         }
     }
 

@@ -66,6 +66,18 @@ impl Engine {
         };
         serve_names(process, networks, Some(Box::new(servers))).map(Some)
     }
+
+    /// The same for a container that runs, which is told whom to ask.
+    pub(super) fn name_server_again(
+        &self,
+        dir: &Dir,
+        config: &Config,
+        process: BorrowedFd,
+    ) -> Result<Option<Box<dyn Service>>> {
+        let server = self.name_server(dir, config, process)?;
+        self.rewrite_resolv_conf(dir, config)?;
+        Ok(server)
+    }
 }
 
 /// Opens the name server of the container whose first process is behind the pidfd. `networks` tells

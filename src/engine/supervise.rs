@@ -10,6 +10,7 @@
 //!   its next start, and a new monitor goes on waiting.
 
 use super::monitor::{CLIENT_FD, LIVE_FD};
+use super::network::digest_of;
 use super::spec::{self, Given};
 use super::sweep::{Ran, UNKNOWN_EXIT};
 use super::{Engine, Mode, devices, user};
@@ -113,7 +114,8 @@ impl Engine {
         }
         monitor.cgroup = cgroup;
         monitor.service = service;
-        let exit = monitor.watch(process.as_fd(), pipes)?;
+        let follow = || self.name_server_again(&dir, &config, process.as_fd());
+        let exit = monitor.watch(process.as_fd(), pipes, &follow)?;
         // Before anybody hears of the end.
         drop(ports);
         let code = exit.map_or(UNKNOWN_EXIT, |exit| exit.code());
@@ -283,6 +285,7 @@ impl Engine {
                 state.process = Some(process);
                 state.endpoints = attachment.endpoints();
                 state.ports = ports.published().to_vec();
+                state.resolv_conf = digest_of(&dir.resolv_conf());
             })
         });
         let connected = written.and_then(|()| attachment.connect(created.child.pid));
@@ -328,7 +331,7 @@ impl Engine {
         // Whoever had it frozen has lost its hold with the last monitor.
         cgroup.thaw()?;
         let (ports, warnings) = (Reservation::again(&state.ports), Vec::new());
-        let service = self.name_server(dir, config, process.as_fd())?;
+        let service = self.name_server_again(dir, config, process.as_fd())?;
         Ok(Up { process, pipes, cgroup: Some(cgroup), ports, service, warnings })
     }
 

@@ -6,8 +6,10 @@ use super::networks::Request;
 use super::{Subnet, mac_of};
 use crate::error::Result;
 use crate::sys::netlink::{self, Mac, Socket, Veth, Vlan};
-use crate::types::{ContainerId, Pid};
+use crate::types::{ContainerId, MacAddress, Pid};
 use std::net::Ipv4Addr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// The index of eth0 in a container, to which those of the others add up. Above those of the
 /// fallback tunnels (tunl0, sit0, gre0, ...) that some kernels put into every new namespace.
@@ -18,6 +20,11 @@ const ETH0_INDEX: u32 = 16;
 /// process is added.
 const PORTS: u32 = 1 << 24;
 const PROCESSES: u32 = 1 << 22;
+
+/// How long a namespace that nobody is in may take to go, and how often to look: it gives no word
+/// of its end.
+const GOING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How many networks a container can be on.
 pub const NETWORKS_MAX: u8 = 64;
@@ -154,7 +161,29 @@ impl Attachment {
                     mtu: parent.mtu,
                     process,
                 };
-                socket.request("make link", &name, &netlink::vlan_create(&vlan))
+                let create = netlink::vlan_create(&vlan);
+                let until = Instant::now() + GOING;
+                loop {
+                    let made = socket.request("make link", &name, &create);
+                    let Err(error) = made else { return Ok(()) };
+                    return Err(match error.errno() {
+                        // The station is there, in the namespace of its last run.
+                        Some(EADDRINUSE) if Instant::now() < until => {
+                            sleep(LOOK);
+                            continue;
+                        }
+                        Some(EADDRINUSE) => error.hint(format!(
+                            "another link upon {} has its station, {}",
+                            parent.name,
+                            MacAddress(self.mac)
+                        )),
+                        Some(EOPNOTSUPP) => {
+                            let module = parent.kind.name();
+                            error.hint(format!("the kernel needs its module {module}"))
+                        }
+                        _ => error,
+                    });
+                }
             }
         }
     }
@@ -193,11 +222,26 @@ impl Attachment {
         Ok(())
     }
 
-    /// Takes the link away from the network namespace of `process`, where it is still there.
+    /// Takes the link away, where it is there. To be called in the container's own namespace.
     pub fn disconnect(socket: &mut Socket, number: u8) -> Result<()> {
         let name = format!("eth{number}");
-        match socket.link_by_name(&name)? {
+        let index = ETH0_INDEX + u32::from(number);
+        match socket.link_by_name(&name)?.filter(|link| link.index == index) {
             Some(link) => socket.request("remove link", &name, &netlink::link_delete(link.index)),
+            None => Ok(()),
+        }
+    }
+
+    /// Has ports that are published from now on lead back to the container itself too: `connect`
+    /// did so for those of before.
+    pub fn turn_back(&self, process: Pid) -> Result<()> {
+        let mut socket = Socket::open()?;
+        let name = port_name(&self.id, self.number, process);
+        match socket.link_by_name(&name)?.filter(|_| self.publishes) {
+            Some(link) => {
+                let on = netlink::hairpin(link.index, true);
+                socket.request("set hairpin mode of", &name, &on)
+            }
             None => Ok(()),
         }
     }
@@ -228,4 +272,6 @@ pub fn unplug(id: &ContainerId, process: Pid) -> Result<()> {
 }
 
 const EBUSY: i32 = 16;
+const EOPNOTSUPP: i32 = 95;
+const EADDRINUSE: i32 = 98;
 const ENODEV: i32 = 19;

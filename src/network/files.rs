@@ -38,16 +38,21 @@ pub fn hosts(
          ff02::2\tip6-allrouters\n",
     );
     if let Some(address) = address {
-        let whole = match domain.filter(|domain| !domain.is_empty()) {
-            Some(domain) => format!("{name}.{domain}"),
-            None => name.to_string(),
-        };
-        let _ = match whole.split_once('.') {
-            Some((first, _)) => writeln!(text, "{address}\t{whole} {first}"),
-            None => writeln!(text, "{address}\t{whole}"),
-        };
+        let _ = writeln!(text, "{address}\t{}", own_names(name, domain));
     }
     with_hosts(text, more)
+}
+
+/// What the line with a container's own address calls it.
+pub fn own_names(name: &str, domain: Option<&str>) -> String {
+    let whole = match domain.filter(|domain| !domain.is_empty()) {
+        Some(domain) => format!("{name}.{domain}"),
+        None => name.to_string(),
+    };
+    match whole.split_once('.') {
+        Some((first, _)) => format!("{whole} {first}"),
+        None => whole,
+    }
 }
 
 /// Lines for `more` behind those that are there.

@@ -57,8 +57,8 @@ impl Leases {
         let usable = |a: &Ipv4Addr| subnet.is_host(*a) && Some(*a) != gateway;
         let free = |a: &Ipv4Addr| usable(a) && taken.binary_search(a).is_err();
         let (first, others) = match wanted {
-            Wanted::Any => (None, Some(pool.hosts())),
-            Wanted::Rather(address) => (Some(address), Some(pool.hosts())),
+            Wanted::Any => (None, Some(pool.addresses())),
+            Wanted::Rather(address) => (Some(address), Some(pool.addresses())),
             Wanted::Only(address) => (Some(address), None),
         };
         for address in first.into_iter().chain(others.into_iter().flatten()).filter(free) {

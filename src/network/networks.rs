@@ -19,8 +19,14 @@ use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What leads to each running container of a network: its address there, and its ports.
-pub type Running = Vec<(Ipv4Addr, Vec<Published>)>;
+/// What leads to the running containers of a network.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// The address of each, and its ports.
+    pub published: Vec<(Ipv4Addr, Vec<Published>)>,
+    /// Client, server, and the server's ports that are open to the client.
+    pub links: Vec<(Ipv4Addr, Ipv4Addr, Vec<Port>)>,
+}
 
 /// The networks of one root directory.
 #[derive(Debug)]
@@ -149,7 +155,7 @@ impl Networks {
     }
 
     /// Opens the way of a container to the world, and of the world to what it publishes. Where the
-    /// rules are missing, `running` tells what the others publish.
+    /// rules are missing, `running` tells what leads to the others.
     pub fn publish(
         &self,
         _: &NetworkLock,
@@ -165,7 +171,16 @@ impl Networks {
         forwarding::enable(&self.run)?;
         forwarding::open_loopback(&bridge.name)?;
         self.with_rules(&bridge.name, |mut rules| {
-            let were_missing = rules.publish(bridge, attachment.address, ports, running)?;
+            let mut links = Vec::new();
+            let others = || {
+                let running = running()?;
+                links = running.links;
+                Ok(running.published)
+            };
+            let were_missing = rules.publish(bridge, attachment.address, ports, others)?;
+            for (client, server, ports) in &links {
+                rules.link(bridge, *client, *server, ports)?;
+            }
             if were_missing && !bridge.policy.internal {
                 // That they cannot be read is no reason not to run.
                 attachment.obstacles = firewall::obstacles(rules.tables, &bridge.name)

@@ -37,12 +37,12 @@ impl Subnet {
         Ipv4Addr::from(self.base + 1)
     }
 
-    /// The addresses of stations, in order: all but the range's own and the broadcast address.
-    pub fn hosts(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
-        (self.base.saturating_add(1)..self.base | !self.mask()).map(Ipv4Addr::from)
+    /// All of them, in order.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
+        (self.base..=self.base | !self.mask()).map(Ipv4Addr::from)
     }
 
-    /// Whether `address` is one of `hosts`.
+    /// Whether a station can have `address`: not the range's own, nor the broadcast address.
     pub fn is_host(&self, address: Ipv4Addr) -> bool {
         let address = u32::from(address);
         address > self.base && address < self.base | !self.mask()
@@ -125,7 +125,8 @@ mod tests {
         let r = range("10.1.2.77/29");
         assert_eq!(r.to_string(), "10.1.2.72/29");
         assert_eq!(r.gateway(), Ipv4Addr::new(10, 1, 2, 73));
-        let hosts: Vec<String> = r.hosts().map(|a| a.to_string()).collect();
+        let hosts = r.addresses().filter(|address| r.is_host(*address));
+        let hosts: Vec<String> = hosts.map(|a| a.to_string()).collect();
         assert_eq!(
             hosts,
             ["10.1.2.73", "10.1.2.74", "10.1.2.75", "10.1.2.76", "10.1.2.77", "10.1.2.78"]

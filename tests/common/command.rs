@@ -11,6 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 
+/// The command under test.
+pub fn program() -> OsString {
+    std::env::var_os("CORACLE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_coracle").into())
+}
+
 enum Expected {
     Anything,
     Is(Vec<u8>),
@@ -161,8 +166,6 @@ impl<'t> Run<'t> {
 
     #[track_caller]
     fn start(&self, io: Io) -> Running {
-        let program =
-            std::env::var_os("CORACLE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_coracle").into());
         let mut words = Vec::new();
         if let Io::Terminal { .. } = io {
             // Makes its stdin the controlling terminal of a new session.
@@ -171,7 +174,7 @@ impl<'t> Run<'t> {
         if let Some(script) = &self.script {
             words.extend(["sh", "-c", script, "sh"].map(OsString::from));
         }
-        words.push(program);
+        words.push(program());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(&self.args).env_clear();
         // The storage driver is chosen once.

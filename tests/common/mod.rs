@@ -133,6 +133,19 @@ impl Test {
         path
     }
 
+    /// What a script of examples/ says, which must be content with it.
+    #[track_caller]
+    pub fn example(&self, name: &str) -> String {
+        let script = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/{}/run.sh"), name);
+        let mut example = std::process::Command::new(script);
+        example.env("CORACLE_BIN", command::program()).env("CORACLE_ROOT", self.root());
+        let output = example.output().expect("run the example");
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{out}\n{err}");
+        out
+    }
+
     pub fn import_busybox(&self) {
         self.coracle(["import", "--change", "CMD [\"/bin/sh\"]", "-", "busybox"])
             .stdin(image::busybox())
@@ -248,6 +261,9 @@ impl Drop for Test {
             if !ids.is_empty() {
                 let rm = ["rm", "-f"].map(String::from);
                 self.coracle(rm.into_iter().chain(ids)).ok();
+            }
+            if self.root().join("networks").exists() {
+                self.coracle(["network", "prune", "-f"]).ok();
             }
             let leaks = self.before.leaks(&self.base);
             if !leaks.is_empty() {

@@ -4,7 +4,6 @@ use crate::common::{Test, kill, wait_ended};
 use crate::test;
 use serde_json::json;
 use std::fs;
-use std::process::Command;
 
 const SLEEP: [&str; 3] = ["busybox", "sleep", "1000"];
 
@@ -245,14 +244,7 @@ fn after_a_reboot_a_consumer_waits_for_its_target() {
 #[test]
 fn the_example_does_what_its_readme_says() {
     let t = test!(busybox);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/links/run.sh");
-    let program = std::env::var_os("CORACLE_BIN");
-    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_coracle").into());
-    let mut example = Command::new(script);
-    let output = example.env("CORACLE_BIN", program).env("CORACLE_ROOT", t.root()).output();
-    let output = output.expect("run the example");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), output.stderr);
-    assert!(output.status.success(), "{out}\n{}", String::from_utf8_lossy(&err));
+    let out = t.example("links");
     for said in ["\nDB_NAME=/webapp/db\n", "\nPONG\n", "   redis,webapp/db\n", "\nwebapp/db\n"] {
         assert!(out.contains(said), "{said:?}: {out}");
     }

@@ -178,7 +178,9 @@ fn with_the_last_container_goes_what_was_set_up_for_all() {
         assert_eq!(run("nft flush ruleset"), "");
         let mut one = host.attach(1);
         let theirs = (two.address, vec![mapping(ANY, 81, Protocol::Tcp)]);
-        let publish = host.networks.publish(&host.lock(), &mut one, &[], || Ok(vec![theirs]));
+        let publish = host.networks.publish(&host.lock(), &mut one, &[], || {
+            Ok(Running { published: vec![theirs], links: Vec::new() })
+        });
         publish.unwrap();
         assert!(nft().contains("tcp . 81 : 172.17.0.3 . 80"));
 

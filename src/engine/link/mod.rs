@@ -191,6 +191,23 @@ impl Engine {
         Ok(dir.settings()?.links.iter().any(is_coming))
     }
 
+    /// The ways on a network of a container that runs to those it links to.
+    pub(super) fn links_on(
+        &self,
+        network: &str,
+        dir: &Dir,
+        own: &[Endpoint],
+    ) -> Vec<(Ipv4Addr, Ipv4Addr, Vec<Port>)> {
+        let links = dir.settings().map(|settings| settings.links).unwrap_or_default();
+        let way = |link: &Link| {
+            // One that is gone is nowhere.
+            let target = Target::look(self, &link.target).ok().filter(|target| target.runs)?;
+            let way = Way::find(own, &target.endpoints).filter(|way| way.network == network)?;
+            Some((way.client, way.server, ports(&target.config)))
+        };
+        links.iter().filter_map(way).collect()
+    }
+
     /// Opens the way, where containers do not reach each other anyway.
     fn open(&self, lock: &NetworkLock, way: &Way, target: &Config) -> Result<()> {
         let Way { network, client, server } = way;
@@ -315,7 +332,7 @@ fn unable(what: &str, target: &str, consumer: &ContainerName, alias: &ContainerN
 
 /// Has the line of these names in a consumer's /etc/hosts lead to `address`, or takes it away. In
 /// place, as the file is mounted.
-fn point(consumer: &Dir, names: &str, address: Option<Ipv4Addr>) -> Result<()> {
+pub(super) fn point(consumer: &Dir, names: &str, address: Option<Ipv4Addr>) -> Result<()> {
     let path = consumer.hosts();
     match fs::metadata(&path) {
         // It is made at the start.

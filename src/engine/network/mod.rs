@@ -1,5 +1,12 @@
 //! Networks: the verbs of the group `network`, and what containers do with networks. Joining both:
 //! leases under the network lock, and the files in /etc that follow from them.
+//!
+//! ```text
+//! <run>/changing   while a container is put on a network or taken off it: its id, and the network
+//! ```
+//!
+//! Where whoever gets the network lock next finds that, the one who did it was killed, and the
+//! container is taken off the network.
 
 mod connect;
 mod create;
@@ -19,11 +26,13 @@ use crate::error::{OsContext, Result};
 use crate::network::{
     self, Attachment, DEFAULT, NETWORKS_MAX, NetworkLock, Networks, Running, Wanted, files, names,
 };
+use crate::sys::atomic;
 use crate::sys::lock::{self, Mode};
 use crate::sys::netlink::Request;
-use crate::types::{ExtraHost, MacAddress, Pid, Published};
+use crate::types::{Digest, ExtraHost, MacAddress, Pid, Published};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 /// What a container's place on a network is to be like.
 struct Place {
@@ -125,7 +134,11 @@ impl Engine {
     pub(super) fn network_lock(&self) -> Result<NetworkLock> {
         let path = self.home.root.join("locks");
         let guard = lock::lock(&path, lock_offset::NETWORK, Mode::Exclusive).on("lock", &path)?;
-        Ok(NetworkLock::new(guard))
+        let lock = NetworkLock::new(guard);
+        // It concerns one container, and is no reason not to do what was asked.
+        let undone = self.undo_change(&lock);
+        self.troubles.borrow_mut().extend(undone.err());
+        Ok(lock)
     }
 
     /// Leases addresses, has `ports` lead to the container, and writes what it finds in /etc.
@@ -157,14 +170,9 @@ impl Engine {
                 files::hosts(&config.hostname, Some(&config.domainname), address, &more)
             }
         };
-        let (host, upstream) = files::read_resolv_conf()?;
         let resolv = match &plan {
-            Plan::Host => files::with_resolver(host, &config.resolver),
-            _ if on_named_network(&plan.endpoints()) => files::resolv_conf_builtin(
-                &files::with_resolver(host, &config.resolver),
-                NAME_SERVER.into(),
-            ),
-            _ => files::with_resolver(files::resolv_conf(&host, &upstream), &config.resolver),
+            Plan::Host => files::with_resolver(files::read_resolv_conf()?.0, &config.resolver),
+            _ => resolv_conf(config, &plan.endpoints())?,
         };
         for (path, text) in [
             (dir.hostname(), files::hostname(&config.hostname)),
@@ -183,9 +191,9 @@ impl Engine {
         config: &Config,
         ports: &[Published],
     ) -> Result<Vec<Attachment>> {
+        let lock = self.network_lock()?;
         let (memberships, last) = (dir.settings()?.networks, dir.state()?.endpoints);
         let mut places: Vec<Attachment> = Vec::new();
-        let lock = self.network_lock()?;
         for (membership, number) in memberships.iter().zip(0..NETWORKS_MAX) {
             let of_old = last.iter().find(|endpoint| endpoint.network == membership.network);
             let last = of_old.map(|endpoint| endpoint.address);
@@ -234,16 +242,30 @@ impl Engine {
 
     /// What leads to the containers that run on a network, but for `dir`.
     pub(super) fn published_by_others(&self, dir: &Dir, network: &str) -> Result<Running> {
-        let others = Dir::live(&self.home)?.into_iter().filter(|id| *id != dir.id);
-        // One that cannot be read is for its next start.
-        let states = others.filter_map(|id| Dir::new(&self.home, &id).state().ok());
-        let running = states.filter(|state| state.status == Status::Running);
-        Ok(running
-            .filter_map(|state| {
-                let at = state.endpoints.iter().find(|at| at.network == network)?;
-                Some((at.address, if at.leads_out { state.ports } else { Vec::new() }))
-            })
-            .collect())
+        let mut running = Running::default();
+        for id in Dir::live(&self.home)?.into_iter().filter(|id| *id != dir.id) {
+            let other = Dir::new(&self.home, &id);
+            // One that cannot be read is for its next start.
+            let Ok(state) = other.state() else { continue };
+            let at = state.endpoints.iter().find(|at| at.network == network);
+            let Some(at) = at.filter(|_| state.status == Status::Running) else { continue };
+            running.links.extend(self.links_on(network, &other, &state.endpoints));
+            let ports = if at.leads_out { state.ports } else { Vec::new() };
+            running.published.push((at.address, ports));
+        }
+        Ok(running)
+    }
+
+    /// Has a container that runs ask those that know the names on its networks of now, unless a
+    /// program has written something of its own there.
+    pub(super) fn rewrite_resolv_conf(&self, dir: &Dir, config: &Config) -> Result<()> {
+        let (path, state) = (dir.resolv_conf(), dir.state()?);
+        if config.network != Kind::Bridge || digest_of(&path) != state.resolv_conf {
+            return Ok(());
+        }
+        let text = resolv_conf(config, &state.endpoints)?;
+        atomic::rewrite(&path, text.as_bytes()).on("write", &path)?;
+        dir.update_state(|state| state.resolv_conf = digest_of(&path))
     }
 
     pub(super) fn release_network(&self, dir: &Dir) -> Result<()> {
@@ -256,6 +278,23 @@ impl Engine {
             }
         }
     }
+}
+
+/// The SHA-256 of a file; of one that cannot be read, nothing.
+pub(super) fn digest_of(path: &Path) -> String {
+    fs::read(path).map(|text| Digest::of(&text).hex()).unwrap_or_default()
+}
+
+/// The text for a container with a network of its own.
+fn resolv_conf(config: &Config, endpoints: &[Endpoint]) -> Result<String> {
+    let (host, upstream) = files::read_resolv_conf()?;
+    Ok(match on_named_network(endpoints) {
+        true => {
+            let host = files::with_resolver(host, &config.resolver);
+            files::resolv_conf_builtin(&host, NAME_SERVER.into())
+        }
+        false => files::with_resolver(files::resolv_conf(&host, &upstream), &config.resolver),
+    })
 }
 
 /// The lines of `--add-host`, with `host-gateway` being where the host is reached.

@@ -152,11 +152,20 @@ impl VlanKind {
         let found = IPVLAN_MODES.iter().find(|(word, _)| *word == mode);
         found.map(|(_, number)| VlanKind::Ipvlan(*number))
     }
+
+    /// The kernel's word, which is its module's name too.
+    pub fn name(self) -> &'static str {
+        match self {
+            VlanKind::Macvlan(_) => "macvlan",
+            VlanKind::Ipvlan(_) => "ipvlan",
+        }
+    }
 }
 
+/// Makes the link, and brings it up: errors that come of its station come here.
 pub fn vlan_create(vlan: &Vlan) -> Request {
     const MODE: u16 = 1; // IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE
-    let header = link_header(0, vlan.index, 0);
+    let header = link_header(0, vlan.index, UP);
     let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &header);
     message.put_name(libc::IFLA_IFNAME, vlan.name);
     message.put(libc::IFLA_LINK, &vlan.parent.to_ne_bytes());
@@ -167,15 +176,12 @@ pub fn vlan_create(vlan: &Vlan) -> Request {
     if let VlanKind::Macvlan(_) = vlan.kind {
         message.put(libc::IFLA_ADDRESS, &vlan.mac);
     }
-    message.nest(libc::IFLA_LINKINFO, |info| match vlan.kind {
-        VlanKind::Macvlan(mode) => {
-            info.put(IFLA_INFO_KIND, b"macvlan");
-            info.nest(IFLA_INFO_DATA, |data| data.put(MODE, &mode.to_ne_bytes()));
-        }
-        VlanKind::Ipvlan(mode) => {
-            info.put(IFLA_INFO_KIND, b"ipvlan");
-            info.nest(IFLA_INFO_DATA, |data| data.put(MODE, &mode.to_ne_bytes()));
-        }
+    message.nest(libc::IFLA_LINKINFO, |info| {
+        info.put(IFLA_INFO_KIND, vlan.kind.name().as_bytes());
+        info.nest(IFLA_INFO_DATA, |data| match vlan.kind {
+            VlanKind::Macvlan(mode) => data.put(MODE, &mode.to_ne_bytes()),
+            VlanKind::Ipvlan(mode) => data.put(MODE, &mode.to_ne_bytes()),
+        });
     });
     message.finish()
 }
