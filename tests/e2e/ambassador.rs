@@ -2,7 +2,7 @@
 
 use crate::common::command::Run;
 use crate::common::host::{HERE, Host};
-use crate::common::{LIMIT, Test, eventually};
+use crate::common::{LIMIT, Test, eventually, image};
 use crate::servers::{IMPORT_REDIS, redis};
 use crate::test;
 use std::io::{self, Read, Write};
@@ -21,8 +21,8 @@ fn program() -> PathBuf {
 fn build(root: &Path) -> bool {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let cox = std::env::var_os("COX_BIN").map_or(here.join("dist/cox"), PathBuf::from);
-    if !Path::new("/usr/bin/socat").exists() || !cox.exists() {
-        crate::common::skipped("needs socat and a static cox (make dist)");
+    if !cox.with_file_name("forward").exists() {
+        crate::common::skipped("needs static binaries (make dist)");
         return false;
     }
     let mut build = Command::new(here.join("images/build"));
@@ -35,7 +35,7 @@ fn build(root: &Path) -> bool {
 /// Waits until somebody listens at each of these ports, which a container's own tables tell.
 #[track_caller]
 fn wait_for_ports<'t>(coracle: impl Fn(&[&str]) -> Run<'t>, name: &str, ports: &[u16]) {
-    let tables = ["exec", name, "cat", "/proc/net/tcp", "/proc/net/udp"];
+    let tables = ["exec", name, "sh", "-c", "cat /proc/net/tcp* /proc/net/udp*"];
     eventually(&format!("{name} listens"), || {
         let text = coracle(&tables).ok().stdout_text();
         ports.iter().all(|port| text.contains(&format!(":{port:04X} 0000")))
@@ -98,9 +98,11 @@ fn the_documentations_example_of_two_hosts_works() {
     client.coracle(&get).stdout("PONG\n").ok();
 }
 
-/// What counts bytes at TCP port 7000 until the client has said all, and echoes at UDP port 53.
+/// What counts bytes at TCP port 7000 until the client has said all, echoes at UDP port 53, and
+/// tells the client's port at UDP port 54.
 const SERVER: &str = "socat -t 30 TCP-LISTEN:7000,fork,reuseaddr,backlog=128 SYSTEM:'wc -c' &
-    socat UDP-RECVFROM:53,fork PIPE & wait";
+    socat -b 65536 UDP-RECVFROM:53,fork PIPE &
+    socat UDP-RECVFROM:54,fork SYSTEM:'read word; echo $SOCAT_PEERPORT' & wait";
 
 /// Sends so many bytes, closes that half, and reads the answer.
 fn count(at: (Ipv4Addr, u16), bytes: usize) -> io::Result<String> {
@@ -116,7 +118,7 @@ fn count(at: (Ipv4Addr, u16), bytes: usize) -> io::Result<String> {
 /// Says it and waits for the answer; once more when none comes, for UDP may lose either.
 fn echo(socket: &UdpSocket, text: &str) -> String {
     let began = Instant::now();
-    let mut answer = [0; 100];
+    let mut answer = [0; 1 << 16];
     while began.elapsed() < LIMIT {
         socket.send(text.as_bytes()).expect("send a datagram");
         if let Ok(size) = socket.recv(&mut answer) {
@@ -126,25 +128,36 @@ fn echo(socket: &UdpSocket, text: &str) -> String {
     panic!("no answer to {text:?}");
 }
 
-/// A server and an ambassador of it; the address of that.
-fn start(t: &Test) -> Ipv4Addr {
-    let options = ["--name", "server", "--expose", "7000", "--expose", "53/udp", "--expose", "9"];
-    let script = ["--entrypoint", "sh", "ambassador", "-c", SERVER];
-    t.coracle([&["run", "-d"], &options[..], &script].concat()).ok();
-    wait_for_ports(|args| t.coracle(args), "server", &[7000, 53]);
+/// A server and an ambassador of it; the address of that. `None` where the machine lacks something.
+fn start(t: &Test) -> Option<Ipv4Addr> {
+    if !build(&t.root()) {
+        return None;
+    }
+    let socat = image::with_programs(&[("bin/socat", "/usr/bin/socat")])?;
+    t.coracle(["import", "-", "server"]).stdin(socat.tar()).ok();
+    let ports = ["7000", "53/udp", "54/udp", "9"];
+    let expose = ports.iter().flat_map(|port| ["--expose", port]);
+    let run = ["run", "-d", "--name", "server"].into_iter().chain(expose);
+    t.coracle(run.chain(["server", "sh", "-c", SERVER])).ok();
+    wait_for_ports(|args| t.coracle(args), "server", &[7000, 53, 54]);
     t.coracle(["run", "-d", "--name", "a", "--link", "server:s", "ambassador"]).ok();
-    wait_for_ports(|args| t.coracle(args), "a", &[7000, 53, 9]);
+    wait_for_ports(|args| t.coracle(args), "a", &[7000, 53, 54, 9]);
     let address = t.says(["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "a"]);
-    address.parse().expect("an address")
+    Some(address.parse().expect("an address"))
+}
+
+/// A client of UDP.
+fn client(at: (Ipv4Addr, u16)) -> UdpSocket {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.connect(at).expect("connect it");
+    socket.set_read_timeout(Some(Duration::from_secs(2))).expect("set a limit");
+    socket
 }
 
 #[test]
 fn connections_close_by_halves_and_nobody_gets_anothers_answer() {
     let t = test!();
-    if !build(&t.root()) {
-        return;
-    }
-    let at = start(&t);
+    let Some(at) = start(&t) else { return };
     let log = t.coracle(["logs", "a"]).any_stderr().ok();
     let said = String::from_utf8_lossy(&log.stderr).into_owned();
     for line in ["ambassador: 7000/tcp -> ", "ambassador: 53/udp -> ", "ambassador: 9/tcp -> "] {
@@ -160,9 +173,7 @@ fn connections_close_by_halves_and_nobody_gets_anothers_answer() {
     let asking: Vec<_> = (0..20)
         .map(|n| {
             thread::spawn(move || {
-                let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-                socket.connect((at, 53)).expect("connect it");
-                socket.set_read_timeout(Some(Duration::from_secs(2))).expect("set a limit");
+                let socket = client((at, 53));
                 for round in 0..10 {
                     let text = format!("client {n}, datagram {round}");
                     assert_eq!(echo(&socket, &text), text);
@@ -171,15 +182,20 @@ fn connections_close_by_halves_and_nobody_gets_anothers_answer() {
         })
         .collect();
     asking.into_iter().for_each(|one| one.join().expect("a client"));
+
+    // No datagram is cut, and the server can tell clients apart.
+    let long = "long ".repeat(10_000);
+    assert!(echo(&client((at, 53)), &long) == long);
+    let (one, other) = (client((at, 54)), client((at, 54)));
+    let port = echo(&one, "?\n");
+    assert_eq!(echo(&one, "?\n"), port);
+    assert_ne!(echo(&other, "?\n"), port);
 }
 
 #[test]
 fn a_dead_target_closes_connections_and_is_found_again() {
     let t = test!();
-    if !build(&t.root()) {
-        return;
-    }
-    let at = start(&t);
+    let Some(at) = start(&t) else { return };
     // Nobody is at port 9: the connection ends, without a byte, and the other ports go on.
     let closed = |port| count((at, port), 1).unwrap_or_default();
     assert_eq!(closed(9), "");
@@ -192,12 +208,12 @@ fn a_dead_target_closes_connections_and_is_found_again() {
     t.coracle(other).ok();
     assert_eq!(closed(7000), "");
     t.coracle(["start", "server"]).ok();
-    wait_for_ports(|args| t.coracle(args), "server", &[7000, 53]);
+    wait_for_ports(|args| t.coracle(args), "server", &[7000, 53, 54]);
     assert_eq!(count((at, 7000), 12).expect("an answer"), "12");
 
     // A forwarder that dies is started again.
-    t.coracle(["exec", "a", "sh", "-c", "kill -9 $(pidof socat)"]).ok();
-    wait_for_ports(|args| t.coracle(args), "a", &[7000, 53, 9]);
+    t.coracle(["exec", "a", "sh", "-c", "kill -9 $(pidof forward)"]).ok();
+    wait_for_ports(|args| t.coracle(args), "a", &[7000, 53, 54, 9]);
     assert_eq!(count((at, 7000), 13).expect("an answer"), "13");
     t.coracle(["stop", "a"]).ok();
     assert_eq!(t.inspect("a")["State"]["ExitCode"], 0);
