@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The same before the first that is shown.
 const FIRST: Duration = Duration::from_millis(250);
 /// Home; clear from there to the end (console_codes(4)).
-const REDRAW: &str = "\x1b[H\x1b[J";
+const REDRAW: &[u8] = b"\x1b[H\x1b[J";
 
 /// Show what containers use
 #[derive(FromArgs, ArgsInfo)]
@@ -71,11 +71,9 @@ impl Command for Stats {
             let now = self.look(engine)?;
             let text = self.render(&before, &now)?;
             if redraws {
-                let text = output::shown(&text).into_owned();
-                output::bytes(format!("{REDRAW}{text}").as_bytes())?;
-            } else {
-                output::rendered(self.format.as_ref(), &text)?;
+                output::bytes(REDRAW)?;
             }
+            output::rendered(self.format.as_ref(), &text)?;
             if self.no_stream {
                 return Ok(0);
             }
