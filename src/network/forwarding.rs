@@ -29,13 +29,15 @@ pub fn enable(run: &Path) -> Result<()> {
     set(IP_FORWARD, "1")
 }
 
-/// Switches it off with our last container, if we switched it on and nobody else is known to need
-/// it.
+/// Whether we switched it on.
+pub fn is_ours(run: &Path) -> Result<bool> {
+    let record = run.join(RECORD);
+    record.try_exists().on("look up", &record)
+}
+
+/// Switches off what we switched on, with our last container, if nobody else is known to need it.
 pub fn restore(run: &Path, ours: &[&str]) -> Result<()> {
     let record = run.join(RECORD);
-    if !record.try_exists().on("look up", &record)? {
-        return Ok(());
-    }
     if is(IP_FORWARD, "1")? && !is_needed_elsewhere(&Socket::open()?.links()?, ours) {
         set(IP_FORWARD, "0")?;
     }

@@ -181,7 +181,8 @@ impl Networks {
             for (client, server, ports) in &links {
                 rules.link(bridge, *client, *server, ports)?;
             }
-            if were_missing && !bridge.policy.internal {
+            let is_first = were_missing || self.holders(&attachment.network)?.len() == 1;
+            if is_first && !bridge.policy.internal {
                 // That they cannot be read is no reason not to run.
                 attachment.obstacles = firewall::obstacles(rules.tables, &bridge.name)
                     .unwrap_or_else(|error| vec![error.to_string()]);
@@ -227,8 +228,8 @@ impl Networks {
         self.with_rules(&bridge.name, |mut rules| rules.unlink(client, server))
     }
 
-    /// Closes the ways of `id` and frees its addresses; it need not have any. With the last one
-    /// goes what was set up for all.
+    /// Closes the ways of `id` and frees its addresses; it need not have any. The rules stay with
+    /// their bridge.
     pub fn release(&self, lock: &NetworkLock, id: &ContainerId) -> Result<()> {
         for definition in self.all()? {
             self.leave(lock, &definition, id)?;
@@ -245,9 +246,11 @@ impl Networks {
             return Ok(());
         }
         if from.is_bridge() && !from.without_rules {
+            // The user's own bridge is left as it was.
             self.with_rules(&from.link, |mut rules| match others.is_empty() {
-                true => rules.remove(),
-                false => own.iter().try_for_each(|(address, _)| rules.withdraw(*address)),
+                true if from.is_foreign => rules.remove(),
+                true => rules.withdraw(None),
+                false => own.iter().try_for_each(|(address, _)| rules.withdraw(Some(*address))),
             })?;
         }
         for (address, _) in &own {
@@ -262,6 +265,9 @@ impl Networks {
 
     /// With the last container of all networks.
     fn restore_forwarding(&self) -> Result<()> {
+        if !forwarding::is_ours(&self.run)? {
+            return Ok(());
+        }
         let all = self.all()?;
         for definition in &all {
             if !self.holders(&definition.name)?.is_empty() {

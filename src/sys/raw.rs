@@ -351,6 +351,14 @@ pub fn setns(fd: BorrowedFd, kinds: libc::c_int) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Waits until the kernel has no reader any more of what was removed before (RCU).
+pub fn grace_period() -> Result<(), Errno> {
+    let (call, command) = (libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL);
+    // SAFETY: integers only.
+    check(unsafe { libc::syscall(call, command, 0, 0) })?;
+    Ok(())
+}
+
 /// Sets the size of a terminal.
 pub fn set_window_size(terminal: BorrowedFd, rows: u16, columns: u16) -> Result<(), Errno> {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };

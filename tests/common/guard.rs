@@ -195,10 +195,19 @@ fn link_events() -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// The firewall of this network namespace; `None` where `nft` is not installed.
+/// The firewall of this network namespace, but for the tables that stay with the bridge where they
+/// lead to no container; `None` where `nft` is not installed.
 fn rules() -> Option<String> {
     match Command::new("nft").args(["list", "ruleset"]).output() {
-        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Ok(output) => {
+            let all = String::from_utf8_lossy(&output.stdout).into_owned();
+            let stays = |table: &&str| {
+                let is_ours = table.starts_with("table inet coracle0 {")
+                    || table.starts_with("table bridge coracle0 {");
+                is_ours && !table.contains("elements = ")
+            };
+            Some(all.split_inclusive("\n}\n").filter(|table| !stays(table)).collect())
+        }
         Err(_) => {
             super::skipped("nft is not installed, firewall rules are not compared");
             None

@@ -158,8 +158,8 @@ fn a_container_reaches_itself_and_the_world() {
 }
 
 #[test]
-fn with_the_last_container_goes_what_was_set_up_for_all() {
-    on_a_host_of_its_own("rules::with_the_last_container_goes_what_was_set_up_for_all", |host| {
+fn with_the_last_container_goes_what_leads_to_containers() {
+    on_a_host_of_its_own("rules::with_the_last_container_goes_what_leads_to_containers", |host| {
         let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
         assert_eq!((forwards().as_str(), nft().as_str()), ("0\n", ""));
         let (mut one, mut two) = (host.attach(1), host.attach(2));
@@ -184,9 +184,20 @@ fn with_the_last_container_goes_what_was_set_up_for_all() {
         publish.unwrap();
         assert!(nft().contains("tcp . 81 : 172.17.0.3 . 80"));
 
+        // With the last one the rules stay with their bridge, and lead nowhere.
         host.release(2);
         host.release(1);
-        assert_eq!((forwards().as_str(), nft().as_str()), ("0\n", ""));
+        assert_eq!(forwards(), "0\n");
+        assert!(!nft().contains("elements"), "{}", nft());
+
+        // Where the bridge has another range now, they are made anew.
+        assert!(nft().contains("172.17.0.0/16"), "{}", nft());
+        assert_eq!(run("ip link delete coracle0 && ip link add br0 type bridge"), "");
+        assert_eq!(run("ip addr add 172.17.0.1/24 dev br0 && ip link set br0 up"), "");
+        host.publish(&mut host.attach(1), &[]);
+        host.release(1);
+        let rules = nft();
+        assert!(rules.contains("172.18.0.0/16") && !rules.contains("172.17."), "{rules}");
 
         // What was on before stays on.
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();

@@ -93,12 +93,14 @@ pub struct Batch<'a> {
     /// Where the last message begins.
     last: usize,
     count: u32,
+    removes: bool,
 }
 
 impl<'a> Batch<'a> {
     pub fn new(table: &'a str) -> Batch<'a> {
         let family = Family::Inet;
-        let mut batch = Batch { table, family, bytes: Vec::new(), last: 0, count: 0 };
+        let (bytes, removes) = (Vec::new(), false);
+        let mut batch = Batch { table, family, bytes, last: 0, count: 0, removes };
         batch.push(Message::new(BATCH_BEGIN, REQUEST, &general(0, SUBSYSTEM)));
         batch
     }
@@ -118,6 +120,7 @@ impl<'a> Batch<'a> {
 
     /// Removes the table, which is there, and all that is in it.
     pub fn remove_table(&mut self) {
+        self.removes = true;
         let mut message = message(self.family, DELETE_TABLE, REQUEST);
         message.put_name(1, self.table);
         self.push(message);
@@ -173,6 +176,7 @@ impl<'a> Batch<'a> {
 
     /// Removes elements that are there.
     pub fn remove(&mut self, set: &str, elements: &[Element]) {
+        self.removes |= !elements.is_empty();
         self.elements(DELETE_ELEMENT, REQUEST, set, elements);
     }
 
@@ -260,18 +264,29 @@ fn user_data(comment: &str) -> Vec<u8> {
 }
 
 /// The tables of one network namespace. Where something was removed, the kernel has whoever closes
-/// such a socket wait until nobody looks at it any more (ten milliseconds and more): it is better
-/// kept until the process ends.
+/// such a socket wait until nobody looks at it any more (ten milliseconds and more), and meanwhile
+/// lets nobody else change rules: so it is better kept until the process ends, and we wait for that
+/// ourselves before.
 #[derive(Debug)]
 pub struct Tables {
     pub(super) socket: Socket,
+    has_removed: bool,
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        if self.has_removed {
+            // Where the kernel does not wait here, it does so at the close.
+            let _ = raw::grace_period();
+        }
+    }
 }
 
 impl Tables {
     /// Errors: the kernel has no nf_tables.
     pub fn open() -> Result<Tables> {
         match Socket::new(libc::NETLINK_NETFILTER) {
-            Ok(socket) => Ok(Tables { socket }),
+            Ok(socket) => Ok(Tables { socket, has_removed: false }),
             Err(e) => Err(Error::os("open", "an nf_tables socket", e)
                 .hint("the kernel needs its modules nfnetlink and nf_tables")),
         }
@@ -318,6 +333,7 @@ impl Tables {
         if batch.is_empty() {
             return Ok(());
         }
+        self.has_removed |= batch.removes;
         let last = batch.count - 1;
         // Refusals always come; the last message tells that all were looked at.
         let flags = batch.last + 6;
