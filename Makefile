@@ -6,7 +6,7 @@ dist := $(CURDIR)/dist
 e2e := CORACLE_BIN=$(dist)/coracle COX_BIN=$(dist)/cox
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint test-unit test-e2e test-peers test-vm dist bench bench-images bench-init fmt fuzz
+.PHONY: help run test lint test-unit test-e2e test-peers test-vm dist bench bench-images bench-init bench-network fmt fuzz
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,10 @@ bench-images: dist ## images side by side with podman and docker: import, save, 
 bench-init: dist ## cox side by side with daemontools, runit, s6, tini and others
 	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3
 	@$(e2e) benches/init
+
+bench-network: dist ## a container's network: set-up, a hundred at once, published ports beside docker-proxy
+	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3 ip=iproute2 nft=nftables
+	@$(e2e) benches/network
 
 fuzz: ## the tests with tests/corpus, each with ROUNDS changes (a million) that differ every day
 	FUZZ_ROUNDS=$(or $(ROUNDS),1000000) FUZZ_SEED=$$(date +%Y%m%d) scripts/sandbox nice -n 19 \
