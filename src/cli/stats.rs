@@ -9,7 +9,7 @@ use crate::engine::stats::Sample;
 use crate::error::Result;
 use crate::types::{human_memory, human_size};
 use argh::{ArgsInfo, FromArgs};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -113,23 +113,25 @@ impl Stats {
         if let Some(template) = &self.format {
             return template.render(&rows.iter().map(Row::fields).collect::<Vec<_>>());
         }
-        let titles = [
-            "CONTAINER ID",
-            "NAME",
-            "CPU %",
-            "MEM USAGE / LIMIT",
-            "MEM %",
-            "NET I/O",
-            "BLOCK I/O",
-            "PIDS",
-        ];
-        let mut lines = vec![titles.map(String::from).to_vec()];
+        let mut lines = vec![COLUMNS.map(|(title, _)| title.to_string()).to_vec()];
         lines.extend(rows.into_iter().map(|row| row.0.to_vec()));
         Ok(table(&lines))
     }
 }
 
-/// The cells, in the order of the table.
+/// The titles of the table, and the names for templates.
+const COLUMNS: [(&str, &str); 8] = [
+    ("CONTAINER ID", "ID"),
+    ("NAME", "Name"),
+    ("CPU %", "CPUPerc"),
+    ("MEM USAGE / LIMIT", "MemUsage"),
+    ("MEM %", "MemPerc"),
+    ("NET I/O", "NetIO"),
+    ("BLOCK I/O", "BlockIO"),
+    ("PIDS", "PIDs"),
+];
+
+/// The cells of a line.
 struct Row([String; 8]);
 
 impl Row {
@@ -153,17 +155,9 @@ impl Row {
     }
 
     fn fields(&self) -> Value {
-        let Row([id, name, cpu, memory, memory_percent, net, block, tasks]) = self;
-        json!({
-            "Container": id,
-            "ID": id,
-            "Name": name,
-            "CPUPerc": cpu,
-            "MemUsage": memory,
-            "MemPerc": memory_percent,
-            "NetIO": net,
-            "BlockIO": block,
-            "PIDs": tasks,
-        })
+        let fields = COLUMNS.iter().zip(&self.0).map(|((_, name), cell)| (*name, cell));
+        // In Docker, what was typed.
+        let fields = fields.chain([("Container", &self.0[0])]);
+        fields.map(|(name, cell)| (name.to_string(), Value::from(cell.as_str()))).collect()
     }
 }
