@@ -4,10 +4,12 @@ use super::bridge::Bridge;
 use super::definition::Definition;
 use super::networks::Request;
 use super::{Subnet, mac_of};
-use crate::error::Result;
+use crate::error::{OsContext, Result};
 use crate::sys::netlink::{self, Mac, Socket, Veth, Vlan};
-use crate::types::{ContainerId, MacAddress, Pid};
+use crate::sys::{netns, pidfd};
+use crate::types::{ContainerId, Pid};
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -65,6 +67,30 @@ pub struct Parent {
     pub gateway: Option<Ipv4Addr>,
     pub kind: netlink::VlanKind,
     pub mtu: Option<u32>,
+}
+
+impl Parent {
+    /// Does what takes a station or an address upon the link, which may be those of the container's
+    /// last run, whose namespace is still on its way out.
+    fn when_free(&self, mut act: impl FnMut() -> Result<()>) -> Result<()> {
+        let until = Instant::now() + GOING;
+        loop {
+            let Err(error) = act() else { return Ok(()) };
+            return Err(match error.errno() {
+                Some(EADDRINUSE) if Instant::now() < until => {
+                    sleep(LOOK);
+                    continue;
+                }
+                Some(EADDRINUSE) => {
+                    error.hint(format!("another link upon {} is the same station", self.name))
+                }
+                Some(EOPNOTSUPP) => {
+                    error.hint(format!("the kernel needs its module {}", self.kind.name()))
+                }
+                _ => error,
+            });
+        }
+    }
 }
 
 impl Way {
@@ -134,8 +160,11 @@ impl Attachment {
     /// What is to be asked for in the container's own namespace, once `connect` is done.
     pub fn requests(&self) -> Vec<netlink::Request> {
         let index = self.link_index();
-        let mut requests =
-            vec![netlink::link_up(index), netlink::addr_add(index, self.address, self.prefix())];
+        let mut requests = vec![netlink::link_up(index)];
+        let is_made = matches!(&self.way, Way::Upon(parent) if parent.kind.knows_addresses());
+        if !is_made {
+            requests.push(netlink::addr_add(index, self.address, self.prefix()));
+        }
         requests.extend(self.route());
         requests
     }
@@ -150,42 +179,32 @@ impl Attachment {
         let mut socket = Socket::open()?;
         match &self.way {
             Way::Bridge(bridge) => self.connect_port(&mut socket, bridge, process),
-            Way::Upon(parent) => {
-                let name = self.link_name();
-                let vlan = Vlan {
-                    name: &name,
-                    index: self.link_index(),
-                    parent: parent.index,
-                    kind: parent.kind,
-                    mac: self.mac,
-                    mtu: parent.mtu,
-                    process,
-                };
-                let create = netlink::vlan_create(&vlan);
-                let until = Instant::now() + GOING;
-                loop {
-                    let made = socket.request("make link", &name, &create);
-                    let Err(error) = made else { return Ok(()) };
-                    return Err(match error.errno() {
-                        // The station is there, in the namespace of its last run.
-                        Some(EADDRINUSE) if Instant::now() < until => {
-                            sleep(LOOK);
-                            continue;
-                        }
-                        Some(EADDRINUSE) => error.hint(format!(
-                            "another link upon {} has its station, {}",
-                            parent.name,
-                            MacAddress(self.mac)
-                        )),
-                        Some(EOPNOTSUPP) => {
-                            let module = parent.kind.name();
-                            error.hint(format!("the kernel needs its module {module}"))
-                        }
-                        _ => error,
-                    });
-                }
-            }
+            Way::Upon(parent) => self.connect_upon(&mut socket, parent, process),
         }
+    }
+
+    fn connect_upon(&self, socket: &mut Socket, parent: &Parent, process: Pid) -> Result<()> {
+        let name = self.link_name();
+        let create = netlink::vlan_create(&Vlan {
+            name: &name,
+            index: self.link_index(),
+            parent: parent.index,
+            kind: parent.kind,
+            mac: self.mac,
+            mtu: parent.mtu,
+            process,
+        });
+        parent.when_free(|| socket.request("make link", &name, &create))?;
+        if !parent.kind.knows_addresses() {
+            return Ok(());
+        }
+        let add = netlink::addr_add(self.link_index(), self.address, self.prefix());
+        let (pidfd, address) = (pidfd::open(process).on("open", "")?, self.address.to_string());
+        let added = netns::within(pidfd.as_fd(), || {
+            let mut inside = Socket::open()?;
+            parent.when_free(|| inside.request("add address", &address, &add))
+        });
+        added.on("enter", "the container's network")?
     }
 
     fn connect_port(&self, socket: &mut Socket, bridge: &Bridge, process: Pid) -> Result<()> {

@@ -64,7 +64,7 @@ impl Networks {
             return complete(&mut socket, &definition, subnet, &link);
         }
         let definition = match self.may_move(&mut socket, &definition)? {
-            true => Definition { link: String::new(), subnet: None, ..definition },
+            true => Definition { link: definition.asked_link(), subnet: None, ..definition },
             false => definition,
         };
         self.make(lock, &mut socket, definition).doing(|| "make the bridge".into())

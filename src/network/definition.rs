@@ -104,6 +104,11 @@ impl Definition {
         self.name != DEFAULT
     }
 
+    /// The name that was asked for its bridge, if any.
+    pub fn asked_link(&self) -> String {
+        self.options.get("com.docker.network.bridge.name").cloned().unwrap_or_default()
+    }
+
     pub fn policy(&self) -> Policy {
         Policy { icc: self.icc, masquerade: self.masquerade, internal: self.internal }
     }

@@ -163,14 +163,23 @@ impl Before {
         }
     }
 
+    /// Other engines on the machine have groups too, which are empty for a moment at their begin
+    /// and end; ours stay.
     fn leaked_groups(&self) -> Vec<PathBuf> {
-        let new = groups().into_iter().filter(|dir| !self.groups.contains(dir));
-        new.filter(|dir| {
-            let name = dir.file_name().unwrap_or_default();
-            // A populated one is another engine's: our processes are gone.
-            name != "coracle" && name != "monitors" && !populated(dir)
-        })
-        .collect()
+        let mut left: Vec<PathBuf> =
+            groups().into_iter().filter(|dir| !self.groups.contains(dir)).collect();
+        let until = Instant::now() + LIMIT;
+        loop {
+            left.retain(|dir| {
+                let name = dir.file_name().unwrap_or_default();
+                // A populated one is another engine's: our processes are gone.
+                name != "coracle" && name != "monitors" && dir.exists() && !populated(dir)
+            });
+            if left.is_empty() || Instant::now() > until {
+                return left;
+            }
+            std::thread::yield_now();
+        }
     }
 }
 

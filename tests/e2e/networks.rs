@@ -112,10 +112,13 @@ fn a_network_is_made_shown_and_removed() {
 #[test]
 fn what_cannot_be_made_or_found_is_refused_and_nothing_is_changed() {
     let t = test!(busybox);
-    network(&t, "web", &["--subnet", "10.77.0.0/24"]);
+    let name = "com.docker.network.bridge.name=mine";
+    network(&t, "web", &["--subnet", "10.77.0.0/24", "-o", name]);
     for (args, code, what) in [
         (&["web"][..], 1, "there is a network web already"),
         (&["--subnet", "10.77.0.0/16", "x"], 1, "overlaps 10.77.0.0/24"),
+        (&["-o", name, "x"], 1, "the link mine is that of network web"),
+        (&["-o", "com.docker.network.bridge.name=lo", "x"], 1, "the link lo is there already"),
         (&["--subnet", "127.0.0.0/8", "x"], 1, "overlaps"),
         (&["--subnet", "10.78.0.0", "x"], 125, "is not a range"),
         (&["--subnet", "10.78.0.0/31", "x"], 125, "is not a range"),
@@ -320,6 +323,31 @@ fn an_internal_network_leads_nowhere_but_has_names() {
         "ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p'",
     ]);
     assert_eq!(page(&t, "c", &format!("{host}:8001")), "none");
+}
+
+#[test]
+fn networks_made_at_once_share_no_range_and_have_what_was_asked_for() {
+    let t = test!(busybox);
+    let names: Vec<String> = (0..8).map(|n| format!("n{n}")).collect();
+    let create = |name: &String| t.coracle(["network", "create", name]).spawn();
+    let mut creates: Vec<_> = names.iter().map(create).collect();
+    assert!(creates.iter_mut().all(|create| create.wait() == 0));
+    let range = |name: &String| t.says(["network", "inspect", "-f", "{{json .IPAM.Config}}", name]);
+    let mut ranges: Vec<String> = names.iter().map(range).collect();
+    ranges.sort();
+    ranges.dedup();
+    assert_eq!(ranges.len(), 8);
+    network(&t, "mine", &["-o", "com.docker.network.bridge.name=mine0", "-o", "mtu=1400"]);
+    run(&t, "c", &["--net", "mine"]);
+    let mtu = t.says(["exec", "c", "cat", "/sys/class/net/eth0/mtu"]);
+    assert_eq!(mtu, "1400");
+    // Many networks at once, each change whole.
+    let connect = |name: &String| t.coracle(["network", "connect", name, "c"]).spawn();
+    let mut connects: Vec<_> = names.iter().map(connect).collect();
+    assert!(connects.iter_mut().all(|connect| connect.wait() == 0));
+    assert_eq!(links(&t, "c").len(), 10);
+    t.coracle(["restart", "-t", "0", "c"]).ok();
+    assert_eq!(links(&t, "c").len(), 10);
 }
 
 #[test]

@@ -40,6 +40,16 @@ impl Engine {
             let text = format!("the parent {} does not exist", definition.link);
             return Err(Error::not_found(text).hint("see the links there are: ip link"));
         }
+        if definition.is_bridge() && !definition.link.is_empty() {
+            let mut others = networks.all()?.into_iter();
+            let other = others.find(|other| other.link == definition.link).map(|other| other.name);
+            let other = other.map(|name| format!("is that of network {name}"));
+            let there = socket.link_by_name(&definition.link)?.map(|_| "is there already".into());
+            if let Some(what) = other.or(there) {
+                let text = format!("the link {} {what}", definition.link);
+                return Err(Error::conflict(text).hint("choose another name for the bridge"));
+            }
+        }
         let taken = networks.spoken_for(&mut socket, &definition)?;
         match definition.subnet {
             Some(subnet) => {

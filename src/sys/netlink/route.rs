@@ -153,6 +153,11 @@ impl VlanKind {
         found.map(|(_, number)| VlanKind::Ipvlan(*number))
     }
 
+    /// Whether no two links of the kind upon one link can have the same address.
+    pub fn knows_addresses(self) -> bool {
+        matches!(self, VlanKind::Ipvlan(_))
+    }
+
     /// The kernel's word, which is its module's name too.
     pub fn name(self) -> &'static str {
         match self {
