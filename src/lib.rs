@@ -9,7 +9,7 @@
 //! image  container  network  dns  volume    nouns; they do not import each other, the engine joins them
 //! oci                                  the OCI runtime spec and its execution
 //! sys                                  the kernel: the only `unsafe` and `libc`; no policy
-//! types  error                         importable by all
+//! toml  types  error                   importable by all
 //! ```
 //!
 //! `docs/design.md` is the house plan, `docs/layout.md` what lies on disk.
@@ -24,5 +24,6 @@ pub mod image;
 pub mod network;
 pub mod oci;
 pub mod sys;
+pub mod toml;
 pub mod types;
 pub mod volume;

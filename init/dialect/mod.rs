@@ -1,7 +1,6 @@
 //! What people write, made into `service::Service` values.
 
 pub mod directory;
-mod document;
 mod draft;
 mod expansion;
 mod keys;

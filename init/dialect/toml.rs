@@ -3,7 +3,6 @@
 //! What is wrong is named with its line, all of it. A service with a fault, or that a fault in
 //! `[defaults]` would have had a part in, is left out; the others are there.
 
-use super::document::{self, Entry, Fault, Node, Table, Value};
 use super::draft::{Draft, Users};
 use super::keys::{self, Key};
 use super::options::Options;
@@ -12,6 +11,7 @@ use crate::service::{Kind, OnEnd, Service};
 use coracle::error::{Error, OsContext, Result};
 use coracle::sys::fs::read_small;
 use coracle::sys::process;
+use coracle::toml::{self as document, Entry, Fault, Node, Table, Value};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

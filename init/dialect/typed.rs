@@ -3,11 +3,11 @@
 //! Every text but a shell command may hold `${NAME}` (`expansion`), so a number or a truth value
 //! may be given as a text too.
 
-use super::document::{Fault, Node, Value};
 use super::expansion;
 use super::units::{DURATIONS, duration};
 use coracle::error::Error;
 use coracle::sys::limit;
+use coracle::toml::{Fault, Node, Value};
 use coracle::types::{CAPABILITIES, Signal, nearest, parse_size};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -52,6 +52,7 @@ mod version;
 mod volume;
 mod wait;
 
+use crate::engine::settings::{Given, Settings};
 use crate::engine::{Driver, Engine};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::types::{Home, nearest};
@@ -153,6 +154,39 @@ const USAGE: u8 = 125;
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 struct Global {
+    /// the default network's bridge has this address, in this range (172.20.0.1/16)
+    #[argh(option, arg_name = "address")]
+    bip: Option<String>,
+    /// a bridge of yours for the default network, the name of one to be made, or none
+    #[argh(option, short = 'b', arg_name = "name")]
+    bridge: Option<String>,
+    /// file of settings, which has these flags as its keys (default /etc/coracle/coracle.toml)
+    #[argh(option, arg_name = "file")]
+    config: Option<String>,
+    /// name server of containers that are made without any
+    #[argh(option, arg_name = "address")]
+    dns: Vec<String>,
+    /// domain in which they look up names
+    #[argh(option, arg_name = "domain")]
+    dns_search: Vec<String>,
+    /// the part of the default network's range that containers get their addresses from
+    #[argh(option, arg_name = "range")]
+    fixed_cidr: Option<String>,
+    /// false: containers of the default network reach each other by links only
+    #[argh(option, arg_name = "bool")]
+    icc: Option<String>,
+    /// address at which ports are published for which none is given
+    #[argh(option, arg_name = "address")]
+    ip: Option<String>,
+    /// false: what leaves the default network keeps its address
+    #[argh(option, arg_name = "bool")]
+    ip_masq: Option<String>,
+    /// false: no rules for packets (nor published ports) of the default network
+    #[argh(option, arg_name = "bool")]
+    iptables: Option<String>,
+    /// bytes in a packet of the default network (default: as the host's way out)
+    #[argh(option, arg_name = "int")]
+    mtu: Option<String>,
     /// directory for all that outlives a reboot (default /var/lib/coracle)
     #[argh(option, short = 'g', arg_name = "directory")]
     root: Option<String>,
@@ -229,8 +263,13 @@ fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
         Parsed::Help => print(&help::of(entry)),
         Parsed::Run(command) => {
             refuse_remote_engine(std::env::var("DOCKER_HOST").ok()).map_err(usage)?;
-            let driver = driver(global.storage_driver).map_err(usage)?;
+            let settings_file = std::env::var_os("CORACLE_CONFIG").filter(|path| !path.is_empty());
+            let file = global.config.clone().map(PathBuf::from);
+            let file = file.or(settings_file.map(PathBuf::from));
+            let driver = driver(global.storage_driver.clone()).map_err(usage)?;
+            let settings = settings(&global).map_err(usage)?;
             let engine = engine(global.root, program).map_err(usage)?.with_driver(driver);
+            let engine = engine.with_settings(settings, file);
             engine.check_version().map_err(usage)?;
             let outcome = command(&engine);
             warn(&engine);
@@ -319,6 +358,35 @@ fn driver(flag: Option<String>) -> Result<Option<Driver>> {
         (None, Some(text)) => text.parse().map(Some).doing(|| VARIABLE.into()),
         (None, None) => Ok(None),
     }
+}
+
+/// What the flags say.
+fn settings(global: &Global) -> Result<Settings> {
+    let Global { bip, bridge, fixed_cidr, icc, ip, ip_masq, iptables, mtu, .. } = global;
+    let single = [
+        ("bip", bip),
+        ("bridge", bridge),
+        ("fixed-cidr", fixed_cidr),
+        ("icc", icc),
+        ("ip", ip),
+        ("ip-masq", ip_masq),
+        ("iptables", iptables),
+        ("mtu", mtu),
+    ];
+    let mut settings = Settings::default();
+    for (key, value) in single {
+        if let Some(value) = value {
+            let set = settings.set(key, &Given(vec![value.clone()]));
+            set.map_err(|error| error.doing(format!("--{key}")))?;
+        }
+    }
+    for (key, values) in [("dns", &global.dns), ("dns-search", &global.dns_search)] {
+        if !values.is_empty() {
+            let set = settings.set(key, &Given(values.clone()));
+            set.map_err(|error| error.doing(format!("--{key}")))?;
+        }
+    }
+    Ok(settings)
 }
 
 fn engine(root: Option<String>, program: Option<PathBuf>) -> Result<Engine> {

@@ -83,7 +83,10 @@ impl Engine {
         let volumes = self.lock_volumes_of(options, image)?;
         let mounts = self.resolve_mounts(options, image)?;
         let network = self.resolve_network(options, &new.dir.id)?;
-        let config = merge(options, image, &new.dir.id, mounts, network)?;
+        let mut config = merge(options, image, &new.dir.id, mounts, network)?;
+        if config.network == Network::Bridge {
+            self.settings()?.complete(&mut config.resolver);
+        }
         if config.entrypoint.is_empty() && config.command.is_empty() {
             return Err(Error::invalid(format!("{} names no command to run", options.image))
                 .hint("give one after the image's name"));

@@ -32,6 +32,7 @@ mod publish;
 mod remove;
 pub mod report;
 pub mod session;
+pub mod settings;
 mod spec;
 mod start;
 pub mod stats;
@@ -55,6 +56,7 @@ pub use network::NetworkOptions;
 pub use start::Started;
 pub use storage::Driver;
 
+use self::settings::Settings;
 use crate::container::dir::lock_offset;
 use crate::error::{Error, OsContext, Result};
 use crate::image::Store;
@@ -89,6 +91,10 @@ pub struct Engine {
     troubles: RefCell<Vec<Error>>,
     cgroups: OnceCell<Cgroups>,
     networks: OnceCell<Networks>,
+    /// What the flags of the command say; and with the file.
+    flags: Settings,
+    settings_file: Option<PathBuf>,
+    settings: OnceCell<Settings>,
 }
 
 impl Engine {
@@ -97,8 +103,18 @@ impl Engine {
         let program = std::env::current_exe().on("find", "our own binary")?;
         let (troubles, cgroups) = (RefCell::default(), OnceCell::new());
         let networks = OnceCell::new();
-        let (home, wanted_driver) = (Home::new(root)?, None);
-        Ok(Engine { home, program, sealed: false, wanted_driver, troubles, cgroups, networks })
+        Ok(Engine {
+            home: Home::new(root)?,
+            program,
+            sealed: false,
+            wanted_driver: None,
+            troubles,
+            cgroups,
+            networks,
+            flags: Settings::default(),
+            settings_file: None,
+            settings: OnceCell::new(),
+        })
     }
 
     /// For a process that was executed from a sealed copy of `program`.

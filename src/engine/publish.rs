@@ -13,7 +13,23 @@ impl Engine {
         if config.network != Network::Bridge {
             return Ok(Reservation::default());
         }
-        let wanted = wanted(config);
+        let mut wanted = wanted(config);
+        let Some(first) =
+            dir.settings()?.networks.into_iter().next().filter(|_| !wanted.is_empty())
+        else {
+            return Ok(Reservation::default());
+        };
+        let network = self.networks().get(&first.network)?;
+        if network.is_disabled || network.without_rules {
+            let text = format!(
+                "cannot publish {}: it is switched off on network {}",
+                wanted[0], first.network
+            );
+            return Err(Error::conflict(text).hint("see the settings bridge and iptables"));
+        }
+        for wanted in wanted.iter_mut().filter(|wanted| wanted.address.is_none()) {
+            wanted.address = network.host_address;
+        }
         if let Some(wanted) = wanted.iter().find(|w| w.address.is_some_and(|a| a.is_ipv6())) {
             let text = format!("cannot publish {wanted}: containers have no IPv6 address");
             return Err(Error::conflict(text).hint("publish it at an IPv4 address, or at all"));

@@ -58,6 +58,7 @@ impl Engine {
     }
 
     fn start_live(&self, dir: &Dir, live: Live, attach: Option<Frame>) -> Result<Client> {
+        self.settle_network(dir)?;
         dir.update_state(|state| {
             state.want = Want::Up;
             state.status = Status::Starting;

@@ -134,7 +134,7 @@ impl Networks {
         [OURS[0], OURS[1], a, b, c, d]
     }
 
-    fn is_ours(&self, definition: &Definition, link: &Link) -> bool {
+    pub(super) fn is_ours(&self, definition: &Definition, link: &Link) -> bool {
         link.kind == "bridge" && link.mac == Some(self.mac(&definition.name))
     }
 

@@ -4,7 +4,7 @@
 //! <root>/networks/<name>/network.json
 //! ```
 
-use super::{Policy, Subnet};
+use super::{Policy, Settings, Subnet};
 use crate::error::{Error, Result};
 use crate::sys::netlink::VlanKind;
 use crate::types::{Digest, Timestamp};
@@ -59,6 +59,12 @@ pub struct Definition {
     /// The user keeps the rules himself: there are none of ours.
     #[serde(default)]
     pub without_rules: bool,
+    /// Containers that ask for it have the loopback alone.
+    #[serde(default)]
+    pub is_disabled: bool,
+    /// What the default network was asked to be.
+    #[serde(default)]
+    pub settings: Settings,
     /// `bridge`, `private`, `vepa`, `passthru` for macvlan; `l2`, `l3`, `l3s` for ipvlan.
     #[serde(default)]
     pub mode: String,
@@ -93,6 +99,8 @@ impl Definition {
             masquerade: true,
             host_address: None,
             without_rules: false,
+            is_disabled: false,
+            settings: Settings::default(),
             mode: String::new(),
             labels: BTreeMap::new(),
             options: BTreeMap::new(),

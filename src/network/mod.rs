@@ -29,6 +29,7 @@ pub mod names;
 mod networks;
 pub mod ports;
 mod rules;
+mod settings;
 mod subnet;
 
 pub use attachment::{Attachment, NETWORKS_MAX, Way, unplug};
@@ -38,6 +39,7 @@ pub use definition::{DEFAULT, Definition, Driver, check_link_name, check_name};
 pub use lease::Wanted;
 pub use networks::{Networks, Request, Running};
 pub use rules::Policy;
+pub use settings::{LinkAddress, NO_BRIDGE, Settings};
 pub use subnet::Subnet;
 
 use crate::sys::lock;

@@ -13,7 +13,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &["engine", "image", "container", "network", "volume", "oci", "types", "error"]),
     (
         "engine",
-        &["image", "container", "network", "dns", "volume", "http", "oci", "sys", "types", "error"],
+        &[
+            "image",
+            "container",
+            "network",
+            "dns",
+            "volume",
+            "http",
+            "oci",
+            "sys",
+            "toml",
+            "types",
+            "error",
+        ],
     ),
     ("image", NOUN),
     ("container", NOUN),
@@ -23,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["error"]),
     ("oci", &["sys", "types", "error"]),
     ("sys", &["types", "error"]),
+    ("toml", &["types", "error"]),
     ("types", &["error"]),
     ("error", &["types"]),
 ];
@@ -31,7 +44,7 @@ const NOUN: &[&str] = &["oci", "sys", "types", "error"];
 /// What the binaries' own code may take from the library.
 const MAIN: &[&str] = &["cli", "error", "types"];
 // `entry` is a macro of sys; Rust puts those at the crate's root.
-const INIT: &[&str] = &["sys", "types", "error", "entry"];
+const INIT: &[&str] = &["sys", "toml", "types", "error", "entry"];
 /// The parts of cox that decide and do nothing: no system, no clock.
 const PURE: &[&str] = &["init/machine.rs", "init/graph.rs", "init/policy.rs", "init/service.rs"];
 

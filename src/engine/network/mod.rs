@@ -195,6 +195,9 @@ impl Engine {
         let (memberships, last) = (dir.settings()?.networks, dir.state()?.endpoints);
         let mut places: Vec<Attachment> = Vec::new();
         for (membership, number) in memberships.iter().zip(0..NETWORKS_MAX) {
+            if self.networks().get(&membership.network)?.is_disabled {
+                continue;
+            }
             let of_old = last.iter().find(|endpoint| endpoint.network == membership.network);
             let last = of_old.map(|endpoint| endpoint.address);
             let is_first = !places.iter().any(|place| place.leads_out);

@@ -4,7 +4,7 @@
 //! other word without quotes. Tables keep the order of the file. The unit tests hold it to the
 //! same answers as the crate `toml`.
 
-use coracle::error::Error;
+use crate::error::Error;
 use std::fmt::Write;
 
 /// How deep arrays and tables may nest: each level is one of recursion.
