@@ -38,6 +38,7 @@ mod prune;
 mod restart;
 mod run;
 mod servers;
+mod settings;
 mod terminal;
 mod together;
 mod vlans;
