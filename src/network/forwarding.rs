@@ -2,7 +2,8 @@
 //! host's loopback may be answered from the bridge.
 //!
 //! ```text
-//! <run>/ip_forward     there while forwarding is on because we switched it on
+//! <run>/ip_forward            there while forwarding is on because we switched it on
+//! <run>/route_localnet/<link> the same of what lets a link answer the loopback
 //! ```
 
 use crate::error::{OsContext, Result};
@@ -13,6 +14,7 @@ use std::path::Path;
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 const RECORD: &str = "ip_forward";
+const LOOPBACK_RECORDS: &str = "route_localnet";
 
 /// Links that are there to forward by.
 const FORWARDERS: [&str; 3] = ["ipvlan", "tun", "wireguard"];
@@ -46,9 +48,34 @@ pub fn restore(run: &Path, ours: &[&str]) -> Result<()> {
 
 /// Has answers from the bridge `name` find their way back to a client on 127.0.0.1. (What may not
 /// come that way, the rules drop.)
-pub fn open_loopback(name: &str) -> Result<()> {
-    let path = format!("/proc/sys/net/ipv4/conf/{name}/route_localnet");
-    if is(&path, "1")? { Ok(()) } else { set(&path, "1") }
+pub fn open_loopback(run: &Path, name: &str) -> Result<()> {
+    let path = route_localnet(name);
+    if is(&path, "1")? {
+        return Ok(());
+    }
+    let record = run.join(LOOPBACK_RECORDS).join(name);
+    let records = run.join(LOOPBACK_RECORDS);
+    fs::create_dir_all(&records).on("make", &records)?;
+    fs::write(&record, "").on("write", &record)?;
+    set(&path, "1")
+}
+
+/// Undoes it with the last container of the bridge `name`.
+pub fn close_loopback(run: &Path, name: &str) -> Result<()> {
+    let record = run.join(LOOPBACK_RECORDS).join(name);
+    let path = route_localnet(name);
+    if !record.try_exists().on("look up", &record)? {
+        return Ok(());
+    }
+    // The bridge may have gone.
+    if Path::new(&path).exists() {
+        set(&path, "0")?;
+    }
+    fs::remove_file(&record).on("remove", &record)
+}
+
+fn route_localnet(name: &str) -> String {
+    format!("/proc/sys/net/ipv4/conf/{name}/route_localnet")
 }
 
 /// Whether br_netfilter shows rules for packets what bridges pass on.

@@ -169,7 +169,7 @@ impl Networks {
         }
         attachment.publishes = !ports.is_empty();
         forwarding::enable(&self.run)?;
-        forwarding::open_loopback(&bridge.name)?;
+        forwarding::open_loopback(&self.run, &bridge.name)?;
         self.with_rules(&bridge.name, |mut rules| {
             let mut links = Vec::new();
             let others = || {
@@ -257,10 +257,13 @@ impl Networks {
             names::remove_address(lock, &self.dir(&from.name), (*address).into())?;
         }
         leases.give_back(id)?;
-        match others.is_empty() {
-            true => self.restore_forwarding(),
-            false => Ok(()),
+        if !others.is_empty() {
+            return Ok(());
         }
+        if from.is_bridge() {
+            forwarding::close_loopback(&self.run, &from.link)?;
+        }
+        self.restore_forwarding()
     }
 
     /// With the last container of all networks.
