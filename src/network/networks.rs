@@ -10,7 +10,7 @@ use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs as tree;
 use crate::sys::netlink::nftables::Tables;
-use crate::sys::netlink::{Mac, Socket};
+use crate::sys::netlink::{self, Mac, Socket};
 use crate::types::{ContainerId, Digest, Port, Published};
 use std::cell::RefCell;
 use std::fs;
@@ -283,17 +283,23 @@ impl Networks {
 
     /// Removes a network on which nobody is.
     pub fn remove(&self, _: &NetworkLock, definition: &Definition) -> Result<()> {
-        if let Some(bridge) = self.bridge_of(definition)?.filter(|_| !definition.is_foreign) {
-            self.with_rules(&bridge.name, |mut rules| rules.remove())?;
-            let mut socket = Socket::open()?;
-            let delete = crate::sys::netlink::link_delete(bridge.index);
-            socket.request("remove link", &bridge.name, &delete)?;
-        }
+        self.remove_bridge(definition, true)?;
         let dir = self.dir(&definition.name);
         // The record first: what is left of a directory without one is no network.
         let record = self.record(&definition.name);
         fs::remove_file(&record).on("remove", &record)?;
         tree::remove_tree(&dir).on("remove", &dir)
+    }
+
+    /// Removes the rules of a bridge of ours that nobody uses, and the link too or not.
+    pub(super) fn remove_bridge(&self, definition: &Definition, with_link: bool) -> Result<()> {
+        let ours = self.bridge_of(definition)?.filter(|_| !definition.is_foreign);
+        let Some(Bridge { name, index, .. }) = ours else { return Ok(()) };
+        self.with_rules(&name, |mut rules| rules.remove())?;
+        if with_link {
+            Socket::open()?.request("remove link", &name, &netlink::link_delete(index))?;
+        }
+        Ok(())
     }
 
     fn with_rules<T>(&self, name: &str, act: impl FnOnce(Rules) -> Result<T>) -> Result<T> {

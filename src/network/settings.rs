@@ -7,7 +7,7 @@ use super::definition::DEFAULT;
 use super::networks::Networks;
 use super::{Definition, NetworkLock, Subnet};
 use crate::error::{Error, Result};
-use crate::sys::netlink::{self, Socket};
+use crate::sys::netlink::Socket;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -136,10 +136,9 @@ impl Networks {
                 .hint("stop them first")),
             };
         }
-        let mut socket = Socket::open()?;
         let link = match wanted.bridge.as_deref() {
             None | Some(NO_BRIDGE) => None,
-            Some(name) => socket.link_by_name(name)?,
+            Some(name) => Socket::open()?.link_by_name(name)?,
         };
         let is_foreign = link.is_some_and(|link| !self.is_ours(&known, &link));
         if is_foreign && wanted.bip.is_some() {
@@ -147,16 +146,8 @@ impl Networks {
             return Err(Error::invalid(text).hint("give that bridge its address yourself"));
         }
         let new = wanted.define(&known, is_foreign);
-        let is_same = |old: &Definition| {
-            (&old.link, old.subnet, old.gateway, old.mtu)
-                == (&new.link, new.subnet, new.gateway, new.mtu)
-        };
-        if let Some(bridge) =
-            self.bridge_of(&known)?.filter(|_| !known.is_foreign && !is_same(&known))
-        {
-            let delete = netlink::link_delete(bridge.index);
-            socket.request("remove link", &bridge.name, &delete)?;
-        }
+        let key = |it: &Definition| (it.link.clone(), it.subnet, it.gateway, it.mtu);
+        self.remove_bridge(&known, key(&known) != key(&new))?;
         self.write(lock, &new)
     }
 }

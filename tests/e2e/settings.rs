@@ -111,7 +111,9 @@ fn a_bridge_of_the_users_is_left_as_it_is() {
     let shown = || {
         let settings =
             "/proc/sys/net/ipv4/conf/mine/* /sys/class/net/mine/address /sys/class/net/mine/mtu";
-        sh(&format!("ip -o -4 addr show mine; grep -sH . {settings} /proc/sys/net/ipv4/ip_forward || true"))
+        sh(&format!(
+            "ip -o -4 addr show mine; grep -sH . {settings} /proc/sys/net/ipv4/ip_forward || true"
+        ))
     };
     let before = shown();
     let ours = ["-b", "mine"];
@@ -131,6 +133,10 @@ fn a_bridge_of_the_users_is_left_as_it_is() {
     // One that does not exist is made, by its name.
     run(&t, "b", &["--bridge=other"], &[]);
     assert_eq!(at(&t, "b", "Bridge"), "other");
+    t.coracle(["rm", "-f", "b"]).ok();
+    // With the next settings it goes, and its rules.
+    t.coracle(["run", "--rm", "busybox", "true"]).ok();
+    assert!(!sh("ip link").contains("other") && !sh("nft list tables").contains("other"));
 }
 
 #[test]
