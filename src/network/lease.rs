@@ -160,7 +160,7 @@ mod tests {
         let leases = Leases::new(dir.clone());
         let (subnet, pool) = ("10.9.0.0/24".parse().unwrap(), "10.9.0.128/25".parse().unwrap());
         let take = |n, wanted| leases.take(&id(n), &subnet, &pool, None, wanted).unwrap();
-        assert_eq!(take(1, Wanted::Any), Ipv4Addr::new(10, 9, 0, 129));
+        assert_eq!(take(1, Wanted::Any), Ipv4Addr::new(10, 9, 0, 128));
         let outside = Ipv4Addr::new(10, 9, 0, 7);
         assert_eq!(take(2, Wanted::Only(outside)), outside, "asked for by name");
         fs::remove_dir_all(dir).unwrap();
