@@ -363,3 +363,22 @@ fn a_foreign_link_of_that_name_is_left_alone() {
         assert!(socket.link_by_name("coracle0").unwrap().is_some());
     });
 }
+
+#[test]
+fn a_foreign_table_of_that_name_is_left_alone() {
+    use rules::run;
+    on_a_host_of_its_own("a_foreign_table_of_that_name_is_left_alone", |host| {
+        let make = "nft add table inet coracle0 && nft add chain inet coracle0 input \
+                    '{ type filter hook input priority 0; policy drop; }'";
+        assert_eq!(run(make), "");
+        let before = run("nft list ruleset");
+        let mut attachment = host.attach(1);
+        let nobody = || Ok(Running::default());
+        let refused = host.networks.publish(&host.lock(), &mut attachment, &[], nobody);
+        let error = refused.unwrap_err();
+        assert_eq!(error.to_string(), "there is an nf_tables table coracle0 that is not ours");
+        let definition = host.networks.get(DEFAULT).unwrap();
+        assert!(host.networks.remove(&host.lock(), &definition).is_err());
+        assert_eq!(run("nft list ruleset"), before);
+    });
+}

@@ -24,7 +24,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// Questions under way, each with up to `ATTEMPTS` sockets.
-const EXCHANGES_MAX: usize = 256;
+const EXCHANGES_MAX: usize = 128;
 const CLIENTS_MAX: usize = 16;
 /// Questions of one connection that are under way: what comes after them is read when they are
 /// answered.
@@ -246,6 +246,10 @@ impl Service {
             From::Udp(_) => Over::Udp,
             From::Tcp(_) => Over::Tcp,
         };
+        if packet.len() > QUESTION {
+            // No question is so long; each that waits is kept.
+            return;
+        }
         let question = match self.resolver.decide(packet, over) {
             Decision::Ignore => return,
             Decision::Answer(answer) => return self.reply(from, &answer),

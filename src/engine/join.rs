@@ -42,6 +42,8 @@ impl Engine {
         let path = format!("/proc/{}/ns/net", owner.pid);
         let namespace = File::open(&path);
         let mark = dir.shared();
+        // Who joins it at the same moment writes the same, but not at once.
+        let _lock = self.network_lock()?;
         let marked = atomic::replace(&mark, owner.pid.to_string().as_bytes(), Durability::Crash);
         if owner.has_ended() {
             return Err(down());

@@ -330,8 +330,12 @@ impl Engine {
         let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
         // Whoever had it frozen has lost its hold with the last monitor.
         cgroup.thaw()?;
-        let (ports, warnings) = (Reservation::again(&state.ports), Vec::new());
-        let service = self.name_server_again(dir, config, process.as_fd())?;
+        let ports = Reservation::again(&state.ports);
+        // Its program may stand in the way: that is no reason to leave it without a monitor.
+        let (service, warnings) = match self.name_server_again(dir, config, process.as_fd()) {
+            Ok(service) => (service, Vec::new()),
+            Err(error) => (None, vec![error.to_string()]),
+        };
         Ok(Up { process, pipes, cgroup: Some(cgroup), ports, service, warnings })
     }
 

@@ -324,9 +324,10 @@ fn must_yield(socket: &mut Socket, bridge: &Bridge) -> Result<bool> {
     Ok(ranges.any(|range| range.overlaps(&bridge.subnet)))
 }
 
-/// The ranges that routes lead to (default routes aside) and that hold the host's name servers.
+/// The ranges that routes lead to and that hold the host's name servers. Default routes are left
+/// out, and halves of one, as VPNs make them: nothing wider than a /8 is a network.
 fn taken(socket: &mut Socket) -> Result<Vec<Subnet>> {
-    let routes = socket.routes()?.into_iter().filter(|r| r.prefix > 0);
+    let routes = socket.routes()?.into_iter().filter(|r| r.prefix >= 8);
     let mut ranges: Vec<Subnet> =
         routes.filter_map(|r| Subnet::of(r.destination, r.prefix)).collect();
     let (host, upstream) = files::read_resolv_conf()?;

@@ -67,19 +67,27 @@ impl Networks {
 
     /// All that were ever used or made, by name.
     pub fn all(&self) -> Result<Vec<Definition>> {
+        let mut all = Vec::new();
+        for name in self.names()? {
+            all.extend(self.read(&name)?);
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// The names of all directories that networks have, in no order.
+    fn names(&self) -> Result<Vec<String>> {
         let entries = match fs::read_dir(&self.dir) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.on("read", &self.dir)?,
         };
-        let mut all = Vec::new();
+        let mut names = Vec::new();
         for entry in entries {
             let name = entry.on("read", &self.dir)?.file_name();
-            if let Some(name) = name.to_str().filter(|name| definition::name_fits(name)) {
-                all.extend(self.read(name)?);
-            }
+            let name = name.to_str().filter(|name| definition::name_fits(name));
+            names.extend(name.map(str::to_string));
         }
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
+        Ok(names)
     }
 
     pub fn read(&self, name: &str) -> Result<Option<Definition>> {
@@ -169,7 +177,6 @@ impl Networks {
         }
         attachment.publishes = !ports.is_empty();
         forwarding::enable(&self.run)?;
-        forwarding::open_loopback(&self.run, &bridge.name)?;
         self.with_rules(&bridge.name, |mut rules| {
             let mut links = Vec::new();
             let others = || {
@@ -188,7 +195,12 @@ impl Networks {
                     .unwrap_or_else(|error| vec![error.to_string()]);
             }
             Ok(())
-        })
+        })?;
+        // Once the rules are there that keep others from it.
+        match attachment.publishes {
+            true => forwarding::open_loopback(&self.run, &bridge.name),
+            false => Ok(()),
+        }
     }
 
     /// What rules of others keep from the containers of all bridges, and how to let it through.
@@ -231,10 +243,18 @@ impl Networks {
     /// Closes the ways of `id` and frees its addresses; it need not have any. The rules stay with
     /// their bridge.
     pub fn release(&self, lock: &NetworkLock, id: &ContainerId) -> Result<()> {
-        for definition in self.all()? {
-            self.leave(lock, &definition, id)?;
+        for name in self.names()? {
+            let leases = self.leases(&name);
+            if !leases.all()?.iter().any(|(_, holder)| holder == id.as_str()) {
+                continue;
+            }
+            match self.read(&name)? {
+                Some(definition) => self.leave(lock, &definition, id)?,
+                None => leases.give_back(id)?,
+            }
         }
-        Ok(())
+        // Who was killed between the two may have left it to us.
+        self.restore_forwarding()
     }
 
     /// The same for one network.

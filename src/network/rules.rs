@@ -43,7 +43,7 @@
 //! All changes are made under the network lock.
 
 use super::{Bridge, Subnet, forwarding};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys::netlink::Socket;
 use crate::sys::netlink::conntrack::Connection;
 use crate::sys::netlink::nftables::{
@@ -77,6 +77,9 @@ const LINKED: &str = "linked";
 const PUBLISH: &str = "publish";
 const INTO: &str = "into";
 
+/// How the comment of each table of ours begins.
+const OURS: &str = "coracle ";
+
 /// Every set of addresses and where it may be.
 const OF_ADDRESSES: [(Family, &str); 4] = [
     (Family::Inet, ITSELF),
@@ -105,6 +108,9 @@ impl Rules<'_> {
         let making = Making::of(bridge);
         let mut batch = Batch::new(self.name);
         let there = self.tables.table(Family::Inet, self.name)?;
+        if there.as_ref().is_some_and(|made| !made.starts_with(OURS)) {
+            self.check_ours()?;
+        }
         // A kernel that keeps no comments keeps none of ours.
         if there.as_ref().is_none_or(|made| !made.is_empty() && *made != making.comment()) {
             self.make(&mut batch, bridge, &making)?;
@@ -181,8 +187,21 @@ impl Rules<'_> {
         Ok(())
     }
 
+    /// That no table of the bridge's name is somebody else's: ours has a map of ours.
+    fn check_ours(&mut self) -> Result<()> {
+        for (family, set) in [(Family::Inet, PUBLISHED), (Family::Bridge, LINKS)] {
+            let is_there = self.tables.table(family, self.name)?.is_some();
+            if is_there && !self.tables.has_set(family, self.name, set)? {
+                let text = format!("there is an nf_tables table {} that is not ours", self.name);
+                return Err(Error::conflict(text).hint("give the bridge another name"));
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the tables.
     pub fn remove(&mut self) -> Result<()> {
+        self.check_ours()?;
         let published = self.published()?;
         let mut batch = Batch::new(self.name);
         for family in [Family::Inet, Family::Bridge] {
@@ -296,7 +315,7 @@ impl Making {
     }
 
     fn comment(&self) -> String {
-        let mut text = format!("coracle {} {}", env!("CARGO_PKG_VERSION"), self.subnet);
+        let mut text = format!("{OURS}{} {}", env!("CARGO_PKG_VERSION"), self.subnet);
         let Policy { icc, masquerade, internal } = self.policy;
         for (holds, word) in [
             (icc, "icc"),

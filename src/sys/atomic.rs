@@ -68,8 +68,10 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_over(path: &Path, bytes: &[u8], rest: u8) -> io::Result<File> {
+    // What is longer was not written by us; its end a reader may see.
+    const MOST: usize = 1 << 20;
     let file = OpenOptions::new().write(true).open(path)?;
-    let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let len = usize::try_from(file.metadata()?.len()).unwrap_or(MOST).min(MOST);
     let mut content = bytes.to_vec();
     content.resize(bytes.len().max(len), rest);
     file.write_all_at(&content, 0)?;

@@ -180,6 +180,17 @@ fn a_target_that_does_not_run_keeps_its_consumer_down() {
 }
 
 #[test]
+fn what_a_consumer_made_of_its_hosts_keeps_nobody_else() {
+    let t = test!(busybox);
+    start_redis(&t, "redis");
+    run(&t, "app", &["--link", "redis:db"]);
+    t.coracle(["exec", "app", "truncate", "-s", "2000000", "/etc/hosts"]).ok();
+    t.coracle(["rm", "-f", "redis"]).any_stderr().ok();
+    assert!(!t.containers().contains(&"redis".to_string()));
+    assert_eq!(t.says(["ps", "-a", "--format", "{{.Names}}"]), "app");
+}
+
+#[test]
 fn what_cannot_be_linked_is_refused_before_anything_is_made() {
     let t = test!(busybox);
     run(&t, "db", &[]);

@@ -252,7 +252,9 @@ impl Engine {
         let (Ok(_), Ok(Settings { links, .. })) = (dir.config(), dir.settings()) else {
             return Ok(());
         };
-        self.tell_linkers(dir, &[])?;
+        // What a consumer made of its own file is no reason for this one to stay.
+        let told = self.tell_linkers(dir, &[]);
+        self.troubles.borrow_mut().extend(told.err());
         if links.is_empty() {
             return Ok(());
         }

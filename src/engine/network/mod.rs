@@ -27,6 +27,7 @@ use crate::network::{
     self, Attachment, DEFAULT, NETWORKS_MAX, NetworkLock, Networks, Running, Wanted, files, names,
 };
 use crate::sys::atomic;
+use crate::sys::fs::read_small;
 use crate::sys::lock::{self, Mode};
 use crate::sys::netlink::Request;
 use crate::types::{Digest, ExtraHost, MacAddress, Pid, Published};
@@ -283,9 +284,10 @@ impl Engine {
     }
 }
 
-/// The SHA-256 of a file; of one that cannot be read, nothing.
+/// The SHA-256 of a file; of one that cannot be read, or is larger than any of ours, nothing.
 pub(super) fn digest_of(path: &Path) -> String {
-    fs::read(path).map(|text| Digest::of(&text).hex()).unwrap_or_default()
+    const LARGEST: usize = 1 << 20;
+    read_small(path, LARGEST).map(|text| Digest::of(&text).hex()).unwrap_or_default()
 }
 
 /// The text for a container with a network of its own.

@@ -42,6 +42,7 @@ const GET_CHAIN: u16 = 4;
 const NEW_RULE: u16 = 6;
 const GET_RULE: u16 = 7;
 const NEW_SET: u16 = 9;
+const GET_SET: u16 = 10;
 const NEW_ELEMENT: u16 = 12;
 const GET_ELEMENT: u16 = 13;
 const DELETE_ELEMENT: u16 = 14;
@@ -306,6 +307,17 @@ impl Tables {
             Ok(()) => Ok(Some(comment)),
             Err(refusal) if is_missing(&refusal) => Ok(None),
             Err(refusal) => Err(refused(refusal, "look up table", name)),
+        }
+    }
+
+    pub fn has_set(&mut self, family: Family, table: &str, set: &str) -> Result<bool> {
+        let mut request = message(family, GET_SET, ACK);
+        request.put_name(1, table);
+        request.put_name(2, set);
+        match self.socket.exchange(&request.finish(), &mut |_, _| {}) {
+            Ok(()) => Ok(true),
+            Err(refusal) if is_missing(&refusal) => Ok(false),
+            Err(refusal) => Err(refused(refusal, "look up set", set)),
         }
     }
 
