@@ -3,6 +3,8 @@
 
 #[path = "network/firewall.rs"]
 mod firewall;
+#[path = "network/ipv6.rs"]
+mod ipv6;
 #[path = "network/rules.rs"]
 mod rules;
 

@@ -177,6 +177,7 @@ mod tests {
             address: [10, 88, 0, 2].into(),
             prefix: 16,
             gateway: Some([10, 88, 0, 1].into()),
+            ipv6: None,
             leads_out: true,
             mac: "02:42:0a:58:00:02".parse().unwrap(),
         }];

@@ -122,6 +122,7 @@ pub fn column(container: &Container) -> String {
 fn group_text((address, protocol, range): &(Option<IpAddr>, Protocol, PortRange)) -> String {
     let inside = format!("{range}/{}", protocol.word());
     match address {
+        Some(IpAddr::V6(address)) => format!("[{address}]:{range}->{inside}"),
         Some(address) => format!("{address}:{range}->{inside}"),
         None => inside,
     }
@@ -145,14 +146,14 @@ mod tests {
             ("80/tcp", "0.0.0.0:8080->80/tcp", "0.0.0.0:8080->80/tcp"),
             (
                 "53/udp 80/tcp",
-                ":::8080->80/tcp 0.0.0.0:8080->80/tcp",
-                "53/udp, 0.0.0.0:8080->80/tcp, :::8080->80/tcp",
+                "[::]:8080->80/tcp 0.0.0.0:8080->80/tcp",
+                "53/udp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp",
             ),
             ("8000/tcp 8001/tcp 8002/tcp 8004/tcp", "", "8000-8002/tcp, 8004/tcp"),
             (
                 "80/tcp",
-                "0.0.0.0:80->80/tcp 0.0.0.0:81->81/tcp :::80->80/tcp :::81->81/tcp",
-                "0.0.0.0:80-81->80-81/tcp, :::80-81->80-81/tcp",
+                "0.0.0.0:80->80/tcp 0.0.0.0:81->81/tcp [::]:80->80/tcp [::]:81->81/tcp",
+                "0.0.0.0:80-81->80-81/tcp, [::]:80-81->80-81/tcp",
             ),
             ("80-81", "", "80-81"),
         ] {
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn a_port_is_told_in_one_line_where_it_has_one_number() {
         let all = published(
-            "0.0.0.0:8080->80/tcp :::8080->80/tcp 127.0.0.1:9->80/tcp :::7->7/tcp :::53->53/udp",
+            "0.0.0.0:8080->80/tcp [::]:8080->80/tcp 127.0.0.1:9->80/tcp [::]:7->7/tcp [::]:53->53/udp",
         );
         let places = |text: &str| places(&sorted(&all), text.parse().unwrap()).join(" ");
         assert_eq!(places("80"), "0.0.0.0:8080 127.0.0.1:9");

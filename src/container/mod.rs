@@ -15,6 +15,6 @@ pub use dir::{Dir, Live};
 pub use frame::{Again, Frame};
 pub use monitor::{Asked, Monitor, Pipes, Service};
 pub use record::{
-    Config, Endpoint, Link, Membership, Mount, MountKind, Network, ProcessId, Settings, State,
-    Status, TakesVolumes, Terminal, Want,
+    Config, Endpoint, Endpoint6, Link, Membership, Mount, MountKind, Network, ProcessId, Settings,
+    State, Status, TakesVolumes, Terminal, Want,
 };

@@ -17,7 +17,7 @@ use crate::types::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// How a container was created: the image's configuration with the options merged in.
@@ -229,9 +229,19 @@ pub struct Endpoint {
     /// Bits of the network's range.
     pub prefix: u8,
     pub gateway: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Endpoint6>,
     /// The container's way out leads by it.
     pub leads_out: bool,
     pub mac: MacAddress,
+}
+
+/// The same place by IPv6.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint6 {
+    pub address: Ipv6Addr,
+    pub prefix: u8,
+    pub gateway: Option<Ipv6Addr>,
 }
 
 /// Another container, as this one calls it (`--link`).
@@ -342,10 +352,12 @@ impl State {
         }
     }
 
-    /// Its address where its way out leads, or any.
-    pub fn address(&self) -> Option<Ipv4Addr> {
+    /// Its addresses where its way out leads, or any.
+    pub fn addresses(&self) -> Vec<IpAddr> {
         let first = self.endpoints.iter().find(|endpoint| endpoint.leads_out);
-        first.or(self.endpoints.first()).map(|endpoint| endpoint.address)
+        let Some(at) = first.or(self.endpoints.first()) else { return Vec::new() };
+        let ipv6 = at.ipv6.as_ref().map(|at| at.address.into());
+        [Some(at.address.into()), ipv6].into_iter().flatten().collect()
     }
 
     /// Whether what changed since `before` must survive loss of power: what the user wants, and

@@ -38,7 +38,7 @@ pub fn redirect(tables: &mut Tables, udp: u16, tcp: u16) -> Result<()> {
         Step::Load(Source::Protocol, 0),
         Step::Load(Source::DestinationPort, 1),
         Step::Map(SERVERS, 0),
-        Step::Destination(0, 1),
+        Step::Destination(nft::NFPROTO_IPV4, 0, 1),
     ];
     batch.rule("output", "to its sockets", &steps);
     tables.commit(batch)

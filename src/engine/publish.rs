@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::network::ports::{self, Refused, Reservation};
 use crate::types::{Port, PortBinding, Protocol};
 use std::io::ErrorKind;
+use std::net::Ipv6Addr;
 
 impl Engine {
     /// Takes all ports that the container is to have. Given up with what is returned.
@@ -30,7 +31,14 @@ impl Engine {
         for wanted in wanted.iter_mut().filter(|wanted| wanted.address.is_none()) {
             wanted.address = network.host_address;
         }
-        if let Some(wanted) = wanted.iter().find(|w| w.address.is_some_and(|a| a.is_ipv6())) {
+        let has_ipv6 = self.will_have_ipv6(dir)?;
+        let is_loopback = |w: &&PortBinding| w.address == Some(Ipv6Addr::LOCALHOST.into());
+        if let Some(wanted) = wanted.iter().find(is_loopback).filter(|_| has_ipv6) {
+            let text = format!("cannot publish {wanted}: the kernel leads nowhere from [::1]");
+            return Err(Error::conflict(text).hint("publish it at 127.0.0.1, or at [::]"));
+        }
+        let is_ipv6 = |w: &&PortBinding| w.address.is_some_and(|a| a.is_ipv6());
+        if let Some(wanted) = wanted.iter().find(is_ipv6).filter(|_| !has_ipv6) {
             let text = format!("cannot publish {wanted}: containers have no IPv6 address");
             return Err(Error::conflict(text).hint("publish it at an IPv4 address, or at all"));
         }
@@ -40,7 +48,19 @@ impl Engine {
                 return Err(allocated(wanted, &holder));
             }
         }
-        Reservation::new(&wanted).map_err(|refused| self.explain(dir, &refused))
+        Reservation::new(&wanted, has_ipv6).map_err(|refused| self.explain(dir, &refused))
+    }
+
+    /// Whether the host's ports can lead to an IPv6 address of the container: on the network that
+    /// leads out.
+    fn will_have_ipv6(&self, dir: &Dir) -> Result<bool> {
+        for membership in dir.settings()?.networks {
+            let network = self.networks().get(&membership.network)?;
+            if !network.internal {
+                return Ok(network.is_bridge() && !network.is_foreign && network.subnet6.is_some());
+            }
+        }
+        Ok(false)
     }
 
     fn explain(&self, dir: &Dir, Refused { wanted, error }: &Refused) -> Error {

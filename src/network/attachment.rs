@@ -3,12 +3,12 @@
 use super::bridge::Bridge;
 use super::definition::Definition;
 use super::networks::Request;
-use super::{Subnet, mac_of};
+use super::{Subnet, Subnet6, forwarding, mac_of};
 use crate::error::{OsContext, Result};
 use crate::sys::netlink::{self, Mac, Socket, Veth, Vlan};
 use crate::sys::{netns, pidfd};
 use crate::types::{ContainerId, Pid};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -64,6 +64,7 @@ pub struct Parent {
     pub name: String,
     pub index: u32,
     pub subnet: Subnet,
+    pub subnet6: Option<Subnet6>,
     pub gateway: Option<Ipv4Addr>,
     pub kind: netlink::VlanKind,
     pub mtu: Option<u32>,
@@ -101,10 +102,33 @@ impl Way {
         }
     }
 
+    pub fn subnet6(&self) -> Option<Subnet6> {
+        match self {
+            Way::Bridge(bridge) => bridge.subnet6,
+            Way::Upon(parent) => parent.subnet6,
+        }
+    }
+
     pub fn gateway(&self) -> Option<Ipv4Addr> {
         match self {
             Way::Bridge(bridge) => Some(bridge.gateway),
             Way::Upon(parent) => parent.gateway,
+        }
+    }
+
+    /// Upon a link of the host it is for routers there to tell.
+    pub fn gateway6(&self) -> Option<Ipv6Addr> {
+        match self {
+            Way::Bridge(bridge) => bridge.twin(bridge.gateway),
+            Way::Upon(_) => None,
+        }
+    }
+
+    /// The link upon which no two may have the same address.
+    fn knows_addresses(&self) -> Option<&Parent> {
+        match self {
+            Way::Upon(parent) => Some(parent).filter(|parent| parent.kind.knows_addresses()),
+            Way::Bridge(_) => None,
         }
     }
 }
@@ -149,6 +173,15 @@ impl Attachment {
         self.way.gateway().filter(|_| self.leads_out)
     }
 
+    pub fn address6(&self) -> Option<Ipv6Addr> {
+        self.way.subnet6().map(|range| range.twin(&self.way.subnet(), self.address))
+    }
+
+    /// All its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        [Some(IpAddr::V4(self.address)), self.address6().map(IpAddr::V6)].into_iter().flatten()
+    }
+
     pub fn link_name(&self) -> String {
         format!("eth{}", self.number)
     }
@@ -161,26 +194,56 @@ impl Attachment {
     pub fn requests(&self) -> Vec<netlink::Request> {
         let index = self.link_index();
         let mut requests = vec![netlink::link_up(index)];
-        let is_made = matches!(&self.way, Way::Upon(parent) if parent.kind.knows_addresses());
-        if !is_made {
-            requests.push(netlink::addr_add(index, self.address, self.prefix()));
+        if self.way.knows_addresses().is_none() {
+            requests.extend(self.address_requests().into_iter().map(|(_, request)| request));
         }
-        requests.extend(self.route());
+        requests.extend(self.routes());
         requests
     }
 
-    /// The way out, where it leads through this network.
-    pub fn route(&self) -> Option<netlink::Request> {
-        self.gateway().map(|gateway| netlink::route_default(gateway, self.link_index()))
+    fn address_requests(&self) -> Vec<(IpAddr, netlink::Request)> {
+        let index = self.link_index();
+        let add = netlink::addr_add(index, self.address, self.prefix());
+        let add6 = self.address6().zip(self.way.subnet6()).map(|(address, range)| {
+            (address.into(), netlink::addr_add6(index, address, range.prefix()))
+        });
+        [Some((self.address.into(), add)), add6].into_iter().flatten().collect()
+    }
+
+    /// The ways out, where they lead through this network.
+    pub fn routes(&self) -> Vec<netlink::Request> {
+        let gateway6 = self.way.gateway6().filter(|_| self.leads_out);
+        let gateways = [self.gateway().map(IpAddr::V4), gateway6.map(IpAddr::V6)];
+        let route = |gateway| netlink::route_default(gateway, self.link_index());
+        gateways.into_iter().flatten().map(route).collect()
     }
 
     /// Gives the network namespace of `process` its link.
     pub fn connect(&self, process: Pid) -> Result<()> {
         let mut socket = Socket::open()?;
         match &self.way {
-            Way::Bridge(bridge) => self.connect_port(&mut socket, bridge, process),
-            Way::Upon(parent) => self.connect_upon(&mut socket, parent, process),
+            Way::Bridge(bridge) => self.connect_port(&mut socket, bridge, process)?,
+            Way::Upon(parent) => self.connect_upon(&mut socket, parent, process)?,
         }
+        if self.way.subnet6().is_none() && self.way.knows_addresses().is_none() {
+            return Ok(());
+        }
+        let pidfd = pidfd::open(process).on("open", "")?;
+        let prepared = netns::within(pidfd.as_fd(), || self.prepare());
+        prepared.on("enter", "the container's network")?
+    }
+
+    /// What is to be done inside before all that is asked for there.
+    fn prepare(&self) -> Result<()> {
+        if self.way.subnet6().is_some() {
+            // By default no link may have IPv6, as with the kernel's option ipv6.disable_ipv6.
+            forwarding::enable_ipv6_on(&self.link_name())?;
+        }
+        let Some(parent) = self.way.knows_addresses() else { return Ok(()) };
+        let mut socket = Socket::open()?;
+        self.address_requests().iter().try_for_each(|(address, add)| {
+            parent.when_free(|| socket.request("add address", &address.to_string(), add))
+        })
     }
 
     fn connect_upon(&self, socket: &mut Socket, parent: &Parent, process: Pid) -> Result<()> {
@@ -194,17 +257,7 @@ impl Attachment {
             mtu: parent.mtu,
             process,
         });
-        parent.when_free(|| socket.request("make link", &name, &create))?;
-        if !parent.kind.knows_addresses() {
-            return Ok(());
-        }
-        let add = netlink::addr_add(self.link_index(), self.address, self.prefix());
-        let (pidfd, address) = (pidfd::open(process).on("open", "")?, self.address.to_string());
-        let added = netns::within(pidfd.as_fd(), || {
-            let mut inside = Socket::open()?;
-            parent.when_free(|| inside.request("add address", &address, &add))
-        });
-        added.on("enter", "the container's network")?
+        parent.when_free(|| socket.request("make link", &name, &create))
     }
 
     fn connect_port(&self, socket: &mut Socket, bridge: &Bridge, process: Pid) -> Result<()> {

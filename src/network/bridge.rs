@@ -8,11 +8,12 @@ use super::attachment::{Parent, Way};
 use super::definition::{DEFAULT, Definition};
 use super::networks::Networks;
 use super::rules::Policy;
-use super::{NetworkLock, Subnet, files, subnet};
+use super::{NetworkLock, Subnet, Subnet6, files, forwarding, subnet};
 use crate::error::{Context, Error, Result};
 use crate::sys::netlink::{self, Link, Mac, Socket};
 use crate::types::Digest;
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 
 const NAME: &str = "coracle";
@@ -26,6 +27,7 @@ pub struct Bridge {
     pub name: String,
     pub index: u32,
     pub subnet: Subnet,
+    pub subnet6: Option<Subnet6>,
     /// The bridge's own address.
     pub gateway: Ipv4Addr,
     /// Bytes.
@@ -40,6 +42,11 @@ impl Bridge {
     /// another.
     pub(super) fn port_group(&self) -> u32 {
         self.subnet.address().into()
+    }
+
+    /// The IPv6 address of who has this one.
+    pub(super) fn twin(&self, address: Ipv4Addr) -> Option<Ipv6Addr> {
+        self.subnet6.map(|range| range.twin(&self.subnet, address))
     }
 }
 
@@ -122,8 +129,9 @@ impl Networks {
             }
         };
         let kind = definition.vlan_kind()?;
-        let (gateway, mtu) = (definition.gateway, definition.mtu);
-        Ok(Way::Upon(Parent { name: link.name, index: link.index, subnet, gateway, kind, mtu }))
+        let Definition { gateway, mtu, subnet6, .. } = *definition;
+        let (name, index) = (link.name, link.index);
+        Ok(Way::Upon(Parent { name, index, subnet, subnet6, gateway, kind, mtu }))
     }
 
     /// The station address of a network's bridge.
@@ -148,6 +156,22 @@ impl Networks {
         let others = self.all()?.into_iter().filter(|other| other.name != wanted.name);
         ranges.extend(others.filter_map(|other| other.subnet));
         Ok(ranges)
+    }
+
+    /// Refuses an IPv6 range that is in use.
+    pub fn check_free6(&self, socket: &mut Socket, wanted: &Definition) -> Result<()> {
+        let Some(range) = wanted.subnet6 else { return Ok(()) };
+        let mut ranges = if wanted.is_bridge() { taken6(socket)? } else { Vec::new() };
+        let others = self.all()?.into_iter().filter(|other| other.name != wanted.name);
+        ranges.extend(others.filter_map(|other| other.subnet6));
+        match ranges.iter().find(|other| other.overlaps(&range)) {
+            Some(other) => {
+                let text = format!("the range {range} overlaps {other}, which is in use");
+                Err(Error::conflict(text)
+                    .hint("choose another range, or have one chosen: --ipv6 alone"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Fills in a name and a range that are free, or those of a bridge of ours whose record is
@@ -203,6 +227,11 @@ impl Networks {
                     return Err(self.clash(&known, &subnet, &route));
                 }
             }
+            if let Some(range) = known.subnet6
+                && let Some(route) = taken6(socket)?.into_iter().find(|r| r.overlaps(&range))
+            {
+                return Err(self.clash(&known, &range, &route));
+            }
             let definition = match is_settled {
                 true => known.clone(),
                 false => {
@@ -230,6 +259,7 @@ impl Networks {
                 (Err(e), _) if e.errno() != Some(EEXIST) => return Err(e),
                 _ => continue,
             };
+            forwarding::ignore_routers_on(&link.name);
             let subnet = definition.subnet.unwrap_or(subnet::ANY);
             let bridge = complete(socket, &definition, subnet, &link)?;
             if known.subnet.is_some() || !must_yield(socket, &bridge)? {
@@ -241,7 +271,7 @@ impl Networks {
         Err(Error::conflict("other processes take every name and range that is chosen"))
     }
 
-    fn clash(&self, definition: &Definition, subnet: &Subnet, route: &Subnet) -> Error {
+    fn clash(&self, definition: &Definition, subnet: &dyn Display, route: &dyn Display) -> Error {
         let Definition { name, link, .. } = definition;
         let problem = format!("the range {subnet} of {link} overlaps the host's route {route}");
         let error = Error::conflict(problem);
@@ -268,6 +298,7 @@ fn bridge(definition: &Definition, subnet: Subnet, link: &Link) -> Bridge {
         name: link.name.clone(),
         index: link.index,
         subnet,
+        subnet6: definition.subnet6,
         gateway: definition.gateway.unwrap_or(subnet.gateway()),
         mtu: definition.mtu.unwrap_or(link.mtu),
         policy: definition.policy(),
@@ -294,6 +325,13 @@ fn complete(
     if !link.up {
         socket.request("bring up", &link.name, &netlink::link_up(link.index))?;
     }
+    if let (Some(range), Some(gateway)) = (bridge.subnet6, bridge.twin(bridge.gateway))
+        && !socket.addresses6()?.contains(&(link.index, gateway))
+    {
+        forwarding::enable_ipv6_on(&link.name)?;
+        let add = netlink::addr_add6(link.index, gateway, range.prefix());
+        socket.request("add address", &gateway.to_string(), &add)?;
+    }
     Ok(bridge)
 }
 
@@ -309,7 +347,9 @@ fn foreign_bridge(socket: &mut Socket, definition: &Definition) -> Result<Bridge
     let at = addresses.iter().find(|a| a.index == link.index);
     match at.and_then(|a| Some((a.address, Subnet::of(a.address, a.prefix)?))) {
         Some((gateway, subnet)) => {
-            let definition = Definition { gateway: Some(gateway), ..definition.clone() };
+            let known = definition.clone();
+            // What its IPv6 addresses are for is not known.
+            let definition = Definition { gateway: Some(gateway), subnet6: None, ..known };
             Ok(bridge(&definition, subnet, &link))
         }
         None => Err(Error::conflict(format!("the bridge {name} has no IPv4 address"))
@@ -337,6 +377,12 @@ fn taken(socket: &mut Socket) -> Result<Vec<Subnet>> {
         }
     }
     Ok(ranges)
+}
+
+/// The same of IPv6, without name servers: those of a range that is chosen are nobody else's.
+fn taken6(socket: &mut Socket) -> Result<Vec<Subnet6>> {
+    let routes = socket.routes6()?.into_iter().filter(|r| r.prefix >= 8);
+    Ok(routes.filter_map(|r| Subnet6::of(r.destination, r.prefix)).collect())
 }
 
 /// What fits through the link of the default route (Docker's `-mtu=0`), in bytes.

@@ -4,14 +4,16 @@
 //! <root>/networks/<name>/network.json
 //! ```
 
-use super::{Policy, Settings, Subnet};
-use crate::error::{Error, Result};
+use super::{Policy, Settings, Subnet, Subnet6};
+use crate::error::{Error, OsContext, Result};
 use crate::sys::netlink::VlanKind;
+use crate::sys::random;
 use crate::types::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::str::FromStr;
 
 /// The network of containers that ask for no other.
@@ -41,6 +43,10 @@ pub struct Definition {
     /// The part of the range that containers get their addresses from.
     #[serde(default)]
     pub pool: Option<Subnet>,
+    /// Containers have IPv6 addresses too: those of this range that are in the place of the others
+    /// in theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet6: Option<Subnet6>,
     /// Bytes; that of the host's way out where nothing is said.
     #[serde(default)]
     pub mtu: Option<u32>,
@@ -93,6 +99,7 @@ impl Definition {
             is_fixed: false,
             gateway: None,
             pool: None,
+            subnet6: None,
             mtu: None,
             internal: false,
             icc: true,
@@ -115,6 +122,31 @@ impl Definition {
     /// The name that was asked for its bridge, if any.
     pub fn asked_link(&self) -> String {
         self.options.get("com.docker.network.bridge.name").cloned().unwrap_or_default()
+    }
+
+    /// Containers get IPv6 addresses too: of a range that was given, else of the one it has, else
+    /// of a new one.
+    pub fn enable_ipv6(&mut self, range: Option<Subnet6>) -> Result<()> {
+        let chosen = match range.or(self.subnet6) {
+            Some(range) => range,
+            None => Subnet6::unique(random::bytes().on("read", "random bytes")?),
+        };
+        if let Some(subnet) = self.subnet.filter(|subnet| !chosen.fits(subnet)) {
+            let text = format!("the range {chosen} has fewer addresses than {subnet}");
+            return Err(Error::invalid(text).hint("give one with a prefix of 64"));
+        }
+        if !Path::new("/proc/sys/net/ipv6").exists() {
+            return Err(Error::conflict("the kernel has no IPv6"));
+        }
+        self.subnet6 = Some(chosen);
+        Ok(())
+    }
+
+    /// All addresses of who has this one.
+    pub fn addresses(&self, address: Ipv4Addr) -> impl Iterator<Item = IpAddr> + use<> {
+        let twin = |(range, range6): (Subnet, Subnet6)| range6.twin(&range, address).into();
+        let twin = self.subnet.zip(self.subnet6).map(twin);
+        [Some(address.into()), twin].into_iter().flatten()
     }
 
     pub fn policy(&self) -> Policy {

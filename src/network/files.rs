@@ -20,13 +20,13 @@ pub fn hostname(name: &str) -> String {
     format!("{name}\n")
 }
 
-/// /etc/hosts: the host itself, then the container by its address (where it has one) and `more`.
+/// /etc/hosts: the host itself, then the container by its addresses and `more`.
 /// `domain` completes the container's name, which may have one in itself: it is found by its whole
 /// name and by its first part.
 pub fn hosts(
     name: &str,
     domain: Option<&str>,
-    address: Option<IpAddr>,
+    addresses: &[IpAddr],
     more: &[(String, IpAddr)],
 ) -> String {
     let mut text = String::from(
@@ -37,7 +37,7 @@ pub fn hosts(
          ff02::1\tip6-allnodes\n\
          ff02::2\tip6-allrouters\n",
     );
-    if let Some(address) = address {
+    for address in addresses {
         let _ = writeln!(text, "{address}\t{}", own_names(name, domain));
     }
     with_hosts(text, more)
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn hosts_names_the_container() {
-        let address = Some("172.17.0.2".parse().unwrap());
+        let address = &["172.17.0.2".parse().unwrap()];
         let more = [("db".to_string(), "172.17.0.3".parse().unwrap())];
         let text = hosts("web", Some("example.org"), address, &more);
         assert!(text.starts_with("127.0.0.1\tlocalhost\n::1\tlocalhost "));
@@ -204,7 +204,9 @@ mod tests {
         assert!(hosts("web", None, address, &[]).ends_with("172.17.0.2\tweb\n"));
         let whole = hosts("web.example.org", None, address, &[]);
         assert!(whole.ends_with("172.17.0.2\tweb.example.org web\n"));
-        assert!(hosts("web", None, None, &[]).ends_with("ip6-allrouters\n"));
+        assert!(hosts("web", None, &[], &[]).ends_with("ip6-allrouters\n"));
+        let both = &["172.17.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+        assert!(hosts("web", None, both, &[]).ends_with("\n172.17.0.2\tweb\nfd00::2\tweb\n"));
     }
 
     #[test]

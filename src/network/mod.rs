@@ -5,7 +5,7 @@
 //! <root>/networks/<name>/network.json      what it is (`definition`)
 //! <root>/networks/<name>/leases/<address>  a symbolic link whose text is the holder's container id
 //! <root>/networks/<name>/names, addresses  who is called what (`names`)
-//! <run>/ip_forward                         forwarding was off before us
+//! <run>/ip_forward, ipv6_forward           forwarding was off before us (`forwarding`)
 //! ```
 //!
 //! A container's way in: `Networks::attach` and `Networks::publish` under the network lock; clone
@@ -31,6 +31,7 @@ pub mod ports;
 mod rules;
 mod settings;
 mod subnet;
+mod subnet6;
 
 pub use attachment::{Attachment, NETWORKS_MAX, Way, unplug};
 pub use bridge::{Bridge, mac_of};
@@ -41,6 +42,7 @@ pub use networks::{Networks, Request, Running};
 pub use rules::Policy;
 pub use settings::{LinkAddress, NO_BRIDGE, Settings};
 pub use subnet::Subnet;
+pub use subnet6::Subnet6;
 
 use crate::sys::lock;
 use crate::sys::netlink;

@@ -5,7 +5,7 @@ use super::bridge::Bridge;
 use super::definition::{self, DEFAULT, Definition, Driver};
 use super::lease::{Leases, Wanted};
 use super::rules::Rules;
-use super::{NetworkLock, firewall, forwarding, names};
+use super::{NetworkLock, Subnet6, firewall, forwarding, names};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs as tree;
@@ -15,7 +15,7 @@ use crate::types::{ContainerId, Digest, Port, Published};
 use std::cell::RefCell;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -177,7 +177,10 @@ impl Networks {
         }
         attachment.publishes = !ports.is_empty();
         forwarding::enable(&self.run)?;
-        self.with_rules(&bridge.name, |mut rules| {
+        if bridge.subnet6.is_some() {
+            forwarding::enable6(&self.run)?;
+        }
+        self.with_rules(&bridge.name, bridge.subnet6, |mut rules| {
             let mut links = Vec::new();
             let others = || {
                 let running = running()?;
@@ -210,7 +213,7 @@ impl Networks {
             let is_ours = |b: &Bridge| !b.without_rules && !b.policy.internal;
             if let Some(bridge) = self.bridge_of(&definition)?.filter(is_ours) {
                 let name = &bridge.name;
-                found.extend(self.with_rules(name, |r| firewall::obstacles(r.tables, name))?);
+                found.extend(self.with_rules(name, None, |r| firewall::obstacles(r.tables, name))?);
             }
         }
         Ok(found)
@@ -226,7 +229,8 @@ impl Networks {
         server: Ipv4Addr,
         ports: &[Port],
     ) -> Result<()> {
-        self.with_rules(&bridge.name, |mut rules| rules.link(bridge, client, server, ports))
+        let range = bridge.subnet6;
+        self.with_rules(&bridge.name, range, |mut r| r.link(bridge, client, server, ports))
     }
 
     /// Closes what `link` opened.
@@ -237,7 +241,8 @@ impl Networks {
         client: Ipv4Addr,
         server: Ipv4Addr,
     ) -> Result<()> {
-        self.with_rules(&bridge.name, |mut rules| rules.unlink(client, server))
+        let range = bridge.subnet6;
+        self.with_rules(&bridge.name, range, |mut rules| rules.unlink(bridge, client, server))
     }
 
     /// Closes the ways of `id` and frees its addresses; it need not have any. The rules stay with
@@ -265,16 +270,17 @@ impl Networks {
         if own.is_empty() {
             return Ok(());
         }
+        let addresses: Vec<IpAddr> = own.iter().flat_map(|(own, _)| from.addresses(*own)).collect();
         if from.is_bridge() && !from.without_rules {
             // The user's own bridge is left as it was.
-            self.with_rules(&from.link, |mut rules| match others.is_empty() {
+            self.with_rules(&from.link, from.subnet6, |mut rules| match others.is_empty() {
                 true if from.is_foreign => rules.remove(),
                 true => rules.withdraw(None),
-                false => own.iter().try_for_each(|(address, _)| rules.withdraw(Some(*address))),
+                false => rules.withdraw(Some(&addresses)),
             })?;
         }
-        for (address, _) in &own {
-            names::remove_address(lock, &self.dir(&from.name), (*address).into())?;
+        for address in addresses {
+            names::remove_address(lock, &self.dir(&from.name), address)?;
         }
         leases.give_back(id)?;
         if !others.is_empty() {
@@ -286,19 +292,26 @@ impl Networks {
         self.restore_forwarding()
     }
 
-    /// With the last container of all networks.
+    /// With the last container of all networks; that of IPv6 with the last that has it.
     fn restore_forwarding(&self) -> Result<()> {
         if !forwarding::is_ours(&self.run)? {
             return Ok(());
         }
         let all = self.all()?;
-        for definition in &all {
-            if !self.holders(&definition.name)?.is_empty() {
-                return Ok(());
-            }
-        }
         let links: Vec<&str> = all.iter().map(|definition| definition.link.as_str()).collect();
-        forwarding::restore(&self.run, &links)
+        let (mut is_used, mut is_used6) = (false, false);
+        for definition in &all {
+            let has_users = !self.holders(&definition.name)?.is_empty();
+            is_used |= has_users;
+            is_used6 |= has_users && definition.subnet6.is_some();
+        }
+        if !is_used6 {
+            forwarding::restore6(&self.run, &links)?;
+        }
+        if !is_used {
+            forwarding::restore(&self.run, &links)?;
+        }
+        Ok(())
     }
 
     /// Removes a network on which nobody is.
@@ -314,21 +327,26 @@ impl Networks {
     /// Removes the rules of a bridge of ours that nobody uses, and the link too or not.
     pub(super) fn remove_bridge(&self, definition: &Definition, with_link: bool) -> Result<()> {
         let ours = self.bridge_of(definition)?.filter(|_| !definition.is_foreign);
-        let Some(Bridge { name, index, .. }) = ours else { return Ok(()) };
-        self.with_rules(&name, |mut rules| rules.remove())?;
+        let Some(Bridge { name, index, subnet6, .. }) = ours else { return Ok(()) };
+        self.with_rules(&name, subnet6, |mut rules| rules.remove())?;
         if with_link {
             Socket::open()?.request("remove link", &name, &netlink::link_delete(index))?;
         }
         Ok(())
     }
 
-    fn with_rules<T>(&self, name: &str, act: impl FnOnce(Rules) -> Result<T>) -> Result<T> {
+    fn with_rules<T>(
+        &self,
+        name: &str,
+        range: Option<Subnet6>,
+        act: impl FnOnce(Rules) -> Result<T>,
+    ) -> Result<T> {
         let mut tables = self.tables.borrow_mut();
         let tables = match &mut *tables {
             Some(tables) => tables,
             none => none.insert(Tables::open()?),
         };
-        act(Rules { name, tables })
+        act(Rules { name, has_ipv6: range.is_some(), tables })
     }
 
     /// The bridge of a network, where it exists.

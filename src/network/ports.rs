@@ -9,7 +9,7 @@ use crate::types::{PortBinding, PortRange, Protocol, Published};
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -19,8 +19,10 @@ const DYNAMIC: [NonZeroU16; 2] = match (NonZeroU16::new(49153), NonZeroU16::new(
     _ => [NonZeroU16::MAX; 2],
 };
 
-/// Containers have no IPv6 address that one of the host could lead to.
-const EVERYWHERE: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+/// Where ports are published at that are to be found at every address. The second is for containers
+/// that have an IPv6 address.
+const EVERYWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
 
 /// Ports that are ours until this is dropped.
 #[derive(Debug, Default)]
@@ -38,8 +40,8 @@ pub struct Refused {
 }
 
 impl Reservation {
-    /// All that is wanted, or nothing.
-    pub fn new(wanted: &[PortBinding]) -> Result<Reservation, Refused> {
+    /// All that is wanted, or nothing; for a container with an IPv6 address or without.
+    pub fn new(wanted: &[PortBinding], has_ipv6: bool) -> Result<Reservation, Refused> {
         let mut order: Vec<PortBinding> = wanted.to_vec();
         // Who has least choice comes first.
         order.sort_by_key(|binding| binding.host.map_or(usize::MAX, PortRange::count));
@@ -47,7 +49,7 @@ impl Reservation {
         let [mut next, end] = DYNAMIC;
         for wanted in order {
             let range = wanted.host.unwrap_or(PortRange { first: next, last: end });
-            let host = reservation.take(&wanted, range);
+            let host = reservation.take(&wanted, range, has_ipv6);
             let host = host.map_err(|error| Refused { wanted, error })?;
             if wanted.host.is_none() {
                 next = host;
@@ -74,8 +76,14 @@ impl Reservation {
     }
 
     /// One of `hosts`, the lowest that is free at every address.
-    fn take(&mut self, wanted: &PortBinding, hosts: PortRange) -> io::Result<NonZeroU16> {
-        let addresses = wanted.address.as_ref().map_or(&EVERYWHERE[..], std::slice::from_ref);
+    fn take(
+        &mut self,
+        wanted: &PortBinding,
+        hosts: PortRange,
+        has_ipv6: bool,
+    ) -> io::Result<NonZeroU16> {
+        let everywhere = &EVERYWHERE[..=usize::from(has_ipv6)];
+        let addresses = wanted.address.as_ref().map_or(everywhere, std::slice::from_ref);
         let over_ended = hosts.count() == 1;
         // One that could not be bound can be tried again with the next port.
         let mut spare = None;
@@ -194,7 +202,7 @@ mod tests {
 
     fn reserve(wanted: &[&str]) -> Result<Reservation, Refused> {
         let wanted: Vec<PortBinding> = wanted.iter().map(|text| text.parse().unwrap()).collect();
-        Reservation::new(&wanted)
+        Reservation::new(&wanted, false)
     }
 
     fn told(reservation: &Reservation) -> Vec<String> {
@@ -243,6 +251,10 @@ mod tests {
         let [v4, rest @ ..] = &all.published[..] else { panic!("{all:?}") };
         assert_eq!(v4.address, EVERYWHERE[0]);
         assert!(rest.iter().filter(|p| p.port == v4.port).all(|p| p.host == v4.host));
+        let both = Reservation::new(&["80".parse().unwrap()], true).unwrap();
+        let [v4, v6] = &both.published[..] else { panic!("{both:?}") };
+        assert_eq!([v4.address, v6.address], EVERYWHERE);
+        assert_eq!(v4.host, v6.host);
         let elsewhere = reserve(&["192.0.2.1:80:80"]).unwrap_err();
         assert_eq!(elsewhere.error.kind(), ErrorKind::AddrNotAvailable);
     }

@@ -18,7 +18,7 @@ use super::port::{PortRange, split_protocol};
 use super::{Port, serde_by_text};
 use crate::error::Error;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
@@ -150,7 +150,7 @@ impl Published {
 
 impl fmt::Display for Published {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}:{}->{}", self.address, self.host, self.port)
+        write!(f, "{}->{}", SocketAddr::new(self.address, self.host.get()), self.port)
     }
 }
 
@@ -160,7 +160,7 @@ impl FromStr for Published {
         let read = || {
             let (outside, port) = text.split_once("->")?;
             let (address, host) = outside.rsplit_once(':')?;
-            let (address, host) = (address.parse().ok()?, host.parse().ok()?);
+            let (address, host) = (parse_address(address)?, host.parse().ok()?);
             Some(Published { address, host, port: port.parse().ok()? })
         };
         read().ok_or_else(|| Error::invalid(format!("\"{text}\" is not address:port->port")))
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_is_published_is_written_as_ps_shows_it() {
-        for text in ["0.0.0.0:8080->80/tcp", ":::8080->80/tcp", "::1:53->53/udp"] {
+        for text in ["0.0.0.0:8080->80/tcp", "[::]:8080->80/tcp", "[::1]:53->53/udp"] {
             assert_eq!(text.parse::<Published>().unwrap().to_string(), text);
         }
         assert!("8080->80/tcp".parse::<Published>().is_err());

@@ -7,6 +7,7 @@ use crate::engine::{Engine, NetworkOptions};
 use crate::error::{Error, Result};
 use crate::network::{self, Driver};
 use argh::{ArgsInfo, FromArgs};
+use std::net::Ipv6Addr;
 
 /// Make a network
 #[derive(FromArgs, ArgsInfo)]
@@ -17,22 +18,26 @@ pub struct Args {
     driver: Option<String>,
     /// the address of the gateway in the range
     #[argh(option, arg_name = "address")]
-    gateway: Option<String>,
+    gateway: Vec<String>,
     /// nothing leads out of it or into it
     #[argh(switch)]
     internal: bool,
     /// the part of the range that containers get their addresses from
     #[argh(option, arg_name = "range")]
     ip_range: Option<String>,
+    /// containers have IPv6 addresses too
+    #[argh(switch)]
+    ipv6: bool,
     /// set a label (key=value)
     #[argh(option, arg_name = "list")]
     label: Vec<String>,
     /// what the driver is told: mtu=1400, parent=eth0, mode=l3, com.docker.network.bridge...
     #[argh(option, short = 'o', arg_name = "list")]
     opt: Vec<String>,
-    /// its range of addresses (172.20.0.0/16); one that is free where none is given
+    /// its range of addresses (172.20.0.0/16); one that is free where none is given. A second one may
+    /// be of IPv6 (fd00:1:2:3::/64)
     #[argh(option, arg_name = "range")]
-    subnet: Option<String>,
+    subnet: Vec<String>,
     #[argh(positional)]
     name: String,
 }
@@ -46,12 +51,17 @@ impl Command for Create {
 
     fn new(args: Args) -> Result<Create> {
         network::check_name(&args.name)?;
+        let [subnet, subnet6] = either("--subnet", args.subnet)?;
+        let [gateway, gateway6] = either("--gateway", args.gateway)?;
         let mut options = NetworkOptions {
             name: args.name,
             driver: Driver::Bridge,
-            subnet: args.subnet.map(|text| value("--subnet", &text)).transpose()?,
-            gateway: args.gateway.map(|text| address("--gateway", &text)).transpose()?,
+            subnet: subnet.map(|text| value("--subnet", &text)).transpose()?,
+            gateway: gateway.map(|text| address("--gateway", &text)).transpose()?,
             pool: args.ip_range.map(|text| value("--ip-range", &text)).transpose()?,
+            ipv6: args.ipv6,
+            subnet6: subnet6.map(|text| value("--subnet", &text)).transpose()?,
+            gateway6: gateway6.map(|text| ipv6("--gateway", &text)).transpose()?,
             internal: args.internal,
             labels: labels(&args.label)?,
             options: Default::default(),
@@ -72,4 +82,22 @@ impl Command for Create {
         output::line(engine.create_network(&self.0)?)?;
         Ok(0)
     }
+}
+
+fn ipv6(flag: &str, text: &str) -> Result<Ipv6Addr> {
+    text.parse().map_err(|_| Error::invalid(format!("{flag}: \"{text}\" is no IPv6 address")))
+}
+
+/// At most one of IPv4 and one of IPv6, in this order.
+fn either(flag: &str, given: Vec<String>) -> Result<[Option<String>; 2]> {
+    let mut found = [None, None];
+    for text in given {
+        let place = &mut found[usize::from(text.contains(':'))];
+        if place.replace(text).is_some() {
+            return Err(Error::invalid(format!(
+                "{flag}: give one of IPv4 and one of IPv6 at most"
+            )));
+        }
+    }
+    Ok(found)
 }

@@ -29,7 +29,7 @@ use crate::sys::atomic;
 use crate::types::{ContainerId, ContainerName, LinkSpec, Port};
 use std::fs;
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A container may have written anything into its /etc/hosts.
 const LARGEST_HOSTS: u64 = 1 << 20;
@@ -157,7 +157,7 @@ impl Engine {
                 return Err(unable("an unreachable", they, &name, alias)
                     .hint("they have no network in common"));
             };
-            point(dir, &target.names(alias), Some(way.server))?;
+            point(dir, &target.names(alias), &[way.server.into()])?;
             self.open(&lock, &way, &target.config)?;
             variables.extend(target.variables(&name, alias, way.server));
         }
@@ -235,7 +235,8 @@ impl Engine {
             let way = Way::find(&state.endpoints, own);
             for link in settings.links.iter().filter(|link| link.target == dir.id) {
                 let names = hosts::names(&link.alias, &config.hostname, &name);
-                let pointed = point(&consumer, &names, way.as_ref().map(|way| way.server));
+                let at: Vec<IpAddr> = way.iter().map(|way| way.server.into()).collect();
+                let pointed = point(&consumer, &names, &at);
                 errors.extend(pointed.doing(|| format!("tell {}", settings.name)).err());
             }
             if let Some(way) = way.filter(|_| state.status.is_up()) {
@@ -287,7 +288,7 @@ impl Engine {
             other => Some(other?),
         };
         if let Some(target) = &target {
-            point(&consumer, &target.names(&link.alias), None)?;
+            point(&consumer, &target.names(&link.alias), &[])?;
         }
         if still {
             return Ok(());
@@ -334,7 +335,7 @@ fn unable(what: &str, target: &str, consumer: &ContainerName, alias: &ContainerN
 
 /// Has the line of these names in a consumer's /etc/hosts lead to `address`, or takes it away. In
 /// place, as the file is mounted.
-pub(super) fn point(consumer: &Dir, names: &str, address: Option<Ipv4Addr>) -> Result<()> {
+pub(super) fn point(consumer: &Dir, names: &str, addresses: &[IpAddr]) -> Result<()> {
     let path = consumer.hosts();
     match fs::metadata(&path) {
         // It is made at the start.
@@ -345,7 +346,7 @@ pub(super) fn point(consumer: &Dir, names: &str, address: Option<Ipv4Addr>) -> R
         other => other.on("stat", &path)?,
     };
     let old = fs::read(&path).on("read", &path)?;
-    let new = hosts::point(&old, names, address);
+    let new = hosts::point(&old, names, addresses);
     match new == old {
         true => Ok(()),
         false => atomic::rewrite(&path, &new).on("write", &path),

@@ -156,9 +156,12 @@ impl Engine {
             let place = Place { number: at.number, is_first: true, last: Some(at.address) };
             // It has its lease, and gets the same again.
             let place = self.take_place(lock, dir, &config, membership, place, &state.ports)?;
-            let Some(route) = place.route() else { continue };
+            let routes = place.routes();
+            if routes.is_empty() {
+                continue;
+            }
             place.turn_back(pid)?;
-            ask_within(process, &[route])?;
+            ask_within(process, &routes)?;
             return dir.update_state(|state| {
                 let mut endpoints = state.endpoints.iter_mut();
                 if let Some(now) = endpoints.find(|now| now.network == at.network) {
@@ -201,7 +204,7 @@ impl Engine {
     ) -> Result<Option<Client>> {
         let Some((state, ..)) = running(dir)? else { return Ok(None) };
         let names = files::own_names(&config.hostname, Some(&config.domainname));
-        point(dir, &names, state.address())?;
+        point(dir, &names, &state.addresses())?;
         if on_named_network(&state.endpoints) == had_names {
             return Ok(None);
         }

@@ -2,10 +2,10 @@
 
 use super::Engine;
 use crate::error::{Error, OsContext, Result};
-use crate::network::{self, Definition, Driver, Subnet};
+use crate::network::{self, Definition, Driver, Subnet, Subnet6};
 use crate::sys::netlink::Socket;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What is asked of a new network; what is not said is chosen.
 #[derive(Clone, Debug)]
@@ -16,6 +16,10 @@ pub struct NetworkOptions {
     pub gateway: Option<Ipv4Addr>,
     /// The part of the range that containers get their addresses from.
     pub pool: Option<Subnet>,
+    pub ipv6: bool,
+    /// Means `ipv6`.
+    pub subnet6: Option<Subnet6>,
+    pub gateway6: Option<Ipv6Addr>,
     pub internal: bool,
     pub labels: BTreeMap<String, String>,
     /// `-o`: `parent`, `mtu`, Docker's long words for what a bridge is like.
@@ -61,8 +65,29 @@ impl Engine {
             }
             None => definition.subnet = Some(Subnet::choose(&taken)?),
         }
+        if options.ipv6 || options.subnet6.is_some() {
+            definition.enable_ipv6(options.subnet6)?;
+            networks.check_free6(&mut socket, &definition)?;
+        }
+        if let Some(gateway) = options.gateway6 {
+            check_gateway6(&definition, gateway)?;
+        }
         networks.write(&lock, &definition)?;
         Ok(definition.id)
+    }
+}
+
+/// It cannot be chosen freely: a container may have the address.
+fn check_gateway6(definition: &Definition, asked: Ipv6Addr) -> Result<()> {
+    let (Some(subnet), Some(range)) = (definition.subnet, definition.subnet6) else {
+        return Err(Error::invalid(format!("--gateway {asked}: the network has no IPv6"))
+            .hint("give it a range: --subnet fd00:1:2:3::/64"));
+    };
+    let gateway = range.twin(&subnet, definition.gateway.unwrap_or(subnet.gateway()));
+    match asked == gateway {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("--gateway {asked}: in {range} it is {gateway}"))
+            .hint("leave it out: the host has the same place in both ranges")),
     }
 }
 

@@ -19,7 +19,7 @@ use super::Engine;
 use super::dns::on_named_network;
 use super::join::Joined;
 use crate::container::{
-    Config, Dir, Endpoint, Membership, Network as Kind, Status, dir::lock_offset,
+    Config, Dir, Endpoint, Endpoint6, Membership, Network as Kind, Status, dir::lock_offset,
 };
 use crate::dns::ADDRESS as NAME_SERVER;
 use crate::error::{OsContext, Result};
@@ -87,10 +87,11 @@ impl Plan {
         self.places().iter().map(endpoint).collect()
     }
 
-    /// The address where its way out leads, or any.
-    pub fn address(&self) -> Option<Ipv4Addr> {
+    /// The addresses where its way out leads, or any.
+    pub fn addresses(&self) -> Vec<IpAddr> {
         let first = self.places().iter().find(|place| place.leads_out);
-        first.or(self.places().first()).map(|place| place.address)
+        let first = first.or(self.places().first());
+        first.map(|place| place.addresses().collect()).unwrap_or_default()
     }
 
     /// What rules of others keep from it.
@@ -121,6 +122,11 @@ pub(super) fn endpoint(place: &Attachment) -> Endpoint {
         address: place.address,
         prefix: place.prefix(),
         gateway: place.way.gateway(),
+        ipv6: place.address6().zip(place.way.subnet6()).map(|(address, range)| Endpoint6 {
+            address,
+            prefix: range.prefix(),
+            gateway: place.way.gateway6(),
+        }),
         leads_out: place.leads_out,
         mac: MacAddress(place.mac),
     }
@@ -167,8 +173,8 @@ impl Engine {
                 files::with_hosts(text, &more)
             }
             _ => {
-                let address = plan.address().map(IpAddr::from);
-                files::hosts(&config.hostname, Some(&config.domainname), address, &more)
+                let addresses = plan.addresses();
+                files::hosts(&config.hostname, Some(&config.domainname), &addresses, &more)
             }
         };
         let resolv = match &plan {
@@ -238,7 +244,7 @@ impl Engine {
             let aliases = membership.aliases.iter().map(String::as_str);
             for called in names.into_iter().chain(aliases) {
                 let network = self.networks().dir(name);
-                names::add(lock, &network, called, place.address.into())?;
+                place.addresses().try_for_each(|at| names::add(lock, &network, called, at))?;
             }
         }
         Ok(place)

@@ -193,6 +193,8 @@ struct NetworkSettings {
     #[serde(rename = "IPPrefixLen")]
     ip_prefix_len: u8,
     gateway: String,
+    #[serde(flatten)]
+    ipv6: Ipv6,
     mac_address: String,
     networks: BTreeMap<String, Endpoint>,
 }
@@ -208,7 +210,26 @@ struct Endpoint {
     ip_address: String,
     #[serde(rename = "IPPrefixLen")]
     ip_prefix_len: u8,
+    #[serde(flatten)]
+    ipv6: Ipv6,
     mac_address: String,
+}
+
+#[derive(Serialize, Clone, Debug, Default)]
+struct Ipv6 {
+    #[serde(rename = "GlobalIPv6Address")]
+    address: String,
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    prefix: u8,
+    #[serde(rename = "IPv6Gateway")]
+    gateway: String,
+}
+
+impl From<&container::Endpoint6> for Ipv6 {
+    fn from(at: &container::Endpoint6) -> Ipv6 {
+        let gateway = at.gateway.map(|gateway| gateway.to_string()).unwrap_or_default();
+        Ipv6 { address: at.address.to_string(), prefix: at.prefix, gateway }
+    }
 }
 
 impl Endpoint {
@@ -221,6 +242,7 @@ impl Endpoint {
             gateway: at.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
             ip_address: at.address.to_string(),
             ip_prefix_len: at.prefix,
+            ipv6: at.ipv6.as_ref().map(Ipv6::from).unwrap_or_default(),
             mac_address: at.mac.to_string(),
         }
     }
@@ -480,6 +502,7 @@ fn network_settings(container: &Container) -> NetworkSettings {
         ip_address: shown.ip_address,
         ip_prefix_len: shown.ip_prefix_len,
         gateway: shown.gateway,
+        ipv6: shown.ipv6,
         mac_address: shown.mac_address,
         networks,
     }

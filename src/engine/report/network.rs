@@ -100,13 +100,20 @@ impl From<&Network> for InspectNetwork {
     fn from(network: &Network) -> InspectNetwork {
         let definition = &network.definition;
         let text = |value: Option<String>| value.unwrap_or_default();
+        let gateway = match (definition.gateway, definition.driver, definition.subnet) {
+            (None, Driver::Bridge, Some(subnet)) => Some(subnet.gateway()),
+            (gateway, ..) => gateway,
+        };
         let range = definition.subnet.map(|subnet| Range {
             subnet: subnet.to_string(),
             ip_range: text(definition.pool.map(|pool| pool.to_string())),
-            gateway: text(match (definition.gateway, definition.driver) {
-                (None, Driver::Bridge) => Some(subnet.gateway().to_string()),
-                (gateway, _) => gateway.map(|gateway| gateway.to_string()),
-            }),
+            gateway: text(gateway.map(|gateway| gateway.to_string())),
+        });
+        let range6 = definition.subnet6.map(|range| {
+            // Upon a link of the host it is for routers there to tell.
+            let gateway = gateway.filter(|_| definition.is_bridge()).zip(definition.subnet);
+            let gateway = gateway.map(|(gateway, subnet)| range.twin(&subnet, gateway).to_string());
+            Range { subnet: range.to_string(), ip_range: String::new(), gateway: text(gateway) }
         });
         let container = |place: &Place| {
             let Place { container, name, endpoint } = place;
@@ -117,7 +124,9 @@ impl From<&Network> for InspectNetwork {
                 endpoint_id: id.hex(),
                 mac_address: endpoint.mac.to_string(),
                 ipv4_address: format!("{}/{}", endpoint.address, endpoint.prefix),
-                ipv6_address: String::new(),
+                ipv6_address: text(
+                    endpoint.ipv6.as_ref().map(|at| format!("{}/{}", at.address, at.prefix)),
+                ),
             };
             (container.to_string(), shown)
         };
@@ -128,11 +137,11 @@ impl From<&Network> for InspectNetwork {
             scope: "local",
             driver: network.driver.clone(),
             enable_ipv4: true,
-            enable_ipv6: false,
+            enable_ipv6: definition.subnet6.is_some(),
             ipam: Ipam {
                 driver: "default",
                 options: BTreeMap::new(),
-                config: range.into_iter().collect(),
+                config: range.into_iter().chain(range6).collect(),
             },
             internal: definition.internal,
             attachable: false,

@@ -6,7 +6,7 @@ use super::{attribute, text, u32_at};
 use crate::error::{Error, Result};
 use crate::types::Pid;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub type Mac = [u8; 6];
 
@@ -44,14 +44,28 @@ pub fn addr_add(index: u32, address: Ipv4Addr, prefix: u8) -> Request {
     message.finish()
 }
 
-pub fn route_default(gateway: Ipv4Addr, index: u32) -> Request {
+/// Usable at once: nobody is asked whether he has it too.
+pub fn addr_add6(index: u32, address: Ipv6Addr, prefix: u8) -> Request {
+    let mut header = vec![libc::AF_INET6 as u8, prefix, libc::IFA_F_NODAD as u8, 0];
+    header.extend(index.to_ne_bytes());
+    let mut message = Message::new(libc::RTM_NEWADDR, CREATE, &header);
+    message.put(libc::IFA_LOCAL, &address.octets());
+    message.put(libc::IFA_ADDRESS, &address.octets());
+    message.finish()
+}
+
+pub fn route_default(gateway: IpAddr, index: u32) -> Request {
     // struct rtmsg: family, the lengths of destination and source, tos, table, protocol, scope,
     // type, flags.
-    let mut header = vec![libc::AF_INET as u8, 0, 0, 0];
+    let (family, gateway) = match gateway {
+        IpAddr::V4(gateway) => (libc::AF_INET, gateway.octets().to_vec()),
+        IpAddr::V6(gateway) => (libc::AF_INET6, gateway.octets().to_vec()),
+    };
+    let mut header = vec![family as u8, 0, 0, 0];
     header.extend([libc::RT_TABLE_MAIN, libc::RTPROT_BOOT, libc::RT_SCOPE_UNIVERSE]);
     header.extend([libc::RTN_UNICAST, 0, 0, 0, 0]);
     let mut message = Message::new(libc::RTM_NEWROUTE, CREATE, &header);
-    message.put(libc::RTA_GATEWAY, &gateway.octets());
+    message.put(libc::RTA_GATEWAY, &gateway);
     message.put(libc::RTA_OIF, &index.to_ne_bytes());
     message.finish()
 }
@@ -252,6 +266,15 @@ pub struct Route {
     pub index: Option<u32>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route6 {
+    pub destination: Ipv6Addr,
+    pub prefix: u8,
+    pub index: Option<u32>,
+    /// The host has it from a router.
+    pub is_advertised: bool,
+}
+
 impl Socket {
     /// For the network configuration.
     pub fn open() -> Result<Socket> {
@@ -280,11 +303,40 @@ impl Socket {
         self.dump(libc::RTM_GETADDR, &[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0], parse_address)
     }
 
+    /// The IPv6 addresses of all links, with their indexes.
+    pub fn addresses6(&mut self) -> Result<Vec<(u32, Ipv6Addr)>> {
+        self.dump(libc::RTM_GETADDR, &[libc::AF_INET6 as u8, 0, 0, 0, 0, 0, 0, 0], |body| {
+            let attributes = body.get(8..)?;
+            let local = attribute(attributes, libc::IFA_LOCAL);
+            let address = local.or_else(|| attribute(attributes, libc::IFA_ADDRESS))?;
+            Some((u32_at(body, 4)?, ipv6(address)?))
+        })
+    }
+
     /// The IPv4 routes of all tables, those to local and broadcast addresses included.
     pub fn routes(&mut self) -> Result<Vec<Route>> {
         let mut header = [0; 12];
         header[0] = libc::AF_INET as u8;
         self.dump(libc::RTM_GETROUTE, &header, parse_route)
+    }
+
+    /// The IPv6 routes of all tables, as `routes`.
+    pub fn routes6(&mut self) -> Result<Vec<Route6>> {
+        const BY_ADVERTISEMENT: u8 = 9; // RTPROT_RA
+        let mut header = [0; 12];
+        header[0] = libc::AF_INET6 as u8;
+        self.dump(libc::RTM_GETROUTE, &header, |body| {
+            let attributes = body.get(12..)?;
+            Some(Route6 {
+                destination: match attribute(attributes, libc::RTA_DST) {
+                    Some(data) => ipv6(data)?,
+                    None => Ipv6Addr::UNSPECIFIED,
+                },
+                prefix: *body.get(1)?,
+                index: attribute(attributes, libc::RTA_OIF).and_then(|data| u32_at(data, 0)),
+                is_advertised: *body.get(5)? == BY_ADVERTISEMENT,
+            })
+        })
     }
 
     fn dump<T>(
@@ -345,6 +397,10 @@ fn parse_route(body: &[u8]) -> Option<Route> {
     })
 }
 
+fn ipv6(data: &[u8]) -> Option<Ipv6Addr> {
+    Some(Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?))
+}
+
 fn ipv4(data: &[u8]) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?))
 }
@@ -397,7 +453,7 @@ mod tests {
     fn the_kernels_words_are_passed_on() {
         let mut socket = Socket::open().unwrap();
         // A gateway that no route leads to: refused before anything changes.
-        let request = route_default(Ipv4Addr::new(0, 0, 0, 0), 999_999);
+        let request = route_default(Ipv4Addr::UNSPECIFIED.into(), 999_999);
         let error = socket.request("add", "route", &request).unwrap_err();
         assert!(error.to_string().starts_with("add route"), "{error}");
         assert!(error.errno().is_some());

@@ -14,7 +14,7 @@ use super::{ACK, DUMP, Message, Refusal, Socket, acknowledged, attribute, attrib
 use crate::error::{Error, Result};
 use crate::sys::raw;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 
 /// Whose packets a table sees (netfilter.h).
@@ -29,6 +29,7 @@ pub enum Family {
 
 /// `Source::Family`
 pub const NFPROTO_IPV4: u8 = Family::Ipv4 as u8;
+pub const NFPROTO_IPV6: u8 = 10;
 
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -73,6 +74,7 @@ pub const POSTROUTING: u32 = 4;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Field {
     Ipv4 = 7,
+    Ipv6 = 8,
     Protocol = 12,
     Port = 13,
 }
@@ -222,12 +224,20 @@ fn kind_of(fields: &[Field]) -> u32 {
 
 /// Each field is padded to four bytes.
 fn length_of(fields: &[Field]) -> u32 {
-    4 * fields.len() as u32
+    fields.iter().map(|field| if *field == Field::Ipv6 { 16 } else { 4 }).sum()
 }
 
 /// An address as a part of a key or a value.
 pub fn ipv4(address: Ipv4Addr) -> [u8; 4] {
     address.octets()
+}
+
+/// The same of either version.
+pub fn address(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
 }
 
 pub fn protocol(number: u8) -> [u8; 4] {

@@ -3,7 +3,6 @@
 //! Registers hold four bytes each, and what is longer, or is looked up together, takes several in
 //! a row.
 
-use super::NFPROTO_IPV4;
 use crate::sys::netlink::Message;
 
 /// What can be loaded into a register.
@@ -27,6 +26,13 @@ pub enum Source {
     Ipv4Destination,
     /// Two bytes, with flags.
     Ipv4Fragment,
+    /// Sixteen bytes each.
+    Ipv6Source,
+    Ipv6Destination,
+    /// What follows the header: one byte, the number of a protocol or of an extension.
+    Ipv6Next,
+    /// Two bytes, with flags, of the extension that a fragment has.
+    Ipv6Fragment,
     /// Of TCP, UDP and SCTP alike.
     SourcePort,
     DestinationPort,
@@ -63,8 +69,8 @@ pub enum Step<'a> {
     In(&'a str, Register),
     /// Holds if the map has it, and loads the value over it.
     Map(&'a str, Register),
-    /// To the IPv4 address and the port in these registers.
-    Destination(Register, Register),
+    /// To the address, of this family, and the port in these registers.
+    Destination(u8, Register, Register),
     /// The source becomes the address of the link that the packet leaves by.
     Masquerade,
     Accept,
@@ -104,9 +110,8 @@ impl Step<'_> {
                 data.put_name(1, set);
                 put_numbers(data, &[(2, at(register)), (3, at(register))]);
             }),
-            Step::Destination(address, port) => {
-                let family = u32::from(NFPROTO_IPV4);
-                let numbers = [(1, 1), (2, family), (3, at(address)), (5, at(port))];
+            Step::Destination(family, address, port) => {
+                let numbers = [(1, 1), (2, family.into()), (3, at(address)), (5, at(port))];
                 expression("nat", &mut |data| put_numbers(data, &numbers));
             }
             Step::Masquerade => expression("masq", &mut |_| {}),
@@ -146,6 +151,10 @@ impl Source {
             Source::Ipv4Source => payload(NETWORK_HEADER, 12, 4),
             Source::Ipv4Destination => payload(NETWORK_HEADER, 16, 4),
             Source::Ipv4Fragment => payload(NETWORK_HEADER, 6, 2),
+            Source::Ipv6Source => payload(NETWORK_HEADER, 8, 16),
+            Source::Ipv6Destination => payload(NETWORK_HEADER, 24, 16),
+            Source::Ipv6Next => payload(NETWORK_HEADER, 6, 1),
+            Source::Ipv6Fragment => payload(NETWORK_HEADER, 42, 2),
             Source::SourcePort => payload(TRANSPORT_HEADER, 0, 2),
             Source::IcmpType => payload(TRANSPORT_HEADER, 0, 1),
             Source::DestinationPort => payload(TRANSPORT_HEADER, 2, 2),
