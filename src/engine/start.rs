@@ -45,7 +45,8 @@ impl Engine {
     pub fn run(&self, options: &Options, attach: Option<Frame>) -> Result<Started> {
         let New { dir, live } = self.create_live(options)?;
         self.start_with(dir.clone(), live, attach).inspect_err(|error| {
-            if matches!(error.root(), Cause::Reported { code: 125, .. }) {
+            let is_new = || dir.state().is_ok_and(|state| state.status == Status::Created);
+            if matches!(error.root(), Cause::Reported { code: 125, .. }) || is_new() {
                 self.forget(&dir);
             }
         })
