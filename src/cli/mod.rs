@@ -184,6 +184,9 @@ struct Global {
     /// false: no rules for packets (nor published ports) of the default network
     #[argh(option, arg_name = "bool")]
     iptables: Option<String>,
+    /// true: containers of the default network have IPv6 addresses too
+    #[argh(option, arg_name = "bool")]
+    ipv6: Option<String>,
     /// bytes in a packet of the default network (default: as the host's way out)
     #[argh(option, arg_name = "int")]
     mtu: Option<String>,
@@ -362,7 +365,7 @@ fn driver(flag: Option<String>) -> Result<Option<Driver>> {
 
 /// What the flags say.
 fn settings(global: &Global) -> Result<Settings> {
-    let Global { bip, bridge, fixed_cidr, icc, ip, ip_masq, iptables, mtu, .. } = global;
+    let Global { bip, bridge, fixed_cidr, icc, ip, ip_masq, iptables, ipv6, mtu, .. } = global;
     let single = [
         ("bip", bip),
         ("bridge", bridge),
@@ -371,6 +374,7 @@ fn settings(global: &Global) -> Result<Settings> {
         ("ip", ip),
         ("ip-masq", ip_masq),
         ("iptables", iptables),
+        ("ipv6", ipv6),
         ("mtu", mtu),
     ];
     let mut settings = Settings::default();

@@ -124,6 +124,7 @@ impl Settings {
                 network.mtu = Some(mtu.ok_or_else(|| given.wrong("68 to 65535 bytes"))?);
             }
             "icc" => network.icc = Some(given.switch()?),
+            "ipv6" => network.ipv6 = Some(given.switch()?),
             "ip-masq" => network.ip_masq = Some(given.switch()?),
             "iptables" => network.iptables = Some(given.switch()?),
             "ip" => {
@@ -153,8 +154,19 @@ fn unknown(key: &str) -> Error {
 }
 
 /// All settings, as the file and the flags call them.
-pub const KEYS: [&str; 10] =
-    ["bip", "bridge", "dns", "dns-search", "fixed-cidr", "icc", "ip", "ip-masq", "iptables", "mtu"];
+pub const KEYS: [&str; 11] = [
+    "bip",
+    "bridge",
+    "dns",
+    "dns-search",
+    "fixed-cidr",
+    "icc",
+    "ip",
+    "ip-masq",
+    "iptables",
+    "ipv6",
+    "mtu",
+];
 
 /// What is given for a setting: one word, or several.
 pub struct Given(pub Vec<String>);

@@ -24,6 +24,9 @@ pub struct Settings {
     pub fixed_cidr: Option<Subnet>,
     /// Bytes.
     pub mtu: Option<u32>,
+    /// Whether containers have IPv6 addresses too.
+    #[serde(default)]
+    pub ipv6: Option<bool>,
     /// Whether containers reach each other, not only by links.
     pub icc: Option<bool>,
     /// Whether what leaves has the host's address.
@@ -45,6 +48,7 @@ impl Settings {
             bip: self.bip.or(other.bip),
             fixed_cidr: self.fixed_cidr.or(other.fixed_cidr),
             mtu: self.mtu.or(other.mtu),
+            ipv6: self.ipv6.or(other.ipv6),
             icc: self.icc.or(other.icc),
             ip_masq: self.ip_masq.or(other.ip_masq),
             iptables: self.iptables.or(other.iptables),
@@ -76,6 +80,7 @@ impl Settings {
             ("bip", differs(&self.bip, &other.bip)),
             ("fixed-cidr", differs(&self.fixed_cidr, &other.fixed_cidr)),
             ("mtu", differs(&self.mtu, &other.mtu)),
+            ("ipv6", differs(&self.ipv6, &other.ipv6)),
             ("icc", differs(&self.icc, &other.icc)),
             ("ip-masq", differs(&self.ip_masq, &other.ip_masq)),
             ("iptables", differs(&self.iptables, &other.iptables)),
@@ -141,12 +146,16 @@ impl Networks {
             Some(name) => Socket::open()?.link_by_name(name)?,
         };
         let is_foreign = link.is_some_and(|link| !self.is_ours(&known, &link));
-        if is_foreign && wanted.bip.is_some() {
-            let text = "bip is for a bridge of ours, and the given one is not";
-            return Err(Error::invalid(text).hint("give that bridge its address yourself"));
+        let given = [("bip", wanted.bip.is_some()), ("ipv6", wanted.ipv6 == Some(true))];
+        if let Some((name, _)) = given.iter().find(|(_, is_given)| is_foreign && *is_given) {
+            let text = format!("{name} is for a bridge of ours, and the given one is not");
+            return Err(Error::invalid(text).hint("give that bridge its addresses yourself"));
         }
-        let new = wanted.define(&known, is_foreign);
-        let key = |it: &Definition| (it.link.clone(), it.subnet, it.gateway, it.mtu);
+        let mut new = wanted.define(&known, is_foreign);
+        if wanted.ipv6 == Some(true) {
+            new.enable_ipv6(known.subnet6)?;
+        }
+        let key = |it: &Definition| (it.link.clone(), it.subnet, it.subnet6, it.gateway, it.mtu);
         self.remove_bridge(&known, key(&known) != key(&new))?;
         self.write(lock, &new)
     }

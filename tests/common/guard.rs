@@ -1,6 +1,6 @@
 //! The leak guard: what a test may not leave behind.
 //!
-//! Mounts, links, firewall rules and the run directory are those of the test's own namespaces, so
+//! Mounts, links, firewall rules, what links are told and the run directory are those of the test's own namespaces, so
 //! that nothing else on the machine disturbs the comparison. Processes are ours if they live in
 //! the test's network namespace or see the test's directory among their mounts; control groups, of
 //! which a machine has only one tree, if they are new, named after us and empty.
@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -31,6 +31,7 @@ pub struct Before {
     mounts: String,
     links: BTreeSet<String>,
     rules: Option<String>,
+    told: BTreeMap<PathBuf, String>,
     groups: BTreeSet<PathBuf>,
     network: PathBuf,
 }
@@ -41,6 +42,7 @@ impl Before {
             mounts: mounts(),
             links: links(),
             rules: rules(),
+            told: told(),
             groups: groups(),
             network: fs::read_link("/proc/thread-self/ns/net").expect("a network namespace"),
         }
@@ -69,6 +71,9 @@ impl Before {
         {
             leaks.push(format!("nftables rules:\n{after}"));
         }
+        let mut told = told();
+        told.retain(|path, now| self.told.get(path).is_some_and(|before| before != now));
+        leaks.extend(told.iter().map(|(path, now)| format!("{}: {now}", path.display())));
         leaks.extend(self.leaked_groups().iter().map(|dir| format!("cgroup {}", dir.display())));
         files(&base.join("tmp"), &mut |path, _| leaks.push(format!("file {}", path.display())));
         files(Path::new("/run/coracle"), &mut |path, kind| {
@@ -222,6 +227,27 @@ fn rules() -> Option<String> {
             None
         }
     }
+}
+
+/// What of this network namespace may be changed for containers: forwarding, and what links take
+/// from others.
+fn told() -> BTreeMap<PathBuf, String> {
+    const ALL: [(&str, &[&str]); 2] = [
+        ("ipv4", &["forwarding", "route_localnet"]),
+        ("ipv6", &["forwarding", "accept_ra", "disable_ipv6"]),
+    ];
+    let mut found = BTreeMap::new();
+    for (version, names) in ALL {
+        let links = fs::read_dir(format!("/proc/sys/net/{version}/conf")).into_iter().flatten();
+        for link in links.flatten() {
+            for path in names.iter().map(|name| link.path().join(name)) {
+                if let Ok(value) = fs::read_to_string(&path) {
+                    found.insert(path, value);
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Control groups named after us, in every hierarchy that is mounted.

@@ -20,6 +20,7 @@ mod images;
 mod import;
 mod insert;
 mod inside;
+mod ipv6;
 mod layers;
 mod layouts;
 mod lifecycle;
