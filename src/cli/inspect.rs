@@ -72,17 +72,7 @@ impl Command for Inspect {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let mut found = Vec::new();
-        let mut errors = Vec::new();
-        for name in &self.names {
-            match self.find(engine, name) {
-                Ok(thing) => found.push(thing),
-                Err(e) => errors.push(e),
-            }
-        }
-        // What there is, is shown, whatever else there is not.
-        output::rendered(self.format.as_ref(), &self.render(&found)?)?;
-        Error::collect(errors).map(|()| 0)
+        show(self.format.as_ref(), &self.names, |name| self.find(engine, name))
     }
 }
 
@@ -124,17 +114,32 @@ impl Inspect {
         };
         Err(Error::not_found(format!("no such {what}: {name}")))
     }
+}
 
-    fn render(&self, things: &[Thing]) -> Result<String> {
-        match &self.format {
-            None => Ok(json::pretty(&things) + "\n"),
-            Some(template) => {
-                let values = things.iter().map(serde_json::to_value);
-                let values: std::result::Result<Vec<_>, _> = values.collect();
-                template.render(&values.map_err(|e| Error::invalid(e.to_string()))?)
-            }
+/// Looks up each name and prints what was found. What there is, is shown, whatever else there is
+/// not.
+pub fn show<T: Serialize>(
+    format: Option<&Template>,
+    names: &[String],
+    look: impl Fn(&str) -> Result<T>,
+) -> Result<u8> {
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for name in names {
+        match look(name) {
+            Ok(thing) => found.push(thing),
+            Err(e) => errors.push(e),
         }
     }
+    output::rendered(format, &render(format, &found)?)?;
+    Error::collect(errors).map(|()| 0)
+}
+
+/// By the template, else as JSON.
+pub fn render<T: Serialize>(format: Option<&Template>, things: &[T]) -> Result<String> {
+    let Some(template) = format else { return Ok(json::pretty(&things) + "\n") };
+    let values = things.iter().map(serde_json::to_value);
+    let values: std::result::Result<Vec<_>, _> = values.collect();
+    template.render(&values.map_err(|e| Error::invalid(e.to_string()))?)
 }
 
 #[cfg(test)]
@@ -190,7 +195,7 @@ mod tests {
 {{.NetworkSettings.IPAddress}} {{.NetworkSettings.Networks.bridge.Gateway}} {{json .NetworkSettings.Ports}}
 {{json .Config.Entrypoint}} {{json .Config.Volumes}} {{json .HostConfig.Binds}} {{.HostConfig.RestartPolicy.Name}}
 {{json .Mounts}} {{.LogPath}} {{.State.FinishedAt}}";
-        let text = inspect(Some(fields)).render(&[web()]).unwrap();
+        let text = render(inspect(Some(fields)).format.as_ref(), &[web()]).unwrap();
         let expected = r#"/web /init [-c a>b] running true
 10.88.0.2 10.88.0.1 {"80/tcp":null}
 ["/init"] null ["cache:/cache:ro"] no
@@ -201,7 +206,7 @@ mod tests {
 
     #[test]
     fn without_a_template_it_is_a_list_in_dockers_order() {
-        let text = inspect(None).render(&[web()]).unwrap();
+        let text = render(None, &[web()]).unwrap();
         let start = format!("[\n    {{\n        \"Id\": \"{}\",\n", "6".repeat(64));
         assert!(text.starts_with(&start), "{text}");
         assert!(text.contains("\"a\\u003eb\""));
@@ -219,6 +224,6 @@ mod tests {
             "NetworkSettings",
         ];
         assert!(keys.is_sorted_by_key(|key| place(key)));
-        assert_eq!(inspect(None).render(&[]).unwrap(), "[]\n");
+        assert_eq!(render::<Thing>(None, &[]).unwrap(), "[]\n");
     }
 }

@@ -8,7 +8,7 @@
 //! <root>/locks                 byte-range locks; one byte a container, at a hash of its id
 //! <run>/live/<id>              locked by whoever works on the container: its creator, its
 //!                              monitor, its remover. Unlocked, it is the sweep's business.
-//! <run>/c/<id>/                socket stdin stdout stderr, while it runs
+//! <run>/c/<id>/                socket stdin stdout stderr, while it runs; shared
 //! <run>/links/<id>/<other id>  the other runs with a link to it
 //! ```
 //!

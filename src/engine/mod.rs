@@ -202,7 +202,7 @@ impl Engine {
             make_dir(&self.home.root)?;
             let _lock = self.root_lock()?;
             self.choose_driver()?;
-            for dir in ["containers", "names", "mountpoint", "network", "volumes"] {
+            for dir in ["containers", "names", "mountpoint", "networks", "volumes"] {
                 make_dir(&self.home.root.join(dir))?;
             }
             let version = self.version_file();

@@ -1,11 +1,11 @@
 //! `network inspect`: all about networks, in Docker's JSON.
 
 use crate::cli::command::Command;
+use crate::cli::inspect::show;
 use crate::cli::template::Template;
-use crate::cli::{json, output};
 use crate::engine::Engine;
 use crate::engine::report::InspectNetwork;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use argh::{ArgsInfo, FromArgs};
 
 /// Show all about one or more networks
@@ -35,37 +35,21 @@ impl Command for Inspect {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let (mut found, mut errors) = (Vec::new(), Vec::new());
-        for name in &self.networks {
-            match engine.find_network(name) {
-                Ok(network) => found.push(InspectNetwork::from(&network)),
-                Err(e) => errors.push(e),
-            }
-        }
-        // What there is, is shown, whatever else there is not.
-        output::rendered(self.format.as_ref(), &self.render(&found)?)?;
-        Error::collect(errors).map(|()| 0)
-    }
-}
-
-impl Inspect {
-    fn render(&self, networks: &[InspectNetwork]) -> Result<String> {
-        let Some(template) = &self.format else { return Ok(json::pretty(&networks) + "\n") };
-        let values = networks.iter().map(serde_json::to_value);
-        let values: std::result::Result<Vec<_>, _> = values.collect();
-        template.render(&values.map_err(|e| Error::invalid(e.to_string()))?)
+        show(self.format.as_ref(), &self.networks, |name| {
+            Ok(InspectNetwork::from(&engine.find_network(name)?))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::inspect::render;
     use crate::cli::network::sample;
 
     #[test]
     fn the_json_is_dockers() {
         let network = InspectNetwork::from(&sample("web", &[("tier", "front")]));
-        let inspect = Inspect { format: None, networks: Vec::new() };
         let id = "07".repeat(32);
         let expected = format!(
             r#"[
@@ -99,6 +83,6 @@ mod tests {
 ]
 "#
         );
-        assert_eq!(inspect.render(&[network]).unwrap(), expected);
+        assert_eq!(render(None, &[network]).unwrap(), expected);
     }
 }
