@@ -73,7 +73,7 @@ impl Host {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         }
         let _ = std::fs::remove_file(dir.socket());
-        let mut monitor = Monitor::new(&dir, false).unwrap();
+        let mut monitor = Monitor::new(&dir, Default::default(), false).unwrap();
         let network = self.network();
         let networks = move || vec![network.clone()];
         // Of a monitor that was killed.

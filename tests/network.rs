@@ -10,13 +10,13 @@ mod rules;
 
 use coracle::error::Result;
 use coracle::network::{
-    Attachment, Bridge, DEFAULT, NetworkLock, Networks, Policy, Request, Running, Way,
+    Attachment, Bridge, DEFAULT, GOING, Link, NetworkLock, Networks, Policy, Request, Running, Way,
     loopback_requests,
 };
 use coracle::sys::child::{Child, Plan, spawn};
 use coracle::sys::netlink::{self, Socket};
 use coracle::sys::step::{Exec, FdSource, Step, Variables};
-use coracle::sys::{lock, pidfd};
+use coracle::sys::{lock, netns, pidfd};
 use coracle::types::{ContainerId, Port, Protocol, Published, Signal};
 use std::ffi::CString;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
@@ -57,6 +57,14 @@ impl Host {
         Host { networks: Networks::new(&dir.join("networks"), &dir.join("run")), dir }
     }
 
+    /// Another root directory on the same host.
+    fn beside(test: &str, host: &Host) -> Host {
+        let mut other = Host::new(test);
+        let run = host.dir.join("run-of-other");
+        other.networks = Networks::new(&other.dir.join("networks"), &run);
+        other
+    }
+
     fn lock(&self) -> NetworkLock {
         NetworkLock::new(lock::lock(&self.dir.join("locks"), 0, lock::Mode::Exclusive).unwrap())
     }
@@ -95,15 +103,32 @@ fn bridge(attachment: &Attachment) -> &Bridge {
 
 impl Host {
     fn publish(&self, attachment: &mut Attachment, ports: &[Published]) {
-        let nobody = || Ok(Running::default());
-        self.networks.publish(&self.lock(), attachment, ports, nobody).unwrap();
+        self.try_publish(attachment, ports).unwrap();
+    }
+
+    fn try_publish(&self, attachment: &mut Attachment, ports: &[Published]) -> Result<()> {
+        self.publish_beside(attachment, ports, &|_| Ok(Running::default()))
+    }
+
+    /// With what leads to others, who are asked where the tables are made.
+    fn publish_beside(
+        &self,
+        attachment: &mut Attachment,
+        ports: &[Published],
+        others: &dyn Fn(&str) -> Result<Running>,
+    ) -> Result<()> {
+        let places = std::slice::from_mut(attachment);
+        let no_links = |_: &str| Ok(Vec::new());
+        self.networks.publish(&self.lock(), places, ports, &no_links, others)
     }
 }
 
 impl Host {
     fn link(&self, client: &Attachment, server: &Attachment, ports: &[Port]) {
         let (lock, bridge) = (self.lock(), bridge(client));
-        self.networks.link(&lock, bridge, client.address, server.address, ports).unwrap();
+        let (client, server) = (client.address, server.address);
+        let link = Link { client, server, ports: ports.to_vec() };
+        self.networks.link(&lock, bridge, &[link]).unwrap();
     }
 }
 
@@ -150,7 +175,8 @@ impl Container {
         let child = spawn(&plan, CLONE_NEWNET, report.as_fd(), 0).unwrap();
         drop((report, plan));
         if let Some(attachment) = attachment {
-            attachment.connect(child.pid).unwrap();
+            let namespace = netns::of(child.pid).unwrap();
+            attachment.connect(child.pid, namespace.as_fd(), GOING).unwrap();
         }
         say_go.write_all(b"g").unwrap();
         let mut failed = Vec::new();
@@ -375,12 +401,10 @@ fn a_foreign_table_of_that_name_is_left_alone() {
         assert_eq!(run(make), "");
         let before = run("nft list ruleset");
         let mut attachment = host.attach(1);
-        let nobody = || Ok(Running::default());
-        let refused = host.networks.publish(&host.lock(), &mut attachment, &[], nobody);
-        let error = refused.unwrap_err();
+        let error = host.try_publish(&mut attachment, &[]).unwrap_err();
         assert_eq!(error.to_string(), "there is an nf_tables table coracle0 that is not ours");
         let definition = host.networks.get(DEFAULT).unwrap();
-        assert!(host.networks.remove(&host.lock(), &definition).is_err());
+        assert!(host.networks.remove(host.lock(), &definition).is_err());
         assert_eq!(run("nft list ruleset"), before);
     });
 }

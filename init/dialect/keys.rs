@@ -8,7 +8,7 @@ use crate::service::{
     Health, Kind, LineFormat, LogTo, OnEnd, OnUnhealthy, Reach, Ready, ResourceLimit, RestartWhen,
 };
 use coracle::error::{Error, Result};
-use coracle::sys::limit;
+use coracle::types::resource_number;
 use std::time::Duration;
 
 /// A key, and what it does.
@@ -338,7 +338,7 @@ pub const SERVICE: &[Key] = &[
             let limits = given.map().into_iter();
             let limits = limits.filter_map(|(name, given)| match given {
                 Given::Limit(soft, hard) => {
-                    Some(ResourceLimit { resource: limit::number(&name)?, soft, hard })
+                    Some(ResourceLimit { resource: resource_number(&name)?, soft, hard })
                 }
                 _ => None,
             });

@@ -6,9 +6,8 @@
 use super::expansion;
 use super::units::{DURATIONS, duration};
 use coracle::error::Error;
-use coracle::sys::limit;
 use coracle::toml::{Fault, Node, Value};
-use coracle::types::{CAPABILITIES, Signal, nearest, parse_size};
+use coracle::types::{CAPABILITIES, RESOURCES, Signal, nearest, parse_size, resource_number};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -322,8 +321,8 @@ fn check_name(name: Name, text: &str) -> std::result::Result<(), Error> {
         Name::Variable if text.is_empty() || text.contains(['=', '\0']) => {
             Err(Error::invalid(format!("\"{text}\" is not the name of a variable")))
         }
-        Name::Resource if limit::number(text).is_none() => {
-            let lower: Vec<String> = limit::NAMES.iter().map(|n| n.to_ascii_lowercase()).collect();
+        Name::Resource if resource_number(text).is_none() => {
+            let lower: Vec<String> = RESOURCES.iter().map(|n| n.to_ascii_lowercase()).collect();
             Err(unknown("limit", text, lower.iter().map(String::as_str)))
         }
         Name::Signal => text.parse::<Signal>().map(drop),

@@ -11,12 +11,15 @@
 //! run img --rm --  x               -- img --rm -- x   (where flags must stand first)
 //! ```
 //!
+//! A word behind one dash that is (almost) a long flag, ours or one of Docker's that the command
+//! does not have, is never taken for a short one with its value.
+//!
 //! The table of flags is argh's own description of the command. An option whose value is called
 //! `bool` may stand alone, for `true`: `--sig-proxy`, `--sig-proxy=false`. One whose value is called
 //! `on|off` may too, for `false`: the documentation of 0.8 says that `-n` disables networking.
 
 use crate::error::{Error, Result};
-use crate::types::nearest;
+use crate::types::{nearest, slips};
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 /// What a command line turned out to be.
@@ -37,10 +40,110 @@ pub enum Flags {
 
 /// Other names of options, wherever the command has the option.
 const SYNONYMS: &[(&str, &str)] = &[
+    ("V", "version"),
+    ("beforeId", "before-id"),
     ("dns-opt", "dns-option"),
+    ("graph", "root"),
+    ("host", "hostname"),
     ("net", "network"),
     ("net-alias", "network-alias"),
+    ("sinceId", "since-id"),
     ("time", "timeout"),
+];
+
+/// Long flags that we do not have, or other commands do, which begin with a letter that is a flag
+/// with a value somewhere: `-lxc-conf` is not the label "xc-conf".
+const OTHERS: &[&str] = &[
+    "add-host",
+    "annotation",
+    "attach",
+    "authorization-plugin",
+    "cap-add",
+    "cap-drop",
+    "cgroup-parent",
+    "cgroupns",
+    "change",
+    "containerd",
+    "context",
+    "cpu-count",
+    "cpu-percent",
+    "cpu-rt-period",
+    "cpu-rt-runtime",
+    "env-file",
+    "entrypoint",
+    "exec-driver",
+    "expose",
+    "filter",
+    "follow",
+    "force",
+    "format",
+    "health-cmd",
+    "health-interval",
+    "health-retries",
+    "health-start-interval",
+    "health-start-period",
+    "health-timeout",
+    "host",
+    "hostname",
+    "label",
+    "label-file",
+    "latest",
+    "link",
+    "link-local-ip",
+    "links",
+    "log-driver",
+    "log-level",
+    "log-opt",
+    "lxc-conf",
+    "mac-address",
+    "max-concurrent-downloads",
+    "memory",
+    "memory-reservation",
+    "memory-swap",
+    "memory-swappiness",
+    "message",
+    "mount",
+    "name",
+    "network",
+    "no-healthcheck",
+    "no-trunc",
+    "pause",
+    "pid",
+    "pidfile",
+    "platform",
+    "privileged",
+    "publish",
+    "publish-all",
+    "pull",
+    "security-opt",
+    "shm-size",
+    "signal",
+    "since",
+    "storage-driver",
+    "storage-opt",
+    "tag",
+    "tail",
+    "time",
+    "timeout",
+    "timestamps",
+    "tlsverify",
+    "ulimit",
+    "user",
+    "userns",
+    "uts",
+    "volume",
+    "volume-driver",
+    "volumes-from",
+    "workdir",
+];
+
+/// What is said of a flag that Docker has and we do not.
+const REFUSED: &[(&str, &str)] = &[
+    ("cpu-count", "it is of Windows; see --cpus"),
+    ("cpu-percent", "it is of Windows; see --cpus"),
+    ("gpus", "give its devices with --device"),
+    ("link-local-ip", "a container has the addresses that its networks give it; see --ip"),
+    ("storage-opt", "a container may use what the disk of the state root has"),
 ];
 
 /// Normalises `args`, which stand behind the name of a command that takes `info`'s flags but for
@@ -119,8 +222,14 @@ impl<'a> Found<'a> {
 
     /// `-it`, `-nx`, `-n=x`, `-d=false`.
     fn cluster(&mut self, arg: &str, body: &str, rest: &mut Rest) -> Result<bool> {
+        let name = body.split('=').next().unwrap_or(body);
+        let first = self.known.iter().find(|f| name.starts_with(|c| f.short == Some(c)));
+        if first.is_some_and(|flag| takes_value(flag)) && self.means_a_long_one(name) {
+            return Err(self.unknown(arg, name));
+        }
         for (at, letter) in body.char_indices() {
-            let Some(flag) = self.known.iter().copied().find(|f| f.short == Some(letter)) else {
+            let short = self.known.iter().copied().find(|f| f.short == Some(letter));
+            let Some(flag) = short.or_else(|| self.long(letter.encode_utf8(&mut [0; 4]))) else {
                 if letter == 'h' && body == "h" {
                     return Ok(false);
                 }
@@ -135,6 +244,20 @@ impl<'a> Found<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Whether a word behind a single dash is a long flag, or almost, and not the value of a short
+    /// one: there is a flag with this name, or that begins with it, or that is one letter away.
+    fn means_a_long_one(&self, name: &str) -> bool {
+        let length = name.chars().count();
+        let known = self.known.iter().map(|flag| long_name(flag)).chain(OTHERS.iter().copied());
+        let same_start = |long: &str| long.chars().next() == name.chars().next();
+        let alike = |long: &str| match length {
+            0..4 => long == name,
+            4..6 => long.starts_with(name),
+            _ => long.starts_with(name) || (same_start(long) && slips(name, long) == 1),
+        };
+        known.filter(|long| long.len() > 1).any(alike)
     }
 
     fn long(&self, name: &str) -> Option<&'a FlagInfo<'static>> {
@@ -179,6 +302,9 @@ impl<'a> Found<'a> {
     fn unknown(&self, arg: &str, name: &str) -> Error {
         let shown = arg.split('=').next().unwrap_or(arg);
         let error = Error::invalid(format!("unknown flag {shown}"));
+        if let Some((_, why)) = REFUSED.iter().find(|(flag, _)| *flag == name) {
+            return Error::invalid(format!("there is no {shown} here")).hint(*why);
+        }
         let visible = self.known.iter().filter(|f| !f.hidden).map(|f| long_name(f));
         match nearest(name, visible) {
             Some(meant) => error.hint(format!("did you mean --{meant}?")),
@@ -252,6 +378,9 @@ mod tests {
         /// memory
         #[argh(option, short = 'm')]
         memory: Option<String>,
+        /// labels
+        #[argh(option, short = 'l')]
+        label: Vec<String>,
         /// forward signals
         #[argh(option, default = "true", arg_name = "bool")]
         sig_proxy: bool,
@@ -294,6 +423,11 @@ mod tests {
             ("-h box", "--hostname box --"),
             ("--net=none", "--network none --"),
             ("-net none", "--network none --"),
+            ("-host box", "--hostname box --"),
+            ("-host=box", "--hostname box --"),
+            ("-hbox", "--hostname box --"),
+            ("-lapp=web", "--label app=web --"),
+            ("-eHOME -eenv", "--env HOME --env env --"),
             ("--name a --name b", "--name b --"),
             ("-e A=1 -eB=2 -e=C=3 --env=D=4", "--env A=1 --env B=2 --env C=3 --env D=4 --"),
             ("-e -d", "--env -d --"),
@@ -342,6 +476,13 @@ mod tests {
             ("-ditx", "unknown flag -ditx", None),
             ("-z", "unknown flag -z", None),
             ("--publish-all", "unknown flag --publish-all", None),
+            ("-lxc-conf=lxc.utsname=foo", "unknown flag -lxc-conf", None),
+            ("-lxc-conf x", "unknown flag -lxc-conf", None),
+            ("-memory-swap=1g", "unknown flag -memory-swap", None),
+            ("-memroy 1g", "unknown flag -memroy", Some("did you mean --memory?")),
+            ("-hostnam x", "unknown flag -hostnam", Some("did you mean --hostname?")),
+            ("-label-file x", "unknown flag -label-file", None),
+            ("--gpus all", "there is no --gpus here", Some("give its devices with --device")),
             ("--name", "--name needs a value", None),
             ("-n", "-n needs a value", None),
             (

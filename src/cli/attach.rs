@@ -1,14 +1,15 @@
 //! `attach`, and the foreground of `run` and `start -a`: the caller's standard descriptors are the
 //! program's, until it ends or ctrl-p ctrl-q leaves it.
 
-use super::command::Command;
+use super::command::{Command, value};
 use super::output;
 use super::run::{CidFile, Request, Streams};
 use crate::container::Frame;
 use crate::engine::options::Terminal;
-use crate::engine::session::{self, End, Standard};
+use crate::engine::session::{self, End, Keys, Standard};
 use crate::engine::{Engine, Started};
 use crate::error::{Error, Result};
+use crate::types::ContainerId;
 use argh::{ArgsInfo, FromArgs};
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -17,6 +18,9 @@ use std::os::fd::AsFd;
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
+    /// keys that leave the container running (default ctrl-p,ctrl-q)
+    #[argh(option, arg_name = "keys", default = "String::new()")]
+    detach_keys: String,
     /// leave stdin alone
     #[argh(switch)]
     no_stdin: bool,
@@ -27,7 +31,7 @@ pub struct Args {
     container: String,
 }
 
-pub struct Attach(Args);
+pub struct Attach(Args, Keys);
 
 impl Command for Attach {
     type Args = Args;
@@ -35,14 +39,16 @@ impl Command for Attach {
     const USAGE: &'static str = "CONTAINER";
 
     fn new(args: Args) -> Result<Attach> {
-        Ok(Attach(args))
+        let keys = value("--detach-keys", &args.detach_keys)?;
+        Ok(Attach(args, keys))
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let Args { no_stdin, sig_proxy, container: name } = self.0;
+        let Args { no_stdin, sig_proxy, container: name, .. } = self.0;
         let config = engine.container(&name)?.config;
         let stdin = config.open_stdin && !no_stdin;
-        let session = Session { stdin, tty: config.tty.is_some(), sig_proxy };
+        let tty = config.tty.is_some();
+        let session = Session { stdin, tty, sig_proxy, detach_keys: self.1 };
         session.hold(engine, || engine.attach(&name, stdin))
     }
 }
@@ -52,6 +58,7 @@ pub struct Session {
     pub stdin: bool,
     pub tty: bool,
     pub sig_proxy: bool,
+    pub detach_keys: Keys,
 }
 
 impl Session {
@@ -67,7 +74,7 @@ impl Session {
             tty: self.tty,
             // In a terminal, what the user types is signal enough.
             sig_proxy: self.sig_proxy && !self.tty,
-            detach_keys: Some(session::Options::DETACH_KEYS),
+            detach_keys: Some(self.detach_keys),
         };
         with_standard(|standard| engine.follow(started, standard, options, &signals)).map(exit_code)
     }
@@ -105,12 +112,13 @@ pub fn exit_code(end: End) -> u8 {
 }
 
 /// The foreground, or background, of `run`.
-pub fn run(engine: &Engine, request: Request, cidfile: CidFile) -> Result<u8> {
+pub fn run(engine: &Engine, request: Request, mut cidfile: CidFile) -> Result<u8> {
     let streams = request.streams;
     let is_silent = !streams.stdout && !streams.stderr;
     let start = |attach| {
-        let started = engine.run(&request.options, attach)?;
-        cidfile.write(&started.id)?;
+        let mut tell = |id: &ContainerId| cidfile.write(id);
+        let started = engine.run(&request.options, attach, &mut tell)?;
+        cidfile.keep();
         if is_silent {
             output::line(&started.id)?;
         }
@@ -120,7 +128,8 @@ pub fn run(engine: &Engine, request: Request, cidfile: CidFile) -> Result<u8> {
         return start(None).map(|_| 0);
     }
     let tty = request.options.tty.is_some();
-    let session = Session { stdin: streams.stdin, tty, sig_proxy: request.sig_proxy };
+    let Request { sig_proxy, detach_keys, .. } = request.clone();
+    let session = Session { stdin: streams.stdin, tty, sig_proxy, detach_keys };
     let Streams { stdin, stdout, stderr } = streams;
     session.hold(engine, || start(Some(Frame::Attach { stdin, stdout, stderr })))
 }

@@ -34,10 +34,10 @@ pub struct Args {
     #[argh(switch, short = 'q')]
     quiet: bool,
     /// draw which image was made from which
-    #[argh(switch)]
+    #[argh(switch, short = 't')]
     tree: bool,
     /// the same for Graphviz: images --viz | dot -Tpng -o images.png
-    #[argh(switch)]
+    #[argh(switch, short = 'v')]
     viz: bool,
     #[argh(positional)]
     repository: Option<String>,

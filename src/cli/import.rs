@@ -63,6 +63,8 @@ impl Command for Import {
         };
         engine.begin()?;
         let id = import(&engine.images()?, &mut *archive, &self.options)?;
+        let name = self.options.name.as_ref().map_or(id.to_string(), ToString::to_string);
+        engine.tell_of_image("import", &id, &name);
         output::line(id)?;
         Ok(0)
     }

@@ -1,20 +1,12 @@
 //! JSON as Go's encoding/json writes it: `<`, `>`, `&` and two odd line ends are escaped.
 
 use serde::Serialize;
-use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use std::io::{self, Write};
-
-/// On one line.
-pub fn compact(value: &impl Serialize) -> String {
-    print(value, GoFormatter(CompactFormatter))
-}
 
 /// Indented by four blanks, as `docker inspect` prints.
 pub fn pretty(value: &impl Serialize) -> String {
-    print(value, GoFormatter(PrettyFormatter::with_indent(b"    ")))
-}
-
-fn print(value: &impl Serialize, formatter: impl Formatter) -> String {
+    let formatter = GoFormatter(PrettyFormatter::with_indent(b"    "));
     let mut bytes = Vec::new();
     // Neither writing to memory nor any of our values fails.
     let _ = value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter));
@@ -62,7 +54,7 @@ mod tests {
 
     #[test]
     fn strings_are_escaped_as_by_go() {
-        assert_eq!(compact(&"a<b>&\"\u{2028}ä\n"), r#""a\u003cb\u003e\u0026\"\u2028ä\n""#);
+        assert_eq!(pretty(&"a<b>&\"\u{2028}ä\n"), r#""a\u003cb\u003e\u0026\"\u2028ä\n""#);
     }
 
     #[test]
@@ -71,6 +63,5 @@ mod tests {
         let expected = "[\n    {\n        \"A\": {},\n        \"B\": [],\n        \"C\": [\n            \
                         1,\n            null\n        ]\n    }\n]";
         assert_eq!(pretty(&value), expected);
-        assert_eq!(compact(&value), r#"[{"A":{},"B":[],"C":[1,null]}]"#);
     }
 }

@@ -37,6 +37,8 @@ impl Command for Load {
         engine.begin()?;
         let loaded = load(&engine.images()?, &mut *archive);
         for image in loaded.doing(|| format!("load {file}"))? {
+            let name = image.names.first().map_or(image.id.to_string(), ToString::to_string);
+            engine.tell_of_image("load", &image.id, &name);
             if image.names.is_empty() {
                 output::line(format!("Loaded image ID: {}", image.id))?;
             }

@@ -7,12 +7,19 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::types::{Timestamp, parse_moment};
 use argh::{ArgsInfo, FromArgs};
+use std::cell::RefCell;
 use std::io::Write;
+
+/// How much is gathered before it is written.
+const BATCH: usize = 64 << 10;
 
 /// Fetch the logs of a container
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
+    /// show what was asked to be kept with each line (--log-opt labels=...)
+    #[argh(switch)]
+    details: bool,
     /// follow the log as it grows
     #[argh(switch, short = 'f')]
     follow: bool,
@@ -38,6 +45,7 @@ pub struct Logs {
     query: Query,
     follow: bool,
     timestamps: bool,
+    details: bool,
 }
 
 impl Command for Logs {
@@ -64,22 +72,47 @@ impl Command for Logs {
             },
             follow: args.follow,
             timestamps: args.timestamps,
+            details: args.details,
         })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let mut bytes = Vec::new();
-        engine.logs(&self.container, self.query, self.follow, &mut |piece| {
-            bytes.clear();
-            self.show(&piece, &mut bytes);
-            match piece.stream {
-                Stream::Stdout => output::bytes(&bytes),
-                Stream::Stderr => std::io::stderr()
-                    .write_all(&bytes)
-                    .map_err(|e| Error::os("write", "standard error", e)),
+        let gathered = RefCell::new(Gathered { stream: Stream::Stdout, bytes: Vec::new() });
+        let mut sink = |piece: Piece| {
+            let mut gathered = gathered.borrow_mut();
+            if gathered.stream != piece.stream || gathered.bytes.len() >= BATCH {
+                gathered.write()?;
             }
-        })?;
-        Ok(0)
+            gathered.stream = piece.stream;
+            self.show(&piece, &mut gathered.bytes);
+            Ok(())
+        };
+        let mut rest = || gathered.borrow_mut().write();
+        let read = engine.logs(&self.container, self.query, self.follow, &mut sink, &mut rest);
+        let written = gathered.borrow_mut().write();
+        read.and(written).map(|()| 0)
+    }
+}
+
+/// Lines of one stream that are to be written together.
+struct Gathered {
+    stream: Stream,
+    bytes: Vec<u8>,
+}
+
+impl Gathered {
+    fn write(&mut self) -> Result<()> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        let written = match self.stream {
+            Stream::Stdout => output::bytes(&self.bytes),
+            Stream::Stderr => std::io::stderr()
+                .write_all(&self.bytes)
+                .map_err(|e| Error::os("write", "standard error", e)),
+        };
+        self.bytes.clear();
+        written
     }
 }
 
@@ -87,6 +120,12 @@ impl Logs {
     fn show(&self, piece: &Piece, out: &mut Vec<u8>) {
         if self.timestamps && piece.begins_line {
             out.extend_from_slice(piece.time.to_string().as_bytes());
+            out.push(b' ');
+        }
+        if self.details && piece.begins_line {
+            let pairs = piece.details.into_iter().flatten();
+            let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();
+            out.extend_from_slice(pairs.join(",").as_bytes());
             out.push(b' ');
         }
         out.extend_from_slice(piece.bytes);
@@ -127,6 +166,7 @@ mod tests {
             bytes,
             time: Timestamp::from_unix(1_700_000_000),
             begins_line,
+            details: None,
         };
         let mut out = Vec::new();
         logs.show(&piece(b"a", true), &mut out);

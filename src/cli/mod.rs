@@ -13,12 +13,15 @@ mod attach;
 mod command;
 mod commit;
 mod confirm;
+mod cp;
 mod df;
 mod diff;
 mod env;
+mod events;
 mod exec;
 mod export;
 mod fsck;
+mod global;
 mod help;
 mod history;
 mod image_tree;
@@ -34,9 +37,11 @@ mod logs;
 mod monitor;
 mod network;
 mod output;
+mod pause;
 mod port;
 mod prune;
 mod ps;
+mod rename;
 mod rm;
 mod rmi;
 mod run;
@@ -48,19 +53,19 @@ mod table;
 mod tag;
 mod template;
 mod top;
+mod update;
 mod version;
 mod volume;
 mod wait;
 
-use crate::engine::settings::{Given, Settings};
-use crate::engine::{Driver, Engine};
-use crate::error::{Context, Error, OsContext, Result};
-use crate::types::{Home, nearest};
-use argh::{ArgsInfo, FromArgs};
-use argv::{Flags, Line};
+use crate::engine::{Engine, rootless};
+use crate::error::{Error, Result};
+use crate::types::nearest;
+use argh::ArgsInfo;
 use command::{Entry, Outcome, Parsed};
+use global::Global;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// All commands, in the order of the help.
@@ -68,8 +73,10 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<attach::Attach>(),
     Entry::of::<commit::Commit>(),
     Entry::of::<prune::ContainerPrune>(),
+    Entry::of::<cp::Cp>(),
     Entry::of::<run::Create>(),
     Entry::of::<diff::Diff>(),
+    Entry::of::<events::Events>(),
     Entry::of::<exec::Exec>(),
     Entry::of::<export::Export>(),
     Entry::of::<fsck::Fsck>(),
@@ -91,8 +98,10 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<network::Ls>(),
     Entry::of::<network::Prune>(),
     Entry::of::<network::Rm>(),
+    Entry::of::<pause::Pause>(),
     Entry::of::<port::PortCommand>(),
     Entry::of::<ps::Ps>(),
+    Entry::of::<rename::Rename>(),
     Entry::of::<stop::Restart>(),
     Entry::of::<rm::Rm>(),
     Entry::of::<rmi::Rmi>(),
@@ -105,6 +114,8 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<prune::SystemPrune>(),
     Entry::of::<tag::Tag>(),
     Entry::of::<top::Top>(),
+    Entry::of::<pause::Unpause>(),
+    Entry::of::<update::Update>(),
     Entry::of::<version::Version>(),
     Entry::of::<volume::Create>(),
     Entry::of::<volume::Inspect>(),
@@ -119,6 +130,7 @@ const COMMANDS: &[Entry] = &[
 const SAME: &[(&str, &str, &str)] = &[
     ("container", "attach", "attach"),
     ("container", "commit", "commit"),
+    ("container", "cp", "cp"),
     ("container", "create", "create"),
     ("container", "diff", "diff"),
     ("container", "exec", "exec"),
@@ -127,7 +139,10 @@ const SAME: &[(&str, &str, &str)] = &[
     ("container", "kill", "kill"),
     ("container", "logs", "logs"),
     ("container", "ls", "ps"),
+    ("container", "pause", "pause"),
     ("container", "port", "port"),
+    ("container", "ps", "ps"),
+    ("container", "rename", "rename"),
     ("container", "restart", "restart"),
     ("container", "rm", "rm"),
     ("container", "run", "run"),
@@ -135,6 +150,8 @@ const SAME: &[(&str, &str, &str)] = &[
     ("container", "stats", "stats"),
     ("container", "stop", "stop"),
     ("container", "top", "top"),
+    ("container", "unpause", "unpause"),
+    ("container", "update", "update"),
     ("container", "wait", "wait"),
     ("image", "history", "history"),
     ("image", "import", "import"),
@@ -144,65 +161,43 @@ const SAME: &[(&str, &str, &str)] = &[
     ("image", "rm", "rmi"),
     ("image", "save", "save"),
     ("image", "tag", "tag"),
+    ("system", "events", "events"),
     ("system", "info", "info"),
 ];
 
+/// Other words for those of a group: `network list` is `network ls`.
+const WORDS: &[(&str, &str)] = &[("list", "ls"), ("remove", "rm")];
+
+/// Words of Docker's that are no commands here, and what is said of them.
+const NOT_HERE: &[(&str, &str)] = &[
+    ("build", "make images with import and commit, or load what another program built"),
+    ("builder", BUILDS),
+    ("buildx", BUILDS),
+    ("compose", "start the containers one by one, by a script"),
+    ("config", CLUSTERS),
+    ("context", "this engine acts on its own machine only"),
+    ("checkpoint", "containers are not frozen to disk here"),
+    ("daemon", "there is none, and none is needed"),
+    ("login", REGISTRIES),
+    ("logout", REGISTRIES),
+    ("manifest", REGISTRIES),
+    ("node", CLUSTERS),
+    ("plugin", "there are no plugins here"),
+    ("pull", REGISTRIES),
+    ("push", REGISTRIES),
+    ("search", REGISTRIES),
+    ("secret", CLUSTERS),
+    ("service", CLUSTERS),
+    ("stack", CLUSTERS),
+    ("swarm", CLUSTERS),
+    ("trust", REGISTRIES),
+];
+const BUILDS: &str = "nothing is built here: load what another program built";
+const CLUSTERS: &str = "clusters are Docker's: this engine acts on its own machine only";
+const REGISTRIES: &str = "registries are not spoken to yet: get images with load or import";
+
 /// The code for a command line that makes no sense.
 const USAGE: u8 = 125;
-
-/// A small daemonless container engine
-#[derive(FromArgs, ArgsInfo)]
-#[argh(help_triggers("--help"))]
-struct Global {
-    /// the default network's bridge has this address, in this range (172.20.0.1/16)
-    #[argh(option, arg_name = "address")]
-    bip: Option<String>,
-    /// a bridge of yours for the default network, the name of one to be made, or none
-    #[argh(option, short = 'b', arg_name = "name")]
-    bridge: Option<String>,
-    /// file of settings, which has these flags as its keys (default /etc/coracle/coracle.toml)
-    #[argh(option, arg_name = "file")]
-    config: Option<String>,
-    /// name server of containers that are made without any
-    #[argh(option, arg_name = "address")]
-    dns: Vec<String>,
-    /// domain in which they look up names
-    #[argh(option, arg_name = "domain")]
-    dns_search: Vec<String>,
-    /// the part of the default network's range that containers get their addresses from
-    #[argh(option, arg_name = "range")]
-    fixed_cidr: Option<String>,
-    /// false: containers of the default network reach each other by links only
-    #[argh(option, arg_name = "bool")]
-    icc: Option<String>,
-    /// address at which ports are published for which none is given
-    #[argh(option, arg_name = "address")]
-    ip: Option<String>,
-    /// false: what leaves the default network keeps its address
-    #[argh(option, arg_name = "bool")]
-    ip_masq: Option<String>,
-    /// false: no rules for packets (nor published ports) of the default network
-    #[argh(option, arg_name = "bool")]
-    iptables: Option<String>,
-    /// true: containers of the default network have IPv6 addresses too
-    #[argh(option, arg_name = "bool")]
-    ipv6: Option<String>,
-    /// bytes in a packet of the default network (default: as the host's way out)
-    #[argh(option, arg_name = "int")]
-    mtu: Option<String>,
-    /// directory for all that outlives a reboot (default /var/lib/coracle)
-    #[argh(option, short = 'g', arg_name = "directory")]
-    root: Option<String>,
-    /// how a new state root makes containers' files of images: overlay, or copy, which needs no
-    /// overlayfs (default: what works there)
-    #[argh(option, arg_name = "driver")]
-    storage_driver: Option<String>,
-    /// show the version
-    #[argh(switch, short = 'v')]
-    version: bool,
-    #[argh(positional)]
-    command: Vec<String>,
-}
 
 pub fn main(mut args: Vec<OsString>) -> ExitCode {
     if let Err(error) = Engine::enter() {
@@ -217,16 +212,18 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         };
     }
     // So does this one: we were executed again, from a sealed copy of our program.
-    let program = match args.get(1) {
-        Some(word) if word == "sealed" && args.len() > 2 => {
-            args.drain(1..3).nth(1).map(PathBuf::from)
+    let sealed = match args.get(1) {
+        Some(word) if word == "sealed" && args.len() > 3 => {
+            let mut words = args.drain(1..4).skip(1).map(PathBuf::from);
+            words.next().zip(words.next())
         }
         _ => None,
     };
-    finish(dispatch(args, program))
+    finish(dispatch(args, sealed))
 }
 
-fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
+/// `sealed` is the program that we are a copy of, and the state root.
+fn dispatch(args: Vec<OsString>, sealed: Option<(PathBuf, PathBuf)>) -> Outcome {
     let usage = |e: Error| (USAGE, e);
     let words: Vec<String> = args
         .into_iter()
@@ -238,7 +235,7 @@ fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
         })
         .collect::<Result<_>>()
         .map_err(usage)?;
-    let Some(global) = global(&words).map_err(usage)? else {
+    let Some(global) = global::read(&words).map_err(usage)? else {
         return print(&overview());
     };
     if global.version {
@@ -251,7 +248,10 @@ fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
                 words => print(&help::of(entry(words).map_err(usage)?.0)),
             };
         }
-        None => return print(&overview()),
+        None => {
+            global.check().map_err(usage)?;
+            return print(&overview());
+        }
         Some(_) => &global.command,
     };
     if let [group] | [group, _] = &words[..]
@@ -265,33 +265,25 @@ fn dispatch(args: Vec<OsString>, program: Option<PathBuf>) -> Outcome {
     match (entry.parse)(entry, rest).map_err(see)? {
         Parsed::Help => print(&help::of(entry)),
         Parsed::Run(command) => {
-            refuse_remote_engine(std::env::var("DOCKER_HOST").ok()).map_err(usage)?;
-            let settings_file = std::env::var_os("CORACLE_CONFIG").filter(|path| !path.is_empty());
-            let file = global.config.clone().map(PathBuf::from);
-            let file = file.or(settings_file.map(PathBuf::from));
-            let driver = driver(global.storage_driver.clone()).map_err(usage)?;
-            let settings = settings(&global).map_err(usage)?;
-            let engine = engine(global.root, program).map_err(usage)?.with_driver(driver);
-            let engine = engine.with_settings(settings, file);
+            global.check().map_err(usage)?;
+            let settings = global.settings().map_err(usage)?;
+            let driver = global::driver(&settings).map_err(usage)?;
+            let (program, root) = match sealed {
+                Some((program, root)) => (Some(program), root),
+                None => (None, global::root(&settings).map_err(usage)?),
+            };
+            let _member = rootless::enter(&root).map_err(usage)?;
+            let engine = engine(&root, program).map_err(usage)?.with_driver(driver);
+            let is_quiet = settings.is_quiet();
+            let engine = engine.with_settings(settings);
             engine.check_version().map_err(usage)?;
             let outcome = command(&engine);
-            warn(&engine);
+            if !is_quiet {
+                warn(&engine);
+            }
             outcome
         }
     }
-}
-
-/// The options before the command; `None` where they ask for help.
-fn global(words: &[String]) -> Result<Option<Global>> {
-    let info = Global::get_args_info();
-    let line = match argv::normalise(&info, &[], Flags::First, words) {
-        Ok(Line::Help) => return Ok(None),
-        Ok(Line::Arguments(line)) => line,
-        Err(e) => return Err(e.hint("see 'coracle --help'")),
-    };
-    let line: Vec<&str> = line.iter().map(String::as_str).collect();
-    let global = Global::from_args(&["coracle"], &line);
-    global.map(Some).map_err(|exit| Error::invalid(exit.output.trim_end().to_string()))
 }
 
 /// The command that `words` begin with, and the words behind it.
@@ -305,13 +297,19 @@ fn entry(words: &[String]) -> Result<(&'static Entry, &[String])> {
     let found = match group {
         None => named(name),
         Some(group) => {
-            let same = SAME.iter().find(|(of, word, _)| of == group && word == name);
+            let other = WORDS.iter().find(|(other, _)| other == name);
+            let name = other.map_or(name.as_str(), |(_, word)| word);
+            let same = SAME.iter().find(|(of, word, _)| of == group && *word == name);
             same.map_or_else(|| named(&format!("{group} {name}")), |(.., name)| named(name))
         }
     };
     found.map(|entry| (entry, rest)).ok_or_else(|| {
         let whole = group.map_or(name.clone(), |group| format!("{group} {name}"));
         let error = Error::invalid(format!("there is no command \"{whole}\""));
+        let word = if group.is_none_or(|group| group == "image") { name } else { "" };
+        if let Some((_, why)) = NOT_HERE.iter().find(|(other, _)| *other == word) {
+            return error.hint(*why);
+        }
         let names: Vec<String> = match group {
             None => COMMANDS.iter().map(|entry| entry.name.to_string()).collect(),
             Some(group) => members(group).map(|(word, _)| format!("{group} {word}")).collect(),
@@ -341,61 +339,8 @@ fn members(group: &str) -> impl Iterator<Item = (&'static str, &'static Entry)> 
     own.chain(same)
 }
 
-/// A command line that is pointed at another machine's engine must not act here.
-fn refuse_remote_engine(host: Option<String>) -> Result<()> {
-    match host.as_deref() {
-        None | Some("") => Ok(()),
-        Some(host) => Err(Error::invalid(format!(
-            "DOCKER_HOST names the engine at {host}, and this one acts on its own machine only"
-        ))
-        .hint("unset DOCKER_HOST to act here")),
-    }
-}
-
-/// The storage driver that was asked for.
-fn driver(flag: Option<String>) -> Result<Option<Driver>> {
-    const VARIABLE: &str = "CORACLE_STORAGE_DRIVER";
-    let of_environment = || std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
-    match (flag, of_environment()) {
-        (Some(text), _) => text.parse().map(Some).doing(|| "--storage-driver".into()),
-        (None, Some(text)) => text.parse().map(Some).doing(|| VARIABLE.into()),
-        (None, None) => Ok(None),
-    }
-}
-
-/// What the flags say.
-fn settings(global: &Global) -> Result<Settings> {
-    let Global { bip, bridge, fixed_cidr, icc, ip, ip_masq, iptables, ipv6, mtu, .. } = global;
-    let single = [
-        ("bip", bip),
-        ("bridge", bridge),
-        ("fixed-cidr", fixed_cidr),
-        ("icc", icc),
-        ("ip", ip),
-        ("ip-masq", ip_masq),
-        ("iptables", iptables),
-        ("ipv6", ipv6),
-        ("mtu", mtu),
-    ];
-    let mut settings = Settings::default();
-    for (key, value) in single {
-        if let Some(value) = value {
-            let set = settings.set(key, &Given(vec![value.clone()]));
-            set.map_err(|error| error.doing(format!("--{key}")))?;
-        }
-    }
-    for (key, values) in [("dns", &global.dns), ("dns-search", &global.dns_search)] {
-        if !values.is_empty() {
-            let set = settings.set(key, &Given(values.clone()));
-            set.map_err(|error| error.doing(format!("--{key}")))?;
-        }
-    }
-    Ok(settings)
-}
-
-fn engine(root: Option<String>, program: Option<PathBuf>) -> Result<Engine> {
-    let root = PathBuf::from(root.as_deref().unwrap_or(Home::DEFAULT_ROOT));
-    let engine = Engine::new(&std::path::absolute(&root).on("find", &root)?)?;
+fn engine(root: &Path, program: Option<PathBuf>) -> Result<Engine> {
+    let engine = Engine::new(root)?;
     Ok(match program {
         Some(program) => engine.sealed(program),
         None => engine,
@@ -475,6 +420,8 @@ mod tests {
                 "see 'coracle stop --help'",
             ),
             ("create -d x", "unknown flag -d", "see 'coracle create --help'"),
+            ("swarm init", "there is no command \"swarm\"", CLUSTERS),
+            ("image pull x", "there is no command \"image pull\"", REGISTRIES),
             ("help strat", "there is no command \"strat\"", "did you mean start?"),
             ("image sl", "there is no command \"image sl\"", "did you mean image ls?"),
             ("container ls x", "ps: too many arguments: x", "see 'coracle ps --help'"),
@@ -486,12 +433,25 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_engine_is_never_played_by_this_one() {
-        assert!(
-            refuse_remote_engine(None).is_ok() && refuse_remote_engine(Some("".into())).is_ok()
-        );
-        let error = refuse_remote_engine(Some("tcp://boat:2375".into())).unwrap_err();
-        assert!(error.to_string().contains("tcp://boat:2375"));
+    fn the_words_of_a_group_have_others_that_mean_the_same() {
+        let name = |line: &str| {
+            let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+            entry(&words).map(|(entry, _)| entry.name)
+        };
+        for (line, meant) in [
+            ("network list", "network ls"),
+            ("network remove", "network rm"),
+            ("volume list", "volume ls"),
+            ("volume remove", "volume rm"),
+            ("image list", "images"),
+            ("image remove", "rmi"),
+            ("container list", "ps"),
+            ("container ps", "ps"),
+            ("container remove", "rm"),
+        ] {
+            assert_eq!(name(line).unwrap(), meant, "{line}");
+        }
+        assert!(name("list").is_err() && name("system remove").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `coracle monitor`: not for people. The engine executes it, once for each container.
 
-use crate::engine::{Engine, Mode};
+use crate::engine::{Engine, Mode, rootless};
 use crate::error::{Error, Result};
 use crate::types::ContainerId;
 use std::ffi::OsString;
@@ -14,6 +14,7 @@ pub fn run(args: &[OsString]) -> Result<()> {
     let text = |word: &OsString| word.to_string_lossy().into_owned();
     let id: ContainerId = text(id).parse()?;
     let mode: Mode = text(mode).parse()?;
+    let _member = rootless::enter(Path::new(root))?;
     let engine = Engine::new(Path::new(root))?.sealed(program.into());
     engine.supervise(&id, mode)
 }

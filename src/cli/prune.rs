@@ -5,6 +5,7 @@ use super::confirm::confirm;
 use super::output;
 use super::rmi;
 use crate::engine::Engine;
+use crate::engine::image::Removed;
 use crate::engine::prune::Filter;
 use crate::error::Result;
 use crate::types::{Timestamp, human_size};
@@ -187,6 +188,11 @@ fn anonymous_volumes(engine: &Engine, filters: &[Filter]) -> Result<u64> {
 
 fn images(engine: &Engine, all: bool, filters: &[Filter]) -> Result<u64> {
     let pruned = engine.prune_images(all, filters)?;
+    for removed in &pruned.removed {
+        if let Removed::Image(id) = removed {
+            engine.tell_of_image("delete", id, &id.to_string());
+        }
+    }
     list("Deleted Images:", pruned.removed.iter().map(rmi::text))?;
     Ok(pruned.bytes)
 }

@@ -2,16 +2,16 @@
 
 use super::command::{Command, number};
 use super::table::{ellipsis, table};
-use super::template::Template;
+use super::template::{Template, quote};
 use super::{output, port};
 use crate::container::MountKind;
-use crate::engine::Engine;
 use crate::engine::report::Container;
 use crate::engine::usage::ContainerSize;
+use crate::engine::{Engine, image};
 use crate::error::{Error, Result};
 use crate::types::{
-    LabelFilter, Port, Timestamp, all_match, human_ago, human_duration, human_size, parse_filter,
-    parse_ports,
+    Digest, LabelFilter, Port, Timestamp, all_match, human_ago, human_duration, human_size,
+    parse_filter, parse_ports, parse_switch,
 };
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
@@ -23,8 +23,11 @@ pub struct Args {
     /// show all containers, not only those that run
     #[argh(switch, short = 'a')]
     all: bool,
-    /// show those that match: name=, id=, status=, label=, exited=, publish=,
-    /// expose=
+    /// show those created before this one, in any state
+    #[argh(option, arg_name = "container", hidden_help)]
+    before_id: Option<String>,
+    /// show those that match: ancestor=, before=, exited=, expose=, health=, id=, is-task=,
+    /// label=, name=, network=, publish=, since=, status=, volume=
     #[argh(option, short = 'f', arg_name = "list")]
     filter: Vec<String>,
     /// print by a template: json, '{{.Names}}' or 'table {{.ID}}\t{{.Status}}'
@@ -42,6 +45,9 @@ pub struct Args {
     /// show ids only
     #[argh(switch, short = 'q')]
     quiet: bool,
+    /// show those created after this one, in any state
+    #[argh(option, arg_name = "container", hidden_help)]
+    since_id: Option<String>,
     /// show the bytes that each wrote, and with its image's
     #[argh(switch, short = 's')]
     size: bool,
@@ -67,10 +73,13 @@ impl Command for Ps {
             Some(text) => usize::try_from(number::<i64>("--last", text)?).ok(),
             None => args.latest.then_some(1),
         };
-        let filters: Vec<Filter> =
+        let mut filters: Vec<Filter> =
             args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?;
         let format = Template::wanted(args.format)?;
-        let in_any_state = last.is_some() || filters.iter().any(Filter::asks_for_state);
+        let of_2014 = args.before_id.is_some() || args.since_id.is_some();
+        filters.extend(args.before_id.map(Filter::before));
+        filters.extend(args.since_id.map(Filter::since));
+        let in_any_state = last.is_some() || of_2014 || filters.iter().any(Filter::asks_for_state);
         Ok(Ps {
             all: args.all || in_any_state,
             last,
@@ -83,7 +92,10 @@ impl Command for Ps {
         })
     }
 
-    fn run(self, engine: &Engine) -> Result<u8> {
+    fn run(mut self, engine: &Engine) -> Result<u8> {
+        for filter in &mut self.filters {
+            filter.find(engine)?;
+        }
         let size = |container: &Container| engine.container_size(container);
         let text = self.render(&engine.containers()?, &size, Timestamp::now())?;
         output::rendered(self.format.as_ref(), &text)?;
@@ -106,7 +118,8 @@ impl Ps {
             .map(|c| Row::new(c, self.no_trunc, self.size.then(|| size(c)), now))
             .collect();
         if let (Some(template), false) = (&self.format, self.quiet) {
-            return template.render(&rows.iter().map(Row::fields).collect::<Vec<_>>());
+            let fields: Vec<Value> = rows.iter().map(Row::fields).collect();
+            return template.render_all(&fields, &|at| Some(&rows[at].container.config.labels));
         }
         if self.quiet {
             return Ok(rows.iter().map(|row| format!("{}\n", row.id)).collect());
@@ -206,9 +219,10 @@ fn status(container: &Container, now: Timestamp) -> String {
     let state = &container.state;
     let code = state.exit_code;
     match container.status() {
-        "running" => {
+        status @ ("running" | "paused") => {
             let lost = if container.monitored { "" } else { " (monitor lost)" };
-            format!("Up {}{lost}", human_duration(state.started.until(now)))
+            let paused = if status == "paused" { " (Paused)" } else { "" };
+            format!("Up {}{paused}{lost}", human_duration(state.started.until(now)))
         }
         "restarting" => format!("Restarting ({code}) {}", human_ago(state.finished, now)),
         "exited" => format!("Exited ({code}) {}", human_ago(state.finished, now)),
@@ -226,45 +240,52 @@ fn command_line(container: &Container) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Go's `strconv.Quote`.
-fn quote(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\u{7}' => quoted.push_str("\\a"),
-            '\u{8}' => quoted.push_str("\\b"),
-            '\u{b}' => quoted.push_str("\\v"),
-            '\u{c}' => quoted.push_str("\\f"),
-            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
-}
-
 /// One `--filter`. Of those with the same key one must match, labels all.
 #[derive(Debug, PartialEq, Eq)]
 enum Filter {
-    Name { text: String, at_start: bool, at_end: bool },
+    Name {
+        text: String,
+        at_start: bool,
+        at_end: bool,
+    },
     Id(String),
     Status(String),
     Label(LabelFilter),
     Exited(i32),
     Publish(Vec<Port>),
     Expose(Vec<Port>),
+    Network(String),
+    /// The images of the ancestor that was named, and of those made from it.
+    Ancestor {
+        name: String,
+        images: Vec<Digest>,
+    },
+    /// Created before the container that is named.
+    Before {
+        name: String,
+        time: Timestamp,
+    },
+    Since {
+        name: String,
+        time: Timestamp,
+    },
+    /// A volume's name, or where something is mounted.
+    Volume(String),
+    Health(String),
+    IsTask(bool),
 }
+
+const HEALTHS: [&str; 4] = ["healthy", "none", "starting", "unhealthy"];
 
 const STATES: [&str; 7] =
     ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
 impl Filter {
     fn parse(text: &str) -> Result<Filter> {
-        const KEYS: [&str; 7] = ["exited", "expose", "id", "label", "name", "publish", "status"];
+        const KEYS: [&str; 14] = [
+            "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
+            "network", "publish", "since", "status", "volume",
+        ];
         let (key, value) = parse_filter(text, &KEYS)?;
         let ports = || parse_ports(value).map_err(|e| e.doing(format!("--filter {key}")));
         match key {
@@ -276,10 +297,29 @@ impl Filter {
                 Err(error.hint(format!("use one of {}", STATES.join(", "))))
             }
             "label" => Ok(Filter::Label(LabelFilter::new(value))),
+            "network" => Ok(Filter::Network(value.to_string())),
+            "ancestor" => Ok(Filter::Ancestor { name: value.to_string(), images: Vec::new() }),
+            "before" => Ok(Filter::before(value.to_string())),
+            "since" => Ok(Filter::since(value.to_string())),
+            "volume" => Ok(Filter::Volume(value.to_string())),
+            "is-task" => parse_switch("is-task", value).map(Filter::IsTask),
+            "health" if HEALTHS.contains(&value) => Ok(Filter::Health(value.to_string())),
+            "health" => {
+                let error = Error::invalid(format!("--filter: unknown health \"{value}\""));
+                Err(error.hint(format!("use one of {}", HEALTHS.join(", "))))
+            }
             "publish" => Ok(Filter::Publish(ports()?)),
             "expose" => Ok(Filter::Expose(ports()?)),
             _ => Ok(Filter::Exited(number("--filter exited", value)?)),
         }
+    }
+
+    fn before(name: String) -> Filter {
+        Filter::Before { name, time: Timestamp::default() }
+    }
+
+    fn since(name: String) -> Filter {
+        Filter::Since { name, time: Timestamp::default() }
     }
 
     /// Docker takes a regular expression. We take what is written in practice: a part of the
@@ -301,6 +341,30 @@ impl Filter {
         Ok(Filter::Name { text, at_start, at_end })
     }
 
+    /// Looks up what is named. No container is on a network that is not there, or of an image.
+    fn find(&mut self, engine: &Engine) -> Result<()> {
+        match self {
+            Filter::Network(text) => match engine.find_network(text) {
+                Ok(network) => *text = network.definition.name,
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            },
+            Filter::Before { name, time } | Filter::Since { name, time } => {
+                *time = engine.container(name)?.config.created;
+            }
+            Filter::Ancestor { name, images } => {
+                let store = engine.images()?;
+                match store.resolve(name) {
+                    Ok(id) => *images = image::descendants(&store, &id)?,
+                    Err(error) if error.is_not_found() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn asks_for_state(&self) -> bool {
         matches!(self, Filter::Status(_) | Filter::Exited(_))
     }
@@ -320,6 +384,17 @@ impl Filter {
                     false => matches(container.settings.name.as_str()),
                 }
             }
+            Filter::Ancestor { images, .. } => images.contains(&container.config.image),
+            Filter::Before { time, .. } => container.config.created < *time,
+            Filter::Since { time, .. } => container.config.created > *time,
+            Filter::Volume(text) => container.config.mounts.iter().any(|mount| {
+                mount.target.trim_end_matches('/') == text.trim_end_matches('/')
+                    || (mount.kind == MountKind::Volume && mount.source == *text)
+            }),
+            // None is checked yet, and none is of a swarm.
+            Filter::Health(health) => health == "none",
+            Filter::IsTask(is) => !is,
+            Filter::Network(name) => container.networks().any(|network| network == name),
             Filter::Id(id) => container.config.id.as_str().starts_with(id.as_str()),
             Filter::Status(status) => container.status() == status,
             // The documentation asks for the container's port, Docker itself for the host's.
@@ -379,6 +454,7 @@ mod tests {
         job.state.finished = Timestamp::from_unix(NOW - 60);
         let mut new = sample("new", "a");
         new.config.created = Timestamp::from_unix(NOW - 90_000);
+        new.settings.networks.push(crate::container::Membership::new("data"));
         vec![web, job, new]
     }
 
@@ -404,6 +480,8 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
         web.monitored = false;
         let now = Timestamp::from_unix(NOW);
         assert_eq!(status(&web, now), "Up 3 seconds (monitor lost)");
+        (web.monitored, web.state.paused) = (true, true);
+        assert_eq!(status(&web, now), "Up 3 seconds (Paused)");
         web.state.status = Status::Restarting;
         web.state.exit_code = 1;
         web.state.finished = Timestamp::from_unix(NOW - 4);
@@ -439,6 +517,7 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
             assert_eq!(ids(&["--filter", &format!("publish={publish}")]), "666666666666 ");
         }
         assert_eq!(ids(&["--filter", "publish=81"]), "");
+        assert_eq!(ids(&["--all", "--filter", "network=data"]), "aaaaaaaaaaaa ");
         assert_eq!(rendered(&["--all", "--no-trunc", "--quiet"], &three()).len(), 3 * 65);
     }
 
@@ -448,6 +527,15 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
         assert_eq!(line, "666666666666 web running tier=front\n");
         let table = rendered(&["--format", "table {{.Names}}\\t{{.Status}}"], &three());
         assert_eq!(table, "NAMES     STATUS\nweb       Up 3 seconds\n");
+    }
+
+    #[test]
+    fn a_label_is_found_by_its_key() {
+        let text = rendered(&["--format", "{{.Names}} {{.Label \"tier\"}}"], &three());
+        assert_eq!(text, "web front\n");
+        let table =
+            rendered(&["--format", "table {{upper .Names}}\\t{{.Label \"tier\"}}"], &three());
+        assert_eq!(table, "NAMES     TIER\nWEB       front\n");
     }
 
     #[test]
@@ -478,7 +566,9 @@ CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS        
         for (filter, text) in [
             ("web", "--filter: \"web\" is not key=value"),
             ("status=up", "--filter: unknown status \"up\""),
-            ("volume=x", "--filter: there is no filter \"volume\""),
+            ("volumes=x", "--filter: there is no filter \"volumes\""),
+            ("health=ill", "--filter: unknown health \"ill\""),
+            ("is-task=x", "--filter: is-task is true or false, not \"x\""),
             ("publish=x", "--filter publish: \"x\" is not port[-port][/protocol]"),
             ("name=a.*b", "--filter: cannot use name=a.*b"),
         ] {

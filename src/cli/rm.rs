@@ -1,6 +1,7 @@
 //! `rm`.
 
 use super::command::{Command, each};
+use super::output;
 use crate::engine::Engine;
 use crate::error::Result;
 use argh::{ArgsInfo, FromArgs};
@@ -34,9 +35,22 @@ impl Command for Rm {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        each(&self.0.containers, |name| match self.0.link {
+        let Args { force, link, volumes, mut containers } = self.0;
+        if force && !link {
+            // What others left is put right also where there is nothing to remove.
+            engine.begin()?;
+            // As Docker since 20.10: what is not there is as it should be.
+            containers.retain(|name| match engine.find(name) {
+                Err(error) if error.is_not_found() => {
+                    output::diagnostic(&format!("coracle: {error}"));
+                    false
+                }
+                _ => true,
+            });
+        }
+        each(&containers, |name| match link {
             true => engine.unlink(name),
-            false => engine.remove(name, self.0.force, self.0.volumes),
+            false => engine.remove(name, force, volumes),
         })
     }
 }

@@ -38,7 +38,19 @@ impl Command for Rmi {
         let options = RmiOptions { force: self.0.force, no_prune: self.0.no_prune };
         let users = |id: &Digest| users_of(engine, id);
         each_answer(&self.0.images, |image| {
+            let meant = store.resolve(image).ok();
             let removed = rmi(&store, image, options, &users)?;
+            for one in &removed {
+                match (one, &meant) {
+                    (Removed::Untagged(name), Some(id)) => {
+                        engine.tell_of_image("untag", id, &name.to_string());
+                    }
+                    (Removed::Untagged(_), None) => {}
+                    (Removed::Image(id), _) => {
+                        engine.tell_of_image("delete", id, &id.to_string());
+                    }
+                }
+            }
             Ok(removed.iter().map(text).collect::<Vec<_>>().join("\n"))
         })
     }

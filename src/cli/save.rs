@@ -45,6 +45,12 @@ impl Command for Save {
     fn run(self, engine: &Engine) -> Result<u8> {
         let store = engine.images()?;
         output::archive(self.0.output.as_deref(), |out| save(&store, &self.0.images, out))?;
+        for image in &self.0.images {
+            // A repository stands for all its names.
+            if let Ok(id) = store.resolve(image) {
+                engine.tell_of_image("save", &id, image);
+            }
+        }
         Ok(0)
     }
 }

@@ -1,8 +1,9 @@
 //! `start`.
 
 use super::attach::Session;
-use super::command::{Command, each};
+use super::command::{Command, each, value};
 use crate::engine::Engine;
+use crate::engine::session::Keys;
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
 
@@ -13,6 +14,9 @@ pub struct Args {
     /// attach stdout and stderr, forward signals, and give the program's exit code
     #[argh(switch, short = 'a')]
     attach: bool,
+    /// keys that leave it running (default ctrl-p,ctrl-q)
+    #[argh(option, arg_name = "keys", default = "String::new()")]
+    detach_keys: String,
     /// attach stdin
     #[argh(switch, short = 'i')]
     interactive: bool,
@@ -23,7 +27,7 @@ pub struct Args {
     containers: Vec<String>,
 }
 
-pub struct Start(Args);
+pub struct Start(Args, Keys);
 
 impl Command for Start {
     type Args = Args;
@@ -34,15 +38,16 @@ impl Command for Start {
         if (args.attach || args.interactive) && args.containers.len() > 1 {
             return Err(Error::invalid("only one container at a time can be started and attached"));
         }
-        Ok(Start(args))
+        let keys = value("--detach-keys", &args.detach_keys)?;
+        Ok(Start(args, keys))
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let Args { attach, interactive, sig_proxy, containers } = self.0;
+        let Args { attach, interactive, sig_proxy, containers, .. } = self.0;
         match &containers[..] {
             [name] if attach || interactive => {
                 let tty = engine.container(name)?.config.tty.is_some();
-                let session = Session { stdin: interactive, tty, sig_proxy };
+                let session = Session { stdin: interactive, tty, sig_proxy, detach_keys: self.1 };
                 session.hold(engine, || engine.start_attached(name, interactive))
             }
             names => each(names, |name| engine.start(name)),

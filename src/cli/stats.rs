@@ -5,7 +5,7 @@ use super::output;
 use super::table::{ellipsis, table};
 use super::template::Template;
 use crate::engine::Engine;
-use crate::engine::stats::Sample;
+use crate::engine::stats::{Looks, Sample, host_memory};
 use crate::error::Result;
 use crate::types::{human_memory, human_size};
 use argh::{ArgsInfo, FromArgs};
@@ -13,10 +13,8 @@ use serde_json::Value;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-/// Between two looks; how much CPU was used is known from the second one on.
+/// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The same before the first that is shown.
-const FIRST: Duration = Duration::from_millis(250);
 /// Home; clear from there to the end (console_codes(4)).
 const REDRAW: &[u8] = b"\x1b[H\x1b[J";
 
@@ -65,11 +63,11 @@ impl Command for Stats {
 
     fn run(self, engine: &Engine) -> Result<u8> {
         let redraws = !self.no_stream && io::stdout().is_terminal();
-        let mut before = self.look(engine)?;
-        std::thread::sleep(FIRST);
+        let mut looks = engine.looks();
         loop {
-            let now = self.look(engine)?;
-            let text = self.render(&before, &now)?;
+            let now = self.look(engine, &mut looks)?;
+            engine.keep_looks(&mut looks);
+            let text = self.render(&now)?;
             if redraws {
                 output::bytes(REDRAW)?;
             }
@@ -77,14 +75,13 @@ impl Command for Stats {
             if self.no_stream {
                 return Ok(0);
             }
-            before = now;
             std::thread::sleep(INTERVAL);
         }
     }
 }
 
 impl Stats {
-    fn look(&self, engine: &Engine) -> Result<Vec<Sample>> {
+    fn look(&self, engine: &Engine, looks: &mut Looks) -> Result<Vec<Sample>> {
         let containers = match self.containers.is_empty() {
             false => {
                 self.containers.iter().map(|name| engine.container(name)).collect::<Result<_>>()?
@@ -95,21 +92,12 @@ impl Stats {
                 all
             }
         };
-        containers.iter().map(|container| engine.sample(container)).collect()
+        let host = host_memory();
+        containers.iter().map(|container| engine.sample(container, looks, host)).collect()
     }
 
-    fn render(&self, before: &[Sample], now: &[Sample]) -> Result<String> {
-        let rows: Vec<Row> = now
-            .iter()
-            .map(|sample| {
-                let earlier = before.iter().find(|earlier| earlier.id == sample.id);
-                Row::new(
-                    sample,
-                    earlier.map_or(0.0, |earlier| sample.cpu_percent(earlier)),
-                    self.no_trunc,
-                )
-            })
-            .collect();
+    fn render(&self, now: &[Sample]) -> Result<String> {
+        let rows: Vec<Row> = now.iter().map(|sample| Row::new(sample, self.no_trunc)).collect();
         if let Some(template) = &self.format {
             return template.render(&rows.iter().map(Row::fields).collect::<Vec<_>>());
         }
@@ -135,8 +123,8 @@ const COLUMNS: [(&str, &str); 8] = [
 struct Row([String; 8]);
 
 impl Row {
-    fn new(sample: &Sample, cpu_percent: f64, no_trunc: bool) -> Row {
-        let Sample { id, name, usage, links, .. } = sample;
+    fn new(sample: &Sample, no_trunc: bool) -> Row {
+        let Sample { id, name, cpu_percent, usage, links } = sample;
         let received = links.iter().map(|link| link.received.bytes).sum();
         let sent = links.iter().map(|link| link.sent.bytes).sum();
         let limit = usage.memory_limit;

@@ -1,14 +1,18 @@
 //! `stop` and `restart`.
 
-use super::command::{Command, each, number};
+use super::command::{Command, each, number, value};
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::types::Signal;
 use argh::{ArgsInfo, FromArgs};
 
 /// Stop one or more running containers
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
+    /// the signal that asks it to stop (else as the container was created)
+    #[argh(option, short = 's', arg_name = "signal")]
+    signal: Option<String>,
     /// seconds from the stop signal to SIGKILL (else as the container was created; -1 to wait
     /// for ever)
     #[argh(option, short = 't', arg_name = "int")]
@@ -22,6 +26,7 @@ pub struct Restart(Names);
 
 struct Names {
     containers: Vec<String>,
+    signal: Option<Signal>,
     timeout: Option<u32>,
 }
 
@@ -33,7 +38,8 @@ impl Names {
             text => number("--timeout", text),
         });
         let timeout = timeout.transpose()?;
-        Ok(Names { containers: args.containers, timeout })
+        let signal = args.signal.map(|text| value("--signal", &text)).transpose()?;
+        Ok(Names { containers: args.containers, signal, timeout })
     }
 }
 
@@ -47,7 +53,7 @@ impl Command for Stop {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        each(&self.0.containers, |name| engine.stop(name, self.0.timeout))
+        each(&self.0.containers, |name| engine.stop(name, self.0.signal, self.0.timeout))
     }
 }
 
@@ -62,6 +68,6 @@ impl Command for Restart {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        each(&self.0.containers, |name| engine.restart(name, self.0.timeout))
+        each(&self.0.containers, |name| engine.restart(name, self.0.signal, self.0.timeout))
     }
 }

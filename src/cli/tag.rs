@@ -36,7 +36,9 @@ impl Command for Tag {
 
     fn run(self, engine: &Engine) -> Result<u8> {
         engine.begin()?;
-        tag(&engine.images()?, &self.image, self.name)?;
+        let name = self.name.to_string();
+        let id = tag(&engine.images()?, &self.image, self.name)?;
+        engine.tell_of_image("tag", &id, &name);
         Ok(0)
     }
 }

@@ -1,5 +1,6 @@
-//! `top`: the processes of a container.
+//! `top`: the processes of a container, with the options of ps(1).
 
+use super::argv::Flags;
 use super::command::Command;
 use super::output;
 use super::table::table;
@@ -12,7 +13,7 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(help_triggers("--help"))]
 pub struct Args {
     #[argh(positional)]
-    container: String,
+    container_and_options: Vec<String>,
 }
 
 pub struct Top(Args);
@@ -20,14 +21,17 @@ pub struct Top(Args);
 impl Command for Top {
     type Args = Args;
     const NAME: &'static str = "top";
-    const USAGE: &'static str = "CONTAINER";
+    const USAGE: &'static str = "CONTAINER [PS_OPTION...]";
+    const FLAGS: Flags = Flags::First;
 
     fn new(args: Args) -> Result<Top> {
         Ok(Top(args))
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let processes = engine.top(&self.0.container)?;
+        let (container, options) = self.0.container_and_options.split_first().unzip();
+        let container = container.map(String::as_str).unwrap_or_default();
+        let processes = engine.top(container, options.unwrap_or_default())?;
         let mut lines = vec![processes.titles];
         lines.extend(processes.rows);
         output::text(&table(&lines))?;

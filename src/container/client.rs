@@ -25,6 +25,7 @@ impl Client {
     }
 
     pub fn connect(socket: &Path) -> io::Result<Client> {
+        let (_dir, socket) = fd::short_path(socket)?;
         Client::new(UnixStream::connect(socket)?.into())
     }
 

@@ -1,7 +1,7 @@
 //! One client of a monitor: its frames in, its frames out, neither ever blocking the monitor.
 
 use super::frame::{Frame, MAX_LEN, VERSION};
-use super::log::Stream;
+use super::log::{Place, Stream};
 use mio::net::UnixStream;
 use std::io::{self, Read, Write};
 
@@ -108,7 +108,7 @@ impl Conn {
     }
 
     /// Attaches, or goes on after a lag: output from here on is in the log from `log` on.
-    pub fn attach(&mut self, attached: Attached, log: u64) {
+    pub fn attach(&mut self, attached: Attached, log: Place) {
         self.attached = attached;
         self.lagging = false;
         self.send(&Frame::Attached { log });

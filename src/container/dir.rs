@@ -8,7 +8,9 @@
 //! <root>/locks                 byte-range locks; one byte a container, at a hash of its id
 //! <run>/live/<id>              locked by whoever works on the container: its creator, its
 //!                              monitor, its remover. Unlocked, it is the sweep's business.
-//! <run>/c/<id>/                socket stdin stdout stderr, while it runs; shared
+//! <run>/c/<id>/                socket stdin stdout stderr, while it runs
+//! <run>/changing/<id>          locked by whoever changes its networks or links
+//! <run>/shared/<id>            another container has joined its network
 //! <run>/links/<id>/<other id>  the other runs with a link to it
 //! ```
 //!
@@ -47,7 +49,7 @@ pub struct Dir {
     run: PathBuf,
 }
 
-/// The right to work on a container: exclusive, and given up by dying.
+/// The right to work on a container, or on its networks: exclusive, and given up by dying.
 #[derive(Debug)]
 #[must_use]
 pub struct Live {
@@ -59,6 +61,30 @@ impl Live {
     /// Takes over an inherited guard.
     pub fn inherit(dir: &Dir, guard: Guard) -> Live {
         Live { guard, path: dir.live_path() }
+    }
+
+    /// The right that goes with this file, which is made. `None` where somebody has it, and we are
+    /// not to wait.
+    pub fn take(path: PathBuf, wait: bool) -> Result<Option<Live>> {
+        loop {
+            let guard = match wait {
+                true => Some(lock::lock(&path, 0, Mode::Exclusive).on("lock", &path)?),
+                false => lock::try_lock(&path, 0, Mode::Exclusive).on("lock", &path)?,
+            };
+            let Some(guard) = guard else {
+                return Ok(None);
+            };
+            // Its last holder may have removed the file between our opening and our locking.
+            let ours = crate::sys::fd::inode(&guard).on("stat", &path)?;
+            match fs::metadata(&path) {
+                Ok(now) if (now.dev(), now.ino()) == ours => {
+                    return Ok(Some(Live { guard, path }));
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::os("stat", path.display().to_string(), e)),
+            }
+        }
     }
 
     /// Nothing is left to do for this container.
@@ -95,6 +121,11 @@ impl Dir {
         ids_in(&home.run.join("live"))
     }
 
+    /// The ids of those whose networks or links somebody changes, or died changing.
+    pub fn changing_ones(home: &Home) -> Result<Vec<ContainerId>> {
+        ids_in(&home.run.join("changing"))
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -129,9 +160,13 @@ impl Dir {
     pub fn socket(&self) -> PathBuf {
         self.run.join("socket")
     }
-    /// There once another container has joined its network.
+    /// Locked by whoever changes its networks or links, and what they would undo.
+    pub fn changing(&self) -> PathBuf {
+        self.home.run.join("changing").join(self.id.as_str())
+    }
+    /// There once another container has joined its network, until its links are gone from there.
     pub fn shared(&self) -> PathBuf {
-        self.run.join("shared")
+        self.home.run.join("shared").join(self.id.as_str())
     }
     /// A FIFO of the container: `stdin`, `stdout` or `stderr`.
     pub fn fifo(&self, stream: &str) -> PathBuf {
@@ -155,6 +190,17 @@ impl Dir {
         self.write("state.json", state, durability)?;
         self.write("settings.json", settings, durability)?;
         self.write("config.json", config, durability)
+    }
+
+    /// The cgroup in which it has its own, where that was chosen: the text of a symbolic link, so
+    /// that it is known as long as there is anything of the container.
+    pub fn cgroup_parent(&self) -> Option<String> {
+        fs::read_link(self.path.join("cgroup-parent")).ok()?.into_os_string().into_string().ok()
+    }
+
+    pub fn set_cgroup_parent(&self, parent: &str) -> Result<()> {
+        let link = self.path.join("cgroup-parent");
+        std::os::unix::fs::symlink(parent, &link).on("create", &link)
     }
 
     /// Has the container's existence and its name survive loss of power.
@@ -244,36 +290,13 @@ impl Dir {
 
     /// Takes the right to work on the container; `None` where somebody has it.
     pub fn try_live(&self) -> Result<Option<Live>> {
-        self.take_live(false)
+        Live::take(self.live_path(), false)
     }
 
     /// Waits for the right to work on the container.
     pub fn wait_live(&self) -> Result<Live> {
-        let live = self.take_live(true)?;
+        let live = Live::take(self.live_path(), true)?;
         live.ok_or_else(|| Error::conflict(format!("{} is being worked on", self.id.short())))
-    }
-
-    fn take_live(&self, wait: bool) -> Result<Option<Live>> {
-        let path = self.live_path();
-        loop {
-            let guard = match wait {
-                true => Some(lock::lock(&path, 0, Mode::Exclusive).on("lock", &path)?),
-                false => lock::try_lock(&path, 0, Mode::Exclusive).on("lock", &path)?,
-            };
-            let Some(guard) = guard else {
-                return Ok(None);
-            };
-            // Its last holder may have removed the file between our opening and our locking.
-            let ours = crate::sys::fd::inode(&guard).on("stat", &path)?;
-            match fs::metadata(&path) {
-                Ok(now) if (now.dev(), now.ino()) == ours => {
-                    return Ok(Some(Live { guard, path }));
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Error::os("stat", path.display().to_string(), e)),
-            }
-        }
     }
 
     fn linkers_path(&self) -> PathBuf {

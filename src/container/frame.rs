@@ -9,6 +9,7 @@
 //! Each side begins with `Hello {version, features}`. A frame of an unknown kind is answered with
 //! `Unknown`, not fatal: a client of release N speaks to monitors N-2 to N.
 
+use super::log::Place;
 use std::io;
 
 pub const VERSION: u16 = 1;
@@ -72,9 +73,9 @@ pub enum Frame {
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
     /// The answer to `Attach`, and what ends a `Lagged`: output from here on is in the log from
-    /// this offset on.
+    /// this place on.
     Attached {
-        log: u64,
+        log: Place,
     },
     /// The client did not keep up: no output comes until it has taken all that was sent. What it
     /// missed it reads from the log, up to the offset of the `Attached` that follows.
@@ -84,7 +85,7 @@ pub enum Frame {
     Exited {
         code: i32,
         again: Again,
-        log: u64,
+        log: Place,
     },
     /// The answer to `Hold`.
     Held,
@@ -169,14 +170,14 @@ impl Frame {
             Frame::Stderr(data) => output(out, kind::STDERR, data),
             Frame::Attached { log } => {
                 out.push(kind::ATTACHED);
-                out.extend(log.to_le_bytes());
+                place(out, log);
             }
             Frame::Lagged => out.push(kind::LAGGED),
             Frame::Exited { code, again, log } => {
                 out.push(kind::EXITED);
                 out.extend(code.to_le_bytes());
                 out.push(*again as u8);
-                out.extend(log.to_le_bytes());
+                place(out, log);
             }
             Frame::Unknown { kind } => out.extend([kind::UNKNOWN, *kind]),
         }
@@ -213,6 +214,12 @@ impl Frame {
     }
 }
 
+/// Of releases before bounded logs it is the offset alone.
+fn place(out: &mut Vec<u8>, place: &Place) {
+    out.extend(place.offset.to_le_bytes());
+    out.extend(place.inode.to_le_bytes());
+}
+
 fn output(out: &mut Vec<u8>, kind: u8, data: &[u8]) {
     out.push(kind);
     out.extend(data);
@@ -224,6 +231,8 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
     let u16_at = |i: usize| Some(u16::from_le_bytes(rest.get(i..i + 2)?.try_into().ok()?));
     let u32_at = |i: usize| Some(u32::from_le_bytes(rest.get(i..i + 4)?.try_into().ok()?));
     let u64_at = |i: usize| Some(u64::from_le_bytes(rest.get(i..i + 8)?.try_into().ok()?));
+    let place_at =
+        |i: usize| Some(Place { offset: u64_at(i)?, inode: u64_at(i + 8).unwrap_or_default() });
     Some(Ok(match kind {
         kind::HELLO => Frame::Hello { version: u16_at(0)?, features: u32_at(2)? },
         kind::ATTACH => {
@@ -252,7 +261,7 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
         }
         kind::STDOUT => Frame::Stdout(rest.to_vec()),
         kind::STDERR => Frame::Stderr(rest.to_vec()),
-        kind::ATTACHED => Frame::Attached { log: u64_at(0)? },
+        kind::ATTACHED => Frame::Attached { log: place_at(0)? },
         kind::LAGGED => Frame::Lagged,
         kind::EXITED => {
             let again = match rest.get(4)? {
@@ -260,7 +269,7 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
                 1 => Again::ByPolicy,
                 _ => Again::Asked,
             };
-            Frame::Exited { code: u32_at(0)? as i32, again, log: u64_at(5)? }
+            Frame::Exited { code: u32_at(0)? as i32, again, log: place_at(5)? }
         }
         kind::UNKNOWN => Frame::Unknown { kind: *rest.first()? },
         unknown => return Some(Err(unknown)),
@@ -291,9 +300,13 @@ mod tests {
             Frame::Warning("without".into()),
             Frame::Stdout(vec![]),
             Frame::Stderr(vec![255; 300]),
-            Frame::Attached { log: 1 << 40 },
+            Frame::Attached { log: Place { inode: 7, offset: 1 << 40 } },
             Frame::Lagged,
-            Frame::Exited { code: -1, again: Again::ByPolicy, log: 1 << 40 },
+            Frame::Exited {
+                code: -1,
+                again: Again::ByPolicy,
+                log: Place { inode: 7, offset: 1 << 40 },
+            },
             Frame::Followed(String::new()),
             Frame::Unknown { kind: 9 },
         ];

@@ -4,8 +4,11 @@ pub mod client;
 mod conn;
 pub mod dir;
 pub mod frame;
+mod isolation;
+mod limits;
 pub mod log;
 pub mod monitor;
+mod namespaces;
 mod process;
 pub mod record;
 pub mod restart;
@@ -13,7 +16,10 @@ pub mod restart;
 pub use client::Client;
 pub use dir::{Dir, Live};
 pub use frame::{Again, Frame};
+pub use isolation::{Isolation, SeccompChoice};
+pub use limits::{Cpus, DeviceRate, Limits};
 pub use monitor::{Asked, Monitor, Pipes, Service};
+pub use namespaces::{Namespaces, Share};
 pub use record::{
     Config, Endpoint, Endpoint6, Link, Membership, Mount, MountKind, Network, ProcessId, Settings,
     State, Status, TakesVolumes, Terminal, Want,

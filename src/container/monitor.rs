@@ -77,6 +77,7 @@ impl Asked {
 }
 
 pub struct Monitor {
+    dir: Dir,
     poll: Poll,
     listener: UnixListener,
     clients: BTreeMap<usize, Conn>,
@@ -90,6 +91,8 @@ pub struct Monitor {
     pipes: Pipes,
     /// The container's, while it runs.
     pub cgroup: Option<Cgroup>,
+    /// The kernel does not end all of it with its first process: it shares a pid namespace.
+    pub outlives_first: bool,
     /// For the container, as long as it runs.
     pub service: Option<Box<dyn Service>>,
     stdin_waiting: Vec<u8>,
@@ -103,22 +106,25 @@ pub struct Monitor {
 
 impl Monitor {
     /// Opens the log and begins to listen; clients may connect before there is a container.
-    pub fn new(dir: &Dir, keeps_log: bool) -> Result<Monitor> {
+    pub fn new(dir: &Dir, keeping: log::Keeping, keeps_log: bool) -> Result<Monitor> {
         let poll = Poll::new().on("epoll_create", "")?;
         let path = dir.socket();
-        let mut listener = UnixListener::bind(&path).on("listen on", &path)?;
+        let (_dir, short) = fd::short_path(&path).on("open", &path)?;
+        let mut listener = UnixListener::bind(&short).on("listen on", &path)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).on("watch", &path)?;
         Ok(Monitor {
+            dir: dir.clone(),
             poll,
             listener,
             clients: BTreeMap::new(),
             next_client: CLIENTS,
-            log: log::Appender::open(&dir.log())?,
+            log: log::Appender::open(&dir.log(), keeping)?,
             keeps_log,
             is_log_complete: true,
             buffer: Vec::new(),
             pipes: Pipes::default(),
             cgroup: None,
+            outlives_first: false,
             service: None,
             stdin_waiting: Vec::new(),
             stdin_closing: false,
@@ -138,8 +144,7 @@ impl Monitor {
 
     /// The frame that tells of the end.
     pub fn exited(&self, code: i32, again: Again) -> Frame {
-        // A log that cannot be looked at can only be read to its end.
-        Frame::Exited { code, again, log: self.log.position().unwrap_or(u64::MAX) }
+        Frame::Exited { code, again, log: self.log.position() }
     }
 
     /// Tells every client. What is told should be written down before: who connects too late to
@@ -212,6 +217,7 @@ impl Monitor {
             if self.stop_deadline.is_some_and(|at| Instant::now() >= at) {
                 self.stop_deadline = None;
                 signal(process, Signal::KILL)?;
+                self.resume()?;
             }
             let (mut ended, mut serve) = (false, self.is_service_due());
             again |= self.log.retry_at().is_some_and(|at| Instant::now() >= at);
@@ -228,6 +234,11 @@ impl Monitor {
             if ended {
                 // Its sockets would keep the container's network.
                 self.service = None;
+                if let Some(cgroup) = self.cgroup.as_ref().filter(|_| self.outlives_first) {
+                    // What cannot be ended now stands in the way of the cgroup's removal, and is
+                    // told there.
+                    let _ = cgroup.kill();
+                }
                 while self.move_output() {}
                 self.is_log_complete = self.log.finish(self.patience());
                 return exit_of(process);
@@ -346,17 +357,28 @@ impl Monitor {
         self.clients.values().any(|client| client.holds && !client.closed)
     }
 
-    /// Thaws what a client froze that is done, or dead.
+    /// Thaws what a client froze that is done, or dead, unless the user wants it to stand still.
     fn thaw_unless_held(&self) {
-        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| !self.is_held()) {
+        let is_held = || self.is_held() || self.dir.state().is_ok_and(|state| state.paused);
+        if let Some(cgroup) = self.cgroup.as_ref().filter(|_| !is_held()) {
             // A cgroup that is gone has nobody to be thawed.
             let _ = cgroup.thaw();
         }
     }
 
+    /// Has a paused container go on, to take the signal that it was sent.
+    fn resume(&self) -> Result<()> {
+        if self.dir.state()?.paused {
+            self.dir.update_state(|state| state.paused = false)?;
+            self.thaw_unless_held();
+        }
+        Ok(())
+    }
+
     /// Begins to stop the container: its signal, and SIGKILL at the deadline.
     pub fn stop(&mut self, process: BorrowedFd, sig: Signal, seconds: Option<u32>) -> Result<()> {
         signal(process, sig)?;
+        self.resume()?;
         let limit = seconds.map(|s| Duration::from_secs(u64::from(s)));
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         // The earlier of two orders wins.
@@ -428,7 +450,7 @@ impl Monitor {
     fn attach(&mut self, token: usize, attached: Attached) -> Result<()> {
         // All that came before is in the log now: the client's part begins at its end.
         self.log.flush();
-        let log = self.log.position()?;
+        let log = self.log.position();
         let is_stuck = self.log.is_stuck();
         match self.clients.get_mut(&token) {
             // Or will be, when there is room for it.

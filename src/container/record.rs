@@ -9,10 +9,12 @@
 //! `running` is never believed from a file: `State::status` is what was last written, and the
 //! engine compares it with the kernel when it reads (`ProcessId`).
 
+use super::log::Logging;
+use super::{Isolation, Limits, Namespaces};
 use crate::error::{Error, Result};
 use crate::types::{
     ContainerId, ContainerName, Digest, ExtraHost, MacAddress, Pid, PortBinding, Published,
-    Resolver, RestartPolicy, Signal, Timestamp, serde_by_text,
+    Resolver, RestartPolicy, Signal, Timestamp, UserMode, serde_by_text,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,8 +73,12 @@ pub struct Config {
     pub network: Network,
     /// Remove the container when it ends (`--rm`).
     pub auto_remove: bool,
-    /// Every capability, device and path of the host (`--privileged`).
-    pub privileged: bool,
+    #[serde(default)]
+    pub namespaces: Namespaces<ContainerId>,
+    #[serde(default)]
+    pub isolation: Isolation,
+    #[serde(default)]
+    pub log: Logging,
 }
 
 /// The size a new terminal starts with.
@@ -133,7 +139,7 @@ pub enum MountKind {
     Tmpfs,
 }
 
-/// In records one word: `bridge`, `none`, `host`, `container:<id>`.
+/// In records one word: `bridge`, `none`, `host`, `container:<id>`, `pasta`, `slirp4netns`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Network {
     Bridge,
@@ -141,6 +147,8 @@ pub enum Network {
     Host,
     /// That of another container.
     Container(ContainerId),
+    /// One of its own, by a program that needs no root.
+    UserMode(UserMode),
 }
 
 impl Network {
@@ -148,6 +156,7 @@ impl Network {
     pub fn special(&self) -> Option<&'static str> {
         match self {
             Network::Bridge | Network::Container(_) => None,
+            Network::UserMode(mode) => Some(mode.word()),
             Network::None => Some("none"),
             Network::Host => Some("host"),
         }
@@ -161,6 +170,7 @@ impl fmt::Display for Network {
             Network::None => f.write_str("none"),
             Network::Host => f.write_str("host"),
             Network::Container(id) => write!(f, "container:{id}"),
+            Network::UserMode(mode) => mode.fmt(f),
         }
     }
 }
@@ -173,7 +183,10 @@ impl FromStr for Network {
             ("none", _) => Ok(Network::None),
             ("host", _) => Ok(Network::Host),
             (_, Some(id)) => id.parse().map(Network::Container),
-            _ => Err(Error::invalid(format!("\"{text}\" is no network"))),
+            _ => match text.parse() {
+                Ok(mode) => Ok(Network::UserMode(mode)),
+                Err(_) => Err(Error::invalid(format!("\"{text}\" is no network"))),
+            },
         }
     }
 }
@@ -186,11 +199,8 @@ pub struct Settings {
     #[serde(default)]
     pub links: Vec<Link>,
     pub restart: RestartPolicy,
-    /// Bytes.
-    pub memory: Option<u64>,
-    /// Relative weight; 1024 is one share.
-    pub cpu_shares: Option<u64>,
-    pub pids_limit: Option<u64>,
+    #[serde(default)]
+    pub limits: Limits,
     /// The networks it is on, those of `Network::Bridge` alone. The first that has a way out is its
     /// way out.
     #[serde(default)]
@@ -207,11 +217,15 @@ pub struct Membership {
     /// The address it must have there.
     #[serde(default)]
     pub address: Option<Ipv4Addr>,
+    /// As it was asked for; what it means for the other is kept.
+    #[serde(skip)]
+    pub address6: Option<Ipv6Addr>,
 }
 
 impl Membership {
     pub fn new(network: &str) -> Membership {
-        Membership { network: network.to_string(), aliases: Vec::new(), address: None }
+        let network = network.to_string();
+        Membership { network, aliases: Vec::new(), address: None, address6: None }
     }
 }
 
@@ -306,6 +320,9 @@ pub struct State {
     pub takes: TakesVolumes,
     pub want: Want,
     pub status: Status,
+    /// The user has it stand still, while it runs.
+    #[serde(default)]
+    pub paused: bool,
     /// The container's PID 1, while it runs.
     pub process: Option<ProcessId>,
     pub exit_code: i32,
@@ -338,6 +355,7 @@ impl State {
             takes: TakesVolumes::None,
             want: Want::Down,
             status,
+            paused: false,
             process: None,
             exit_code: 0,
             oom_killed: false,
@@ -388,7 +406,7 @@ mod tests {
     #[test]
     fn a_network_is_one_word() {
         let id = "5".repeat(64);
-        for word in ["bridge", "none", "host", &format!("container:{id}")] {
+        for word in ["bridge", "none", "host", "pasta", &format!("container:{id}")] {
             let network: Network = word.parse().unwrap();
             assert_eq!(network.to_string(), word);
             assert_eq!(serde_json::to_value(&network).unwrap(), word);

@@ -5,23 +5,25 @@ use super::patience::Patience;
 use super::session::{self, End, Forward, Outbox, Output, Peer};
 use super::start::Started;
 use super::sweep::UNKNOWN_EXIT;
-use crate::container::log::{Reader, Stream};
+use crate::container::log::{Place, Reader, Stream, open_all};
 use crate::container::{Client, Dir, Frame};
 use crate::error::{OsContext, Result};
 use crate::sys::pidfd;
 use crate::sys::signal::SignalFd;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 
 impl Engine {
     /// Attaches to a container that runs.
     pub fn attach(&self, name: &str, stdin: bool) -> Result<Started> {
         self.begin()?;
         let dir = self.find(name)?;
-        self.process(&dir, name)?;
+        self.awake(&dir, name, "attach")?;
         let mut client = Client::connect(&dir.socket()).on("connect to", dir.socket())?;
         let attach = Frame::Attach { stdin, stdout: true, stderr: true };
         client.send(&attach).on("speak to", "the monitor")?;
+        self.tell_of(&dir, "attach", &[]);
         Ok(Started { log: open_log(&dir)?, id: dir.id, client, attach: Some(attach) })
     }
 
@@ -41,7 +43,7 @@ impl Engine {
             dir,
             attach,
             log,
-            start: 0,
+            start: Place::default(),
             seen: [0; 2],
             lagged: false,
             missed: None,
@@ -52,10 +54,19 @@ impl Engine {
 }
 
 /// The log of a container that may be gone before the last of it was read.
-pub(super) fn open_log(dir: &Dir) -> Result<File> {
+pub(super) fn open_log(dir: &Dir) -> Result<Log> {
     let path = dir.log();
-    File::options().read(true).append(true).create(true).open(&path).on("open", &path)
+    let open = || File::options().read(true).append(true).create(true).open(&path);
+    let file = open().on("open", &path)?;
+    let inode = file.metadata().on("stat", &path)?.ino();
+    Ok((inode, file))
 }
+
+/// The file of the log in which an attachment begins, by its inode.
+pub(super) type Log = (u64, File);
+
+/// What there is of the log.
+const TO_THE_END: Place = Place { inode: u64::MAX, offset: u64::MAX };
 
 struct Attached<'a> {
     engine: &'a Engine,
@@ -64,8 +75,8 @@ struct Attached<'a> {
     /// What we asked for.
     attach: Option<Frame>,
     /// The log, where in it our attachment begins, and how much of each stream we have had since.
-    log: File,
-    start: u64,
+    log: Log,
+    start: Place,
     seen: [u64; 2],
     /// We missed some, being too slow or because the monitor died: it is shown from the log once
     /// it is known where that ends.
@@ -90,23 +101,30 @@ impl Attached<'_> {
     }
 
     /// Output comes from the log's offset `start` on.
-    fn attached(&mut self, start: u64) -> Result<()> {
+    fn attached(&mut self, start: Place) -> Result<()> {
         self.catch_up(start)?;
         self.start = start;
+        if start.inode != 0 && start.inode != self.log.0 {
+            // Held open, it is there when it is needed.
+            let parts = open_all(&self.dir.log()).unwrap_or_default();
+            let part = parts.into_iter().find(|(inode, _)| *inode == start.inode);
+            self.log = part.unwrap_or(open_log(&self.dir)?);
+        }
         self.seen = [0; 2];
         Ok(())
     }
 
-    fn ended(&mut self, code: i32, log: u64) -> Result<()> {
+    fn ended(&mut self, code: i32, log: Place) -> Result<()> {
         self.ended = Some(code);
         self.catch_up(log)
     }
 
     /// What was missed lies in the log from where we stopped up to `end`.
-    fn catch_up(&mut self, end: u64) -> Result<()> {
+    fn catch_up(&mut self, end: Place) -> Result<()> {
         if std::mem::take(&mut self.lagged) {
-            let file = self.log.try_clone().on("dup", "the log")?;
-            let reader = Reader::of_range(file, self.start..end)?;
+            let file = self.log.1.try_clone().on("dup", "the log")?;
+            let first = (self.log.0, file);
+            let reader = Reader::of_range(&self.dir.log(), first, self.start..end)?;
             self.missed = Some(Missed { reader, seen: self.seen });
         }
         Ok(())
@@ -147,9 +165,9 @@ impl Attached<'_> {
             self.engine.begin()?;
             match self.dir.state() {
                 Ok(state) if state.status.is_up() => {}
-                Ok(state) => return self.ended(state.exit_code, u64::MAX),
+                Ok(state) => return self.ended(state.exit_code, TO_THE_END),
                 // It ended, and with --rm is gone already; nobody saw how.
-                Err(error) if error.is_not_found() => return self.ended(UNKNOWN_EXIT, u64::MAX),
+                Err(error) if error.is_not_found() => return self.ended(UNKNOWN_EXIT, TO_THE_END),
                 Err(error) => return Err(error),
             }
             if let Ok(client) = Client::connect(&self.dir.socket()) {
@@ -222,6 +240,8 @@ impl Peer for Attached<'_> {
     }
     fn resize(&mut self, rows: u16, columns: u16) -> Result<()> {
         self.send(&Frame::Resize { rows, columns });
+        let (rows, columns) = (rows.to_string(), columns.to_string());
+        self.engine.tell_of(&self.dir, "resize", &[("height", &rows), ("width", &columns)]);
         Ok(())
     }
     fn forward(&self) -> Result<Forward> {

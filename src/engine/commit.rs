@@ -51,6 +51,7 @@ impl Engine {
 
         let created = Some(options.created.unwrap_or_else(Timestamp::now));
         let command = if config.command.is_empty() { &config.entrypoint } else { &config.command };
+        let comment = options.message.clone();
         let history = History {
             created,
             created_by: command.join(" "),
@@ -61,9 +62,17 @@ impl Engine {
         let image = image.config.with_layer(layer.unpacked.diff_id, history);
         let image = ImageConfig { author: options.author, config: run, ..image };
         let config = image.to_bytes()?;
+        let name = options.name.as_ref().map(ToString::to_string).unwrap_or_default();
         let names = options.name.into_iter().collect();
         let ids = store.add(&scratch, vec![NewImage { config, names, layers: vec![layer] }])?;
-        ids.first().copied().ok_or_else(|| Error::conflict("no image was made"))
+        let id = ids.first().copied().ok_or_else(|| Error::conflict("no image was made"))?;
+        let words = id.to_string();
+        self.tell_of(
+            &dir,
+            "commit",
+            &[("comment", &comment), ("imageID", &words), ("imageRef", &name)],
+        );
+        Ok(id)
     }
 }
 

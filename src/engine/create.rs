@@ -2,7 +2,9 @@
 
 use super::options::{Membership, NetworkMode, Options, merge_env};
 use super::{Engine, names};
-use crate::container::{Config, Dir, Link, Live, Mount, Network, Settings, State, Status, dir};
+use crate::container::{
+    Config, Dir, Link, Live, Mount, Namespaces, Network, Settings, Share, State, Status, dir,
+};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
 use crate::network::DEFAULT;
@@ -14,6 +16,9 @@ pub(super) const DEFAULT_STOP_TIMEOUT: u32 = 10;
 
 /// The host's own name.
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+/// Which of them are there: `0-7`.
+pub(super) const PROCESSORS: &str = "/sys/devices/system/cpu/online";
 
 struct HostName {
     host: String,
@@ -36,11 +41,13 @@ impl Engine {
     }
 
     pub(super) fn create_live(&self, options: &Options) -> Result<New> {
+        let options = &Options { network: self.network_mode(options)?, ..options.clone() };
         options.check()?;
+        options.limits.fit(|| std::fs::read_to_string(PROCESSORS).on("read", PROCESSORS))?;
         let mode = match &options.network {
             NetworkMode::None => Some("none"),
             NetworkMode::Host => Some("host"),
-            NetworkMode::Bridge | NetworkMode::Container(_) => None,
+            NetworkMode::Bridge | NetworkMode::Container(_) | NetworkMode::UserMode(_) => None,
         };
         if let Some(mode) = mode.filter(|_| options.publishes()) {
             // Docker's words, and as with Docker no reason to stop.
@@ -52,7 +59,8 @@ impl Engine {
         let store = self.images()?;
         // Until the record says that it is used, nobody may remove the image.
         let images = store.lock(Mode::Shared)?;
-        let image = store.image(&store.resolve(&options.image)?)?;
+        let id = store.resolve(&options.image).map_err(|e| missing_image(e, &options.image))?;
+        let image = store.image(&id)?;
         let random = crate::sys::random::bytes::<34>().on("read", "random bytes")?;
         let (id, name) = random.split_at(32);
         let id = ContainerId::from_random(id.try_into().unwrap_or_default());
@@ -60,7 +68,10 @@ impl Engine {
         let live = dir.wait_live()?;
         let new = New { dir, live };
         match self.lay(&new, options, links, &image, name, images) {
-            Ok(()) => Ok(new),
+            Ok(()) => {
+                self.tell_of(&new.dir, "create", &[]);
+                Ok(new)
+            }
             Err(error) => {
                 // The error to tell is that one; what this cannot remove, the sweep will.
                 let _ = self.discard(&new.dir, new.live);
@@ -82,10 +93,12 @@ impl Engine {
     ) -> Result<()> {
         let volumes = self.lock_volumes_of(options, image)?;
         let mounts = self.resolve_mounts(options, image)?;
+        let namespaces = self.resolve_namespaces(&options.namespaces)?;
         let network = self.resolve_network(options, &new.dir.id)?;
-        let mut config = merge(options, image, &new.dir.id, mounts, network)?;
-        if config.network == Network::Bridge {
-            self.settings()?.complete(&mut config.resolver);
+        let mut config = merge(options, image, &new.dir.id, mounts, namespaces, network)?;
+        self.settings.limit(&mut config.isolation.ulimits);
+        if matches!(config.network, Network::Bridge | Network::UserMode(_)) {
+            self.settings.complete(&mut config.resolver);
         }
         if config.entrypoint.is_empty() && config.command.is_empty() {
             return Err(Error::invalid(format!("{} names no command to run", options.image))
@@ -101,14 +114,22 @@ impl Engine {
             name,
             links,
             restart: options.restart,
-            memory: options.memory,
-            cpu_shares: options.cpu_shares,
-            pids_limit: options.pids_limit,
+            limits: options.limits.clone(),
             networks: self.memberships(options)?,
         };
         let ephemeral = config.auto_remove;
         let state = State { ephemeral, ..State::new(Status::Creating) };
+        if options.log.is_none() {
+            config.log = self.settings.log.clone();
+        }
         new.dir.create(&config, &settings, &state)?;
+        if let Some(parent) = &options.cgroup_parent {
+            new.dir.set_cgroup_parent(parent.trim_end_matches('/'))?;
+        }
+        if let Some(target) = config.log.target() {
+            let link = new.dir.log();
+            std::os::unix::fs::symlink(target, &link).on("link", &link)?;
+        }
         self.name(new, settings, wanted.is_some(), random)?;
         self.make_sources(&config)?;
         // Copying may take long, and the records keep others from removing anything.
@@ -143,12 +164,34 @@ impl Engine {
 
     /// The network, and what the container is called there.
     fn resolve_network(&self, options: &Options, id: &ContainerId) -> Result<(Network, HostName)> {
+        let named = match &options.namespaces.uts {
+            Share::Own | Share::None => None,
+            Share::Host => {
+                let name = std::fs::read_to_string(HOSTNAME).on("read", HOSTNAME)?;
+                Some((name.trim_end().to_string(), String::new()))
+            }
+            Share::Container(owner) => {
+                let other = self.find(owner).doing(|| "--uts".into())?.config()?;
+                Some((other.hostname, other.domainname))
+            }
+        };
+        let (network, own) = self.network_and_name(options, id)?;
+        Ok(match named {
+            Some((host, domain)) => (network, HostName { host, domain }),
+            None => (network, own),
+        })
+    }
+
+    fn network_and_name(&self, options: &Options, id: &ContainerId) -> Result<(Network, HostName)> {
         let given = options.hostname.clone();
         let own = |host| HostName { host, domain: options.domainname.clone() };
         let short = || id.short().to_string();
         Ok(match &options.network {
             NetworkMode::Bridge => (Network::Bridge, own(given.unwrap_or_else(short))),
             NetworkMode::None => (Network::None, own(given.unwrap_or_else(short))),
+            NetworkMode::UserMode(mode) => {
+                (Network::UserMode(*mode), own(given.unwrap_or_else(short)))
+            }
             NetworkMode::Host => {
                 let hosts = || std::fs::read_to_string(HOSTNAME).on("read", HOSTNAME);
                 let name = given.map_or_else(hosts, Ok)?;
@@ -181,7 +224,16 @@ impl Engine {
     }
 }
 
-fn name_taken(engine: &Engine, name: &ContainerName) -> Error {
+/// With Docker's words, which people wait for.
+fn missing_image(error: Error, name: &str) -> Error {
+    match error.is_not_found() {
+        true => Error::not_found(format!("Unable to find image '{name}' locally"))
+            .hint("get it with load or import: registries are not spoken to yet"),
+        false => error,
+    }
+}
+
+pub(super) fn name_taken(engine: &Engine, name: &ContainerName) -> Error {
     let holder = dir::named(&engine.home, name.as_str()).ok().flatten();
     let holder = holder.map(|id| format!(" by container {}", id.short())).unwrap_or_default();
     Error::conflict(format!("the name \"{name}\" is in use{holder}"))
@@ -194,6 +246,7 @@ fn merge(
     image: &Image,
     id: &ContainerId,
     mounts: Vec<Mount>,
+    namespaces: Namespaces<ContainerId>,
     (network, name): (Network, HostName),
 ) -> Result<Config> {
     let run = &image.config.config;
@@ -246,6 +299,8 @@ fn merge(
         labels,
         network,
         auto_remove: options.auto_remove,
-        privileged: options.privileged,
+        namespaces,
+        isolation: options.isolation.clone(),
+        log: options.log.clone().unwrap_or_default(),
     })
 }

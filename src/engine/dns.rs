@@ -1,7 +1,8 @@
 //! The name server of a container, on its monitor's loop.
 
 use super::Engine;
-use crate::container::{Config, Dir, Endpoint, Service, State};
+use super::network::has_name_server;
+use crate::container::{Config, Dir, Service, State};
 use crate::dns;
 use crate::error::Result;
 use crate::network::{DEFAULT, files, names};
@@ -34,15 +35,15 @@ impl Service for dns::Service {
 }
 
 impl Engine {
-    /// Opens the name server of a container whose first process is there and that is on a network
-    /// of the user's; for the monitor.
+    /// Opens the name server of a container whose first process is there, where it has one; for the
+    /// monitor.
     pub(super) fn name_server(
         &self,
         dir: &Dir,
         config: &Config,
         process: BorrowedFd,
     ) -> Result<Option<Box<dyn Service>>> {
-        if !on_named_network(&dir.state()?.endpoints) {
+        if !has_name_server(config, &dir.state()?.endpoints)? {
             return Ok(None);
         }
         let networks = {
@@ -93,8 +94,3 @@ pub fn serve_names(
 
 /// Whom to ask, as it is at the moment.
 pub type Servers = Box<dyn Fn() -> Vec<SocketAddr>>;
-
-/// Whether containers know each other by name on one of them.
-pub(super) fn on_named_network(endpoints: &[Endpoint]) -> bool {
-    endpoints.iter().any(|at| at.network != DEFAULT)
-}

@@ -33,7 +33,9 @@ impl Engine {
                 self.hold(&dir, true, || write(self.files_of_down(&dir)?, out))
             }
         };
-        exported.doing(|| format!("export {name}"))
+        exported.doing(|| format!("export {name}"))?;
+        self.tell_of(&dir, "export", &[]);
+        Ok(())
     }
 
     fn files_of_down(&self, dir: &Dir) -> Result<Merged> {

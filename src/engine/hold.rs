@@ -1,18 +1,21 @@
-//! Having a container stand still while its files are read.
+//! Having a container stand still: while its files are read, or until it is to go on (`pause`).
 //!
 //! One that is down is held by the right to work on it: nobody starts it meanwhile. One that runs
 //! is frozen by its cgroup; before, its monitor is told (`Hold`), which thaws it when whoever froze
-//! it says so or has gone, however that came. Where the monitor dies as well, the one that adopts
-//! the container thaws it.
+//! it says so or has gone, however that came, unless its record says then that it is paused. Where
+//! the monitor dies as well, the one that adopts the container does the same.
+//!
+//! So `pause` holds, freezes, and writes it down; `unpause` holds, takes the word back, and lets
+//! go. Killed in between, neither leaves a container frozen of which nobody knows.
 
 use super::patience::Patience;
 use super::{Engine, spec};
-use crate::container::{Client, Dir, Frame, Live, Status};
+use crate::container::{Client, Dir, Frame, Live, State, Status};
 use crate::error::{Error, OsContext, Result};
 
 enum Hold {
     Down(Live),
-    Frozen(Client),
+    Held(Client),
     /// It runs on.
     Loose,
 }
@@ -27,7 +30,12 @@ impl Engine {
     ) -> Result<T> {
         let hold = match self.down(dir)? {
             Some(live) => Hold::Down(live),
-            None if pause => self.freeze(dir)?,
+            None if pause && !self.cgroups()?.open(&spec::cgroup_path(dir))?.is_there() => {
+                let text = "the container runs on meanwhile: only what has a cgroup can be frozen";
+                self.troubles.borrow_mut().push(Error::conflict(text));
+                Hold::Loose
+            }
+            None if pause => self.grasp(dir, true)?,
             None => Hold::Loose,
         };
         let done = work();
@@ -35,7 +43,60 @@ impl Engine {
         done.and_then(|done| released.map(|()| done))
     }
 
-    fn freeze(&self, dir: &Dir) -> Result<Hold> {
+    /// Does `work` while the container is not started; it may end.
+    pub(super) fn stay<T>(&self, dir: &Dir, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let hold = match self.down(dir)? {
+            Some(live) => Hold::Down(live),
+            None => self.grasp(dir, false)?,
+        };
+        let done = work();
+        match hold {
+            Hold::Down(live) => live.finish()?,
+            // Its monitor sees that we have gone.
+            Hold::Held(_) | Hold::Loose => {}
+        }
+        done
+    }
+
+    /// Has a running container stand still until `unpause`, or until it is stopped or killed.
+    pub fn pause(&self, name: &str) -> Result<()> {
+        self.set_paused(name, true)
+    }
+
+    pub fn unpause(&self, name: &str) -> Result<()> {
+        self.set_paused(name, false)
+    }
+
+    fn set_paused(&self, name: &str, paused: bool) -> Result<()> {
+        self.begin()?;
+        let dir = self.find(name)?;
+        self.process(&dir, name)?;
+        let is_done = |state: &State| match (state.paused, paused) {
+            (true, true) => Err(Error::conflict(format!("container {name} is already paused"))),
+            (false, false) => Err(Error::conflict(format!("container {name} is not paused"))),
+            _ => Ok(()),
+        };
+        is_done(&dir.state()?)?;
+        let hold = self.grasp(&dir, paused)?;
+        let written = match &hold {
+            Hold::Held(_) => dir.update_state(|state| {
+                is_done(state)?;
+                if state.status != Status::Running {
+                    return Err(Error::conflict(format!("container {name} is not running")));
+                }
+                state.paused = paused;
+                Ok(())
+            }),
+            _ => Err(Error::conflict(format!("container {name} has ended"))),
+        };
+        let released = self.release(&dir, hold);
+        written.and_then(|written| written)?;
+        self.tell_of(&dir, if paused { "pause" } else { "unpause" }, &[]);
+        released
+    }
+
+    /// Has a container's monitor hold it, and with `freeze` the container stand still.
+    fn grasp(&self, dir: &Dir, freeze: bool) -> Result<Hold> {
         let mut patience = Patience::new(dir);
         loop {
             if let Ok(mut client) = Client::connect(&dir.socket())
@@ -43,11 +104,11 @@ impl Engine {
                 && is_granted(&mut client)?
             {
                 // Between two runs there is nobody to freeze.
-                if dir.state()?.status != Status::Running {
-                    return Ok(Hold::Frozen(client));
+                if !freeze || dir.state()?.status != Status::Running {
+                    return Ok(Hold::Held(client));
                 }
                 match self.cgroups()?.open(&spec::cgroup_path(dir))?.freeze() {
-                    Ok(()) => return Ok(Hold::Frozen(client)),
+                    Ok(()) => return Ok(Hold::Held(client)),
                     // Unless it has just ended.
                     Err(e) if self.is_alive(dir)? => return Err(e),
                     Err(_) => {}
@@ -65,7 +126,7 @@ impl Engine {
     fn release(&self, dir: &Dir, hold: Hold) -> Result<()> {
         match hold {
             Hold::Down(live) => return live.finish(),
-            Hold::Frozen(mut client) => {
+            Hold::Held(mut client) => {
                 let released = client.send(&Frame::Release).on("speak to", "the monitor");
                 if released.is_err() || !is_released(&mut client)? {
                     // A monitor that is gone thaws nobody; the next one does.

@@ -3,11 +3,11 @@
 //!
 //! The namespace lives as long as anybody is in it, also when its first owner has ended. Then the
 //! owner's address may be somebody else's: so it loses its links at its end, as with Docker, where
-//! others have joined it. `<run>/c/<id>/shared` says so, and of which process the namespace was: it
+//! others have joined it. `<run>/shared/<id>` says so, and of which process the namespace was: it
 //! is written before the last look at that process, and read after its end.
 
 use super::Engine;
-use crate::container::{Dir, Network};
+use crate::container::{Config, Dir, Network, Status, Want};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network;
 use crate::sys::atomic::{self, Durability};
@@ -44,6 +44,12 @@ impl Engine {
         let mark = dir.shared();
         // Who joins it at the same moment writes the same, but not at once.
         let _lock = self.network_lock()?;
+        if owner.has_ended() {
+            // The mark may be gone for good.
+            return Err(down());
+        }
+        let marks = self.home.run.join("shared");
+        fs::create_dir_all(&marks).on("create", &marks)?;
         let marked = atomic::replace(&mark, owner.pid.to_string().as_bytes(), Durability::Crash);
         if owner.has_ended() {
             return Err(down());
@@ -51,6 +57,27 @@ impl Engine {
         marked.on("write", &mark)?;
         let namespace = namespace.on("open", &path)?.into();
         Ok(Joined { namespace, files: self.network_files(dir)? })
+    }
+
+    /// Whether one that a container needs is on its way: the owner of a namespace that it joins,
+    /// or a target of its links.
+    pub(super) fn waits_for_others(&self, dir: &Dir, config: &Config) -> Result<bool> {
+        let is_coming = |id| self.is_coming(&Dir::new(&self.home, id));
+        if config.namespaces.owners().any(is_coming) {
+            return Ok(true);
+        }
+        match &config.network {
+            Network::Container(id) => Ok(is_coming(id)),
+            _ => self.waits_for_target(dir),
+        }
+    }
+
+    /// Whether a container is about to run that does not yet: after a reboot all start at once.
+    pub(super) fn is_coming(&self, dir: &Dir) -> bool {
+        let Ok(state) = dir.state() else { return false };
+        let runs = state.status == Status::Running
+            && state.process.as_ref().is_some_and(|process| process.open().is_some());
+        state.want == Want::Up && state.status.is_up() && !runs
     }
 
     /// Takes the links away from the namespace of a container that has ended, where others are in
@@ -64,6 +91,15 @@ impl Engine {
         match text.parse().ok().and_then(Pid::from_raw) {
             Some(process) => network::unplug(&dir.id, process),
             None => Ok(()),
+        }
+    }
+
+    /// Removes the mark of a container that has ended, whose links are gone.
+    pub(super) fn forget_shared(&self, dir: &Dir) -> Result<()> {
+        let mark = dir.shared();
+        match fs::remove_file(&mark) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.on("remove", &mark),
         }
     }
 

@@ -19,9 +19,23 @@ impl Engine {
             dir.update_state(|state| state.want = Want::Down)?;
         }
         pidfd::send_signal(process.fd.as_fd(), signal).on("signal", name)?;
+        self.tell_of(&dir, "kill", &[("signal", &signal.number().to_string())]);
         match signal {
-            Signal::KILL => self.stop_dir(&dir, signal, None),
+            Signal::KILL => self.stop_dir(&dir, signal, None).map(drop),
+            // It is to hear of it, as with Docker.
+            _ if dir.state()?.paused => self.unpause(name),
             _ => Ok(()),
+        }
+    }
+
+    /// The same of one that is to do something, and so must not be paused.
+    pub(super) fn awake(&self, dir: &Dir, name: &str, what: &str) -> Result<First> {
+        let first = self.process(dir, name)?;
+        match dir.state()?.paused {
+            true => Err(Error::conflict(format!(
+                "container {name} is paused, unpause the container before {what}"
+            ))),
+            false => Ok(first),
         }
     }
 

@@ -2,41 +2,49 @@
 
 use super::Engine;
 use super::patience::Patience;
-use crate::container::log::{Follower, Piece, Query, Reader};
+use crate::container::log::{self, Driver, Follower, Piece, Query, Reader};
 use crate::container::{Again, Client, Dir, Frame, Status};
-use crate::error::{OsContext, Result};
+use crate::error::{Error, OsContext, Result};
 use crate::sys::poll;
+use crate::types::Timestamp;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 impl Engine {
-    /// Hands the log to `sink`, piece by piece.
+    /// Hands the log to `sink`, piece by piece; `rest` is called before waiting for more.
     pub fn logs(
         &self,
         name: &str,
         query: Query,
         follow: bool,
         sink: &mut dyn FnMut(Piece) -> Result<()>,
+        rest: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         let dir = self.find(name)?;
         let path = dir.log();
+        if dir.config()?.log.driver == Driver::None {
+            let text = format!("container {name} keeps no log: it was made with --log-driver none");
+            return Err(Error::conflict(text).hint("attach to it to see what it writes"));
+        }
         // A container that was never started has none.
-        if !path.exists() {
-            return dir.config().map(drop);
+        if !log::exists(&path) {
+            return Ok(());
         }
         if !follow {
             return Reader::open(&path, query)?.read(sink).map(drop);
         }
-        let mut log = Follower::open(&path, query)?;
+        let mut follower = Follower::open(&path, query)?;
         let mut life = Life::of(&dir);
         loop {
             // The end is looked for before the log is read, or the last words would be missed.
-            let is_over = life.is_over(&dir)?;
-            if !log.read(sink)? || is_over {
+            let until = query.until.map(|until| Timestamp::now().until(until));
+            let is_over = life.is_over(&dir)? || until.is_some_and(|left| left.is_zero());
+            if !follower.read(sink)? || is_over {
                 return Ok(());
             }
+            rest()?;
             if let Some(fd) = life.fd() {
-                log.wait(fd)?;
+                follower.wait(fd, until)?;
             }
         }
     }

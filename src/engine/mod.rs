@@ -6,10 +6,12 @@
 
 mod attach;
 mod commit;
+mod copy;
 mod create;
 mod devices;
 mod diff;
 mod dns;
+pub mod events;
 mod exec;
 mod export;
 mod find;
@@ -27,12 +29,17 @@ mod network;
 pub mod options;
 pub mod outfile;
 mod patience;
+mod privileges;
 pub mod prune;
 mod publish;
 mod remove;
+mod rename;
 pub mod report;
+mod resources;
+pub mod rootless;
 pub mod session;
 pub mod settings;
+mod share;
 mod spec;
 mod start;
 pub mod stats;
@@ -41,6 +48,7 @@ mod storage;
 mod supervise;
 mod sweep;
 mod top;
+mod update;
 pub mod usage;
 mod user;
 mod view;
@@ -48,6 +56,7 @@ mod volume;
 mod wait;
 
 pub use commit::CommitOptions;
+pub use copy::CopyOptions;
 pub use dns::serve_names;
 pub use exec::ExecOptions;
 pub use insert::InsertOptions;
@@ -61,7 +70,6 @@ use crate::container::dir::lock_offset;
 use crate::error::{Error, OsContext, Result};
 use crate::image::Store;
 use crate::network::Networks;
-use crate::oci::CapSet;
 use crate::oci::cgroup::Cgroups;
 use crate::sys::atomic::{self, Durability};
 use crate::sys::exec::{self as exec_call, Environment};
@@ -91,10 +99,8 @@ pub struct Engine {
     troubles: RefCell<Vec<Error>>,
     cgroups: OnceCell<Cgroups>,
     networks: OnceCell<Networks>,
-    /// What the flags of the command say; and with the file.
-    flags: Settings,
-    settings_file: Option<PathBuf>,
-    settings: OnceCell<Settings>,
+    /// What the flags of the command say, and the file of settings.
+    pub settings: Settings,
 }
 
 impl Engine {
@@ -104,16 +110,14 @@ impl Engine {
         let (troubles, cgroups) = (RefCell::default(), OnceCell::new());
         let networks = OnceCell::new();
         Ok(Engine {
-            home: Home::new(root)?,
+            home: rootless::home(root)?,
             program,
             sealed: false,
             wanted_driver: None,
             troubles,
             cgroups,
             networks,
-            flags: Settings::default(),
-            settings_file: None,
-            settings: OnceCell::new(),
+            settings: Settings::default(),
         })
     }
 
@@ -136,14 +140,15 @@ impl Engine {
 
     /// Executes this very command line again from a sealed copy of our binary, as what enters a
     /// container must be (CVE-2019-5736). Comes back only on error; the new process finds the
-    /// words `sealed PROGRAM` in front of its arguments.
+    /// words `sealed PROGRAM ROOT` in front of its arguments.
     fn seal(&self) -> Result<()> {
         if self.sealed {
             return Ok(());
         }
         let program = &self.program;
         let sealed = mount::sealed(program).on("mount", program)?;
-        let words = ["coracle".into(), "sealed".into(), program.clone().into_os_string()];
+        let (own, root) = (program.clone().into(), self.home.root.clone().into());
+        let words = ["coracle".into(), "sealed".into(), own, root];
         let words = words.into_iter().chain(std::env::args_os().skip(1));
         let words = words.map(|word| CString::new(word.into_vec()));
         let words = words.collect::<std::result::Result<Vec<_>, _>>();
@@ -173,13 +178,6 @@ impl Engine {
         all
     }
 
-    /// What a program may do: Docker's default set, or all; but nothing that we may not.
-    fn capabilities(&self, privileged: bool) -> Result<CapSet> {
-        let ours = crate::sys::process::permitted_capabilities().on("capget", "")?;
-        let set = if privileged { CapSet::ALL } else { CapSet::DEFAULT };
-        Ok(CapSet(set.0 & ours))
-    }
-
     /// The host's control groups, looked for once: a host does not change them under a process.
     fn cgroups(&self) -> Result<&Cgroups> {
         match self.cgroups.get() {
@@ -195,8 +193,7 @@ impl Engine {
     /// Makes the directories, once.
     fn lay_root(&self) -> Result<()> {
         if crate::sys::process::effective_uid() != 0 {
-            return Err(Error::conflict("this needs root")
-                .hint("run it with sudo; rootless containers are not there yet"));
+            return Err(Error::conflict("this needs root, or a user namespace"));
         }
         if !self.check_version()? {
             make_dir(&self.home.root)?;
@@ -226,6 +223,10 @@ impl Engine {
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return Ok(true),
             other => other.on("read", &path)?,
         };
+        if self.home.run.starts_with(&self.home.root) != rootless::is_rootless(&self.home.root) {
+            let text = format!("{} was made without root", self.home.root.display());
+            return Err(Error::conflict(text).hint("use it as its owner, or choose another --root"));
+        }
         let not_a_number = |_| Error::damaged(format!("{}: not a number", path.display()));
         let found: u32 = text.trim().parse().map_err(not_a_number)?;
         if found <= VERSION {

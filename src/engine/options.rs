@@ -1,15 +1,19 @@
 //! What a container is asked to be: the options of `create` and `run`, parsed and checked, before
 //! any image was looked at. Faces fill it in; `create` merges it with the image's configuration.
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use crate::oci::cgroup::check_path;
 use crate::types::{
     ContainerName, ExtraHost, LinkSpec, MacAddress, Port, PortBinding, Resolver, RestartPolicy,
-    Signal, is_host_name,
+    Signal, UserMode, is_host_name,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-pub use crate::container::{Membership, Terminal};
+pub use crate::container::log::Logging;
+pub use crate::container::{
+    Cpus, DeviceRate, Isolation, Limits, Membership, Namespaces, SeccompChoice, Share, Terminal,
+};
 pub use crate::volume::{MountSpec, Source, VolumesFrom};
 
 /// An empty option is "as the image has it", or the engine's default.
@@ -55,15 +59,17 @@ pub struct Options {
     /// It ends with the first client's.
     pub stdin_once: bool,
     pub auto_remove: bool,
-    pub privileged: bool,
+    pub namespaces: Namespaces<String>,
+    pub isolation: Isolation,
     pub stop_signal: Option<Signal>,
     /// Seconds between the stop signal and SIGKILL.
     pub stop_timeout: Option<u32>,
     pub restart: RestartPolicy,
-    /// Bytes.
-    pub memory: Option<u64>,
-    pub cpu_shares: Option<u64>,
-    pub pids_limit: Option<u64>,
+    pub limits: Limits,
+    /// The cgroup in which the container gets its own.
+    pub cgroup_parent: Option<String>,
+    /// Else as the settings say.
+    pub log: Option<Logging>,
 }
 
 /// What `--network` asks for.
@@ -74,6 +80,8 @@ pub enum NetworkMode {
     Host,
     /// That of a container, by its name or id.
     Container(String),
+    /// By this program, without root.
+    UserMode(UserMode),
 }
 
 impl fmt::Display for NetworkMode {
@@ -83,6 +91,7 @@ impl fmt::Display for NetworkMode {
             NetworkMode::None => f.write_str("none"),
             NetworkMode::Host => f.write_str("host"),
             NetworkMode::Container(name) => write!(f, "container:{name}"),
+            NetworkMode::UserMode(mode) => mode.fmt(f),
         }
     }
 }
@@ -93,11 +102,6 @@ pub enum EnvChange {
     Set { key: String, value: String },
     Unset { key: String },
 }
-
-/// The least memory a container can be given (Docker's bound).
-pub const MIN_MEMORY: u64 = 6 << 20;
-/// cpu.shares' own bounds.
-pub const CPU_SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 
 impl Options {
     /// A container of `image` with every default.
@@ -128,13 +132,14 @@ impl Options {
             open_stdin: false,
             stdin_once: false,
             auto_remove: false,
-            privileged: false,
+            namespaces: Namespaces::default(),
+            isolation: Isolation::default(),
             stop_signal: None,
             stop_timeout: None,
             restart: RestartPolicy::No,
-            memory: None,
-            cpu_shares: None,
-            pids_limit: None,
+            limits: Limits::default(),
+            cgroup_parent: None,
+            log: None,
         }
     }
 
@@ -172,17 +177,15 @@ impl Options {
             return Err(Error::invalid(format!("invalid user \"{user}\""))
                 .hint("write user or user:group, each a name or a number"));
         }
-        if let Some(memory) = self.memory
-            && memory < MIN_MEMORY
+        let shares = matches!(self.network, NetworkMode::Host | NetworkMode::Container(_));
+        self.isolation.check(!shares, self.namespaces.ipc.is_own())?;
+        if !self.namespaces.uts.is_own() && (self.hostname.is_some() || !self.domainname.is_empty())
         {
-            return Err(Error::invalid(format!("a memory limit of {memory} bytes is too small"))
-                .hint("the least is 6m"));
+            return Err(Error::invalid("conflicting options: hostname and the UTS mode"));
         }
-        if let Some(shares) = self.cpu_shares
-            && !CPU_SHARES.contains(&shares)
-        {
-            return Err(Error::invalid(format!("cpu shares of {shares} are out of range"))
-                .hint("use 2 to 262144; 1024 is one share"));
+        self.limits.check()?;
+        if let Some(parent) = &self.cgroup_parent {
+            check_path(parent).doing(|| "--cgroup-parent".into())?;
         }
         let mut targets = HashSet::new();
         for mount in &self.mounts {
@@ -231,8 +234,9 @@ impl Options {
             }
         }
         let gateway = self.extra_hosts.iter().find(|host| host.address.is_none());
-        if let Some(host) = gateway.filter(|_| self.network == NetworkMode::None) {
-            let text = format!("--add-host {host}: a container without a network has no gateway");
+        let has_none = matches!(self.network, NetworkMode::None | NetworkMode::UserMode(_));
+        if let Some(host) = gateway.filter(|_| has_none) {
+            let text = format!("--add-host {host}: --network {} has no gateway", self.network);
             return Err(Error::invalid(text));
         }
         Ok(())
@@ -320,8 +324,12 @@ mod tests {
         });
         assert!(text.starts_with("--add-host up:host-gateway: "));
         assert!(refused(|o| o.user = Some("a:b:c".into())).contains("\"a:b:c\""));
-        assert!(refused(|o| o.memory = Some(4096)).contains("4096"));
-        assert!(refused(|o| o.cpu_shares = Some(1)).contains("cpu shares"));
+        assert!(refused(|o| o.limits.memory = Some(4096)).contains("4096"));
+        let text = refused(|o| {
+            o.network = NetworkMode::Host;
+            o.isolation.sysctls.insert("net.core.somaxconn".into(), "1".into());
+        });
+        assert!(text.contains("not the container's own"));
         let twice = refused(|o| {
             let mount = MountSpec::new(Source::Anonymous, "/data");
             o.mounts = vec![mount.clone(), mount];

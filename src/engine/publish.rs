@@ -11,6 +11,9 @@ use std::net::Ipv6Addr;
 impl Engine {
     /// Takes all ports that the container is to have. Given up with what is returned.
     pub(super) fn reserve_ports(&self, dir: &Dir, config: &Config) -> Result<Reservation> {
+        if let Network::UserMode(mode) = config.network {
+            return self.choose_ports(dir, config, mode);
+        }
         if config.network != Network::Bridge {
             return Ok(Reservation::default());
         }
@@ -63,7 +66,7 @@ impl Engine {
         Ok(false)
     }
 
-    fn explain(&self, dir: &Dir, Refused { wanted, error }: &Refused) -> Error {
+    pub(super) fn explain(&self, dir: &Dir, Refused { wanted, error }: &Refused) -> Error {
         match error.kind() {
             ErrorKind::AddrInUse => {}
             ErrorKind::AddrNotAvailable => {
@@ -120,7 +123,7 @@ fn allocated(wanted: &PortBinding, holder: &str) -> Error {
 }
 
 /// What was asked for, and with `-P` all that is exposed.
-fn wanted(config: &Config) -> Vec<PortBinding> {
+pub(super) fn wanted(config: &Config) -> Vec<PortBinding> {
     let mut wanted = config.ports.clone();
     if config.publish_all {
         // What the image says and nobody can read is shown only.

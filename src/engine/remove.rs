@@ -15,6 +15,12 @@ impl Engine {
             // Unreadable state does not keep anybody from removing it.
             let state = dir.state().unwrap_or_else(|_| State::new(Status::Exited));
             if state.status.is_up() {
+                if !force && state.paused {
+                    return Err(Error::conflict(format!(
+                        "container {name} is paused and must be unpaused first"
+                    ))
+                    .hint("stop it first, or use rm -f"));
+                }
                 if !force {
                     return Err(Error::conflict(format!("container {name} is running"))
                         .hint("stop it first, or use rm -f"));
@@ -38,7 +44,9 @@ impl Engine {
     }
 
     fn discard_taking(&self, dir: &Dir, live: Live, volumes: TakesVolumes) -> Result<()> {
-        let mark = |state: &mut State| {
+        let mut was = Status::Creating;
+        let mut mark = |state: &mut State| {
+            was = state.status;
             state.takes = match state.status {
                 Status::Creating => TakesVolumes::Made,
                 Status::Removing if state.takes != TakesVolumes::None => state.takes,
@@ -49,7 +57,7 @@ impl Engine {
             state.status = Status::Removing;
             state.takes
         };
-        let takes = match dir.update_state(mark) {
+        let takes = match dir.update_state(&mut mark) {
             Err(error) if matches!(error.root(), Cause::Damaged(_)) => {
                 let mut state = State::new(Status::Exited);
                 let takes = mark(&mut state);
@@ -63,10 +71,16 @@ impl Engine {
         self.cgroups()?.open(&spec::cgroup_path(dir))?.kill()?;
         self.clear(dir)?;
         self.discard_volumes(dir, takes)?;
-        if let Ok(settings) = dir.settings() {
+        let (config, settings) = (dir.config(), dir.settings());
+        if let Ok(settings) = &settings {
             dir::release_name(&self.home, &settings.name, &dir.id)?;
         }
         dir.remove()?;
+        if let (Ok(config), Ok(settings)) = (config, settings)
+            && was != Status::Creating
+        {
+            self.tell_of_this(&config, &settings.name, "destroy", &[]);
+        }
         live.finish()
     }
 
@@ -82,8 +96,16 @@ impl Engine {
     /// everything; what is gone already is fine.
     pub(super) fn clear(&self, dir: &Dir) -> Result<()> {
         let mut errors = Vec::new();
-        let cgroup = self.cgroups().and_then(|c| c.open(&spec::cgroup_path(dir))?.remove());
+        let cgroup = self.cgroups().and_then(|cgroups| {
+            let cgroup = cgroups.open(&spec::cgroup_path(dir))?;
+            // Where it shares a pid namespace, its first process took none with it.
+            if dir.config().is_ok_and(|config| !config.namespaces.pid.is_own()) {
+                cgroup.kill()?;
+            }
+            cgroup.remove()
+        });
         errors.extend(cgroup.err());
+        errors.extend(self.end_usermode(dir).err());
         errors.extend(self.part_links(dir).err());
         errors.extend(self.release_network(dir).err());
         errors.extend(dir.remove_run().err());

@@ -6,39 +6,32 @@
 //!
 //! The keys have the names of `dockerd`'s flags. A file that is not there says nothing.
 
-use super::Engine;
+use super::{Driver, Engine};
 use crate::container::Dir;
+use crate::container::log::Logging;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network;
 use crate::sys::fs::read_small;
 use crate::toml::{self, Entry, Value};
-use crate::types::{Resolver, nearest};
+use crate::types::{Resolver, Ulimit, nearest};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub const PATH: &str = "/etc/coracle/coracle.toml";
+pub const FILE_NAME: &str = "coracle.toml";
 
 /// A file of settings is no larger.
 const LARGEST: usize = 1 << 20;
 
 impl Engine {
-    /// With what the flags of the command say, and another file than the usual one.
-    pub fn with_settings(self, flags: Settings, file: Option<PathBuf>) -> Engine {
-        Engine { flags, settings_file: file, ..self }
-    }
-
-    pub(super) fn settings(&self) -> Result<&Settings> {
-        if let Some(settings) = self.settings.get() {
-            return Ok(settings);
-        }
-        let settings = self.flags.clone().with_file(self.settings_file.as_deref())?;
-        Ok(self.settings.get_or_init(|| settings))
+    pub fn with_settings(self, settings: Settings) -> Engine {
+        Engine { settings, ..self }
     }
 
     /// Has the default network be as it is asked for, before a container is started on it.
     pub(super) fn settle_network(&self, dir: &Dir) -> Result<()> {
-        let wanted = &self.settings()?.network;
+        let wanted = &self.settings.network;
         let networks = dir.settings()?.networks;
         if !networks.iter().any(|membership| membership.network == network::DEFAULT)
             || self.networks().get(network::DEFAULT)?.settings == *wanted
@@ -56,14 +49,33 @@ pub struct Settings {
     /// The name servers of containers that are made without any.
     pub dns: Vec<IpAddr>,
     pub dns_search: Vec<String>,
+    pub dns_options: Vec<String>,
+    /// Of the processes of containers that are made without one for the same resource.
+    pub ulimits: Vec<Ulimit>,
+    /// Whether containers that are found ended are started again, as their policies say.
+    pub restart: Option<bool>,
+    /// `key=value`, of the engine itself.
+    pub labels: Vec<String>,
+    /// Of containers that are made without another.
+    pub log: Logging,
+    pub debug: bool,
+    log_level: Option<LogLevel>,
+    pub root: Option<PathBuf>,
+    pub driver: Option<Driver>,
+}
+
+/// What is told beside errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LogLevel {
+    All,
+    ErrorsAlone,
 }
 
 impl Settings {
-    /// What flags say, and the file says besides.
-    fn with_file(self, named: Option<&Path>) -> Result<Settings> {
-        let path = named.unwrap_or(Path::new(PATH));
+    /// What flags say, and the file says besides; `must` it be there?
+    pub fn with_file(self, path: &Path, must: bool) -> Result<Settings> {
         let bytes = match read_small(path, LARGEST) {
-            Err(e) if e.kind() == ErrorKind::NotFound && named.is_none() => return self.checked(),
+            Err(e) if e.kind() == ErrorKind::NotFound && !must => return self.checked(),
             other => other.on("read", path)?,
         };
         let file = Settings::parse(&bytes).doing(|| path.display().to_string())?;
@@ -74,8 +86,31 @@ impl Settings {
             network: self.network.or(file.network),
             dns: or(self.dns, file.dns),
             dns_search: or(self.dns_search, file.dns_search),
+            dns_options: or(self.dns_options, file.dns_options),
+            ulimits: or(self.ulimits, file.ulimits),
+            restart: self.restart.or(file.restart),
+            labels: or(self.labels, file.labels),
+            log: if self.log == Logging::default() { file.log } else { self.log },
+            debug: self.debug || file.debug,
+            log_level: self.log_level.or(file.log_level),
+            root: self.root.or(file.root),
+            driver: self.driver.or(file.driver),
         }
         .checked()
+    }
+
+    /// Whether warnings are not to be told.
+    pub fn is_quiet(&self) -> bool {
+        self.log_level == Some(LogLevel::ErrorsAlone)
+    }
+
+    /// Adds the limits of resources for which there are none.
+    pub(super) fn limit(&self, ulimits: &mut Vec<Ulimit>) {
+        for default in &self.ulimits {
+            if !ulimits.iter().any(|own| own.name == default.name) {
+                ulimits.push(default.clone());
+            }
+        }
     }
 
     /// Fills in what was not asked for.
@@ -86,10 +121,14 @@ impl Settings {
         if resolver.servers.is_empty() {
             resolver.servers.clone_from(&self.dns);
         }
+        if resolver.options.is_empty() {
+            resolver.options.clone_from(&self.dns_options);
+        }
     }
 
     fn checked(self) -> Result<Settings> {
         self.network.check()?;
+        self.log.check()?;
         Ok(self)
     }
 
@@ -118,6 +157,7 @@ impl Settings {
             }
             "bip" => network.bip = Some(given.read()?),
             "fixed-cidr" => network.fixed_cidr = Some(given.read()?),
+            "fixed-cidr-v6" => network.fixed_cidr_v6 = Some(given.read()?),
             "mtu" => {
                 let mtu = given.one()?.parse();
                 let mtu = mtu.ok().filter(|mtu| (68..=65535).contains(mtu));
@@ -139,6 +179,28 @@ impl Settings {
                 let domains = given.0.iter().map(|text| Resolver::parse_search(text));
                 self.dns_search = domains.collect::<Result<_>>()?;
             }
+            "dns-opts" => {
+                let options = given.0.iter().map(|text| Resolver::parse_option(text));
+                self.dns_options = options.collect::<Result<_>>()?;
+            }
+            "default-ulimits" => {
+                let limits = given.0.iter().map(|text| text.parse());
+                self.ulimits = limits.collect::<Result<_>>()?;
+            }
+            "restart" => self.restart = Some(given.switch()?),
+            "labels" => self.labels.clone_from(&given.0),
+            "debug" => self.debug = given.switch()?,
+            "log-driver" => self.log.driver = given.read()?,
+            "log-opts" => given.0.iter().try_for_each(|text| self.log.set(text))?,
+            "log-level" => {
+                self.log_level = Some(match given.one()? {
+                    "debug" | "info" | "warn" => LogLevel::All,
+                    "error" | "fatal" => LogLevel::ErrorsAlone,
+                    _ => return Err(given.wrong("debug, info, warn, error or fatal")),
+                });
+            }
+            "root" => self.root = Some(given.one()?.into()),
+            "storage-driver" => self.driver = Some(given.read()?),
             _ => return Err(unknown(key)),
         }
         Ok(())
@@ -154,18 +216,29 @@ fn unknown(key: &str) -> Error {
 }
 
 /// All settings, as the file and the flags call them.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 22] = [
     "bip",
     "bridge",
+    "debug",
+    "default-ulimits",
     "dns",
+    "dns-opts",
     "dns-search",
     "fixed-cidr",
+    "fixed-cidr-v6",
     "icc",
     "ip",
     "ip-masq",
     "iptables",
     "ipv6",
+    "labels",
+    "log-driver",
+    "log-level",
+    "log-opts",
     "mtu",
+    "restart",
+    "root",
+    "storage-driver",
 ];
 
 /// What is given for a setting: one word, or several.

@@ -1,19 +1,24 @@
 //! From a container's records to its OCI spec. Pure: whatever must be looked up comes in `Given`.
 //!
-//! The defaults are those of `docker run`: capabilities, masked and read-only paths, mounts,
-//! devices and their cgroup rules, the seccomp profile.
+//! The defaults are those of `docker run`: masked and read-only paths, mounts, sysctls.
 
+use super::privileges::Privileges;
 use super::user::Account;
-use crate::container::{Config, Dir, Network, Settings, Terminal};
-use crate::oci::cgroup::{self, Cpu, DeviceRule, Memory, Pids, Resources};
+use crate::container::{Config, Dir, Isolation, Namespaces, Network, Share, Terminal};
+use crate::oci::CapSet;
+use crate::oci::cgroup::Resources;
 use crate::oci::spec::{
-    Capabilities, ConsoleSize, Device, Linux, Mount, Namespace, NamespaceKind, Process, Root, Spec,
-    User,
+    Capabilities, ConsoleSize, Device, Linux, Mount, Namespace, NamespaceKind, Process, Rlimit,
+    Root, Spec, User,
 };
-use crate::oci::{CapSet, seccomp};
+use crate::types::Ulimit;
+use std::collections::BTreeMap;
 
 /// The PATH of a container whose image sets none (Docker's).
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Bytes of /dev/shm where nothing else is asked for (Docker's).
+pub const SHM_SIZE: u64 = 64 << 20;
 
 /// What a spec needs beyond the records.
 pub struct Given<'a> {
@@ -21,24 +26,41 @@ pub struct Given<'a> {
     pub root: Mount,
     /// Whose files about the network it sees.
     pub files: &'a Dir,
-    /// The network namespace to join.
-    pub network: Option<String>,
+    /// The namespaces to join, by paths.
+    pub joined: Vec<(NamespaceKind, String)>,
     /// The configured mounts, in their order.
     pub mounts: &'a [Mount],
     pub account: Account,
     /// The variables of the containers it links to.
     pub links: &'a [String],
-    pub capabilities: CapSet,
-    /// The host's devices, for a privileged container.
+    pub privileges: Privileges,
+    pub resources: Resources,
+    /// Of the host.
     pub devices: Vec<Device>,
+    /// What the kernel lets us have.
+    pub may: May,
 }
 
-pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) -> Spec {
+/// What not everybody may have.
+#[derive(Clone, Copy)]
+pub struct May {
+    /// A cgroup of its own.
+    pub cgroup: bool,
+    /// The groups from 0 to this one, if not more.
+    pub last_group: u32,
+    /// The group `tty` for terminals.
+    pub tty_group: bool,
+    /// A sysfs of the network namespace it is in.
+    pub sysfs: bool,
+}
+
+pub fn compose(config: &Config, dir: &Dir, given: Given) -> Spec {
+    let isolation = &config.isolation;
     let mut mounts = vec![given.root];
-    mounts.extend(system_mounts(config));
+    mounts.extend(system_mounts(config, given.may));
     mounts.extend(network_files(given.files));
     mounts.extend_from_slice(given.mounts);
-    let (masked_paths, readonly_paths) = match config.privileged {
+    let (masked_paths, readonly_paths) = match isolation.privileged || isolation.unmasked {
         true => (Vec::new(), Vec::new()),
         false => (owned(&MASKED), owned(&READ_ONLY)),
     };
@@ -48,19 +70,23 @@ pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) ->
             args: config.entrypoint.iter().chain(&config.command).cloned().collect(),
             env: environment(config, &given.account.home, given.links),
             cwd: config.working_dir.clone(),
-            ..process(given.account.user, config.tty, given.capabilities)
+            ..process(given.account.user, config.tty, given.privileges.capabilities, isolation)
         },
-        root: Root { path: dir.mountpoint().display().to_string(), readonly: false },
+        root: Root {
+            path: dir.mountpoint().display().to_string(),
+            readonly: isolation.read_only_root,
+        },
         hostname: config.hostname.clone(),
         domainname: config.domainname.clone(),
         mounts,
         annotations: Default::default(),
         linux: Linux {
-            namespaces: namespaces(&config.network, given.network),
-            cgroups_path: cgroup_path(dir),
-            resources: Some(resources(config, settings)),
-            seccomp: (!config.privileged).then(|| seccomp::default_profile(CapSet::DEFAULT.0)),
+            namespaces: namespaces(config, given.joined),
+            cgroups_path: if given.may.cgroup { cgroup_path(dir) } else { String::new() },
+            resources: Some(given.resources),
+            seccomp: given.privileges.seccomp,
             devices: given.devices,
+            sysctl: sysctls(config, given.may),
             masked_paths,
             readonly_paths,
         },
@@ -68,7 +94,7 @@ pub fn compose(config: &Config, settings: &Settings, dir: &Dir, given: Given) ->
 }
 
 /// What a container's program and what `exec` adds have in common.
-pub fn process(user: User, tty: Option<Terminal>, caps: CapSet) -> Process {
+pub fn process(user: User, tty: Option<Terminal>, caps: CapSet, isolation: &Isolation) -> Process {
     Process {
         terminal: tty.is_some(),
         console_size: tty.map(|t| ConsoleSize { height: t.rows, width: t.columns }),
@@ -83,15 +109,21 @@ pub fn process(user: User, tty: Option<Terminal>, caps: CapSet) -> Process {
             inheritable: CapSet(0),
             ambient: CapSet(0),
         }),
-        rlimits: Vec::new(),
-        no_new_privileges: false,
-        oom_score_adj: Some(0),
+        rlimits: isolation.ulimits.iter().map(rlimit).collect(),
+        no_new_privileges: isolation.no_new_privileges,
+        oom_score_adj: Some(isolation.oom_score_adj),
     }
+}
+
+fn rlimit(limit: &Ulimit) -> Rlimit {
+    let kind = format!("RLIMIT_{}", limit.name.to_ascii_uppercase());
+    Rlimit { kind, soft: limit.soft, hard: limit.hard }
 }
 
 /// The container's cgroup, below the root of each hierarchy.
 pub fn cgroup_path(dir: &Dir) -> String {
-    format!("coracle/{}", dir.id)
+    let parent = dir.cgroup_parent();
+    format!("{}/{}", parent.as_deref().unwrap_or("coracle"), dir.id)
 }
 
 /// The environment of the container's program, and of what `exec` adds.
@@ -145,11 +177,18 @@ pub fn mount(destination: &str, kind: &str, source: &str, options: Vec<String>) 
     Mount { destination: destination.into(), kind: kind.into(), source: source.into(), options }
 }
 
-fn system_mounts(config: &Config) -> Vec<Mount> {
-    let access = if config.privileged { "rw" } else { "ro" };
+fn system_mounts(config: &Config, may: May) -> Vec<Mount> {
+    let access = if config.isolation.privileged { "rw" } else { "ro" };
+    let shm = config.isolation.shm_size.unwrap_or(SHM_SIZE);
     let quiet = ["nosuid", "noexec", "nodev"];
     let with = |more: &[&str]| owned(&[&quiet, more].concat());
-    vec![
+    let mut terminals = owned(&["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
+    terminals.extend(may.tty_group.then(|| "gid=5".to_string()));
+    let sys = match may.sysfs {
+        true => mount("/sys", "sysfs", "sysfs", with(&[access])),
+        false => mount("/sys", "bind", "/sys", owned(&["rbind", "rro"])),
+    };
+    let mut mounts = vec![
         mount("/proc", "proc", "proc", with(&[])),
         mount(
             "/dev",
@@ -157,17 +196,21 @@ fn system_mounts(config: &Config) -> Vec<Mount> {
             "tmpfs",
             owned(&["nosuid", "strictatime", "mode=755", "size=65536k"]),
         ),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            owned(&["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-        ),
-        mount("/dev/shm", "tmpfs", "shm", with(&["mode=1777", "size=65536k"])),
-        mount("/dev/mqueue", "mqueue", "mqueue", with(&[])),
-        mount("/sys", "sysfs", "sysfs", with(&[access])),
+        mount("/dev/pts", "devpts", "devpts", terminals),
+        sys,
         mount("/sys/fs/cgroup", "cgroup", "cgroup", with(&[access])),
-    ]
+    ];
+    let size = format!("size={shm}");
+    mounts.extend(match &config.namespaces.ipc {
+        Share::Own => Some(mount("/dev/shm", "tmpfs", "shm", with(&["mode=1777", &size]))),
+        Share::Host => Some(mount("/dev/shm", "bind", "/dev/shm", owned(&["rbind"]))),
+        // Its owner's, which no path of the host leads to.
+        Share::Container(_) | Share::None => None,
+    });
+    if config.namespaces.ipc != Share::None {
+        mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", with(&[])));
+    }
+    mounts
 }
 
 fn network_files(dir: &Dir) -> Vec<Mount> {
@@ -181,42 +224,31 @@ fn network_files(dir: &Dir) -> Vec<Mount> {
     .collect()
 }
 
-fn namespaces(network: &Network, joined: Option<String>) -> Vec<Namespace> {
-    use NamespaceKind::{Cgroup, Ipc, Mount, Pid, Uts};
-    let kinds = [Pid, Mount, Ipc, Uts, Cgroup].into_iter();
-    let mut all: Vec<_> = kinds.map(|kind| Namespace { kind, path: None }).collect();
-    if *network != Network::Host {
-        all.push(Namespace { kind: NamespaceKind::Network, path: joined });
-    }
-    all
+fn namespaces(config: &Config, joined: Vec<(NamespaceKind, String)>) -> Vec<Namespace> {
+    let Namespaces { pid, ipc, uts, cgroup } = &config.namespaces;
+    let has_network = config.network != Network::Host;
+    let own = [
+        (NamespaceKind::Pid, *pid != Share::Host),
+        (NamespaceKind::Mount, true),
+        (NamespaceKind::Ipc, *ipc != Share::Host),
+        (NamespaceKind::Uts, *uts != Share::Host),
+        (NamespaceKind::Cgroup, *cgroup != Share::Host),
+        (NamespaceKind::Network, has_network),
+    ];
+    let kinds = own.into_iter().filter(|(_, is_there)| *is_there).map(|(kind, _)| kind);
+    let path =
+        |kind| joined.iter().find(|(joined, _)| *joined == kind).map(|(_, path)| path.clone());
+    kinds.map(|kind| Namespace { kind, path: path(kind) }).collect()
 }
 
-/// Docker's device rules, and the limits asked for. Memory and swap together are twice the
-/// memory, as Docker has it.
-fn resources(config: &Config, settings: &Settings) -> Resources {
-    let mut resources = Resources::default();
-    let all = |allow| DeviceRule {
-        allow,
-        kind: None,
-        major: None,
-        minor: None,
-        access: Some("rwm".into()),
-    };
-    match config.privileged {
-        true => resources.devices = vec![all(true)],
-        false => {
-            resources.devices = vec![all(false)];
-            resources.devices.extend(cgroup::default_devices());
-        }
+/// What a network of its own has set, as Docker has it: any user may listen on any port and ping;
+/// and what was asked for.
+fn sysctls(config: &Config, may: May) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    if !matches!(config.network, Network::Host | Network::Container(_)) {
+        all.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
+        all.insert("net.ipv4.ping_group_range".into(), format!("0 {}", may.last_group));
     }
-    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    resources.memory = settings.memory.map(|limit| Memory {
-        limit: Some(signed(limit)),
-        swap: Some(signed(limit.saturating_mul(2))),
-        ..Memory::default()
-    });
-    resources.cpu =
-        settings.cpu_shares.map(|shares| Cpu { shares: Some(shares), ..Cpu::default() });
-    resources.pids = settings.pids_limit.map(|limit| Pids { limit: signed(limit) });
-    resources
+    all.extend(config.isolation.sysctls.clone());
+    all
 }

@@ -1,13 +1,12 @@
 //! `start`, and `run`: a container that exists gets a monitor, which starts it.
 
 use super::Engine;
-use super::attach::open_log;
+use super::attach::{Log, open_log};
 use super::create::New;
 use super::options::Options;
 use crate::container::{Client, Dir, Frame, Live, Status, Want};
-use crate::error::{Cause, Result};
+use crate::error::{Cause, Error, Result};
 use crate::types::ContainerId;
-use std::fs::File;
 
 /// A container that was started: its id, and the connection over which its end will be told.
 pub struct Started {
@@ -15,7 +14,7 @@ pub struct Started {
     pub client: Client,
     /// What was attached.
     pub attach: Option<Frame>,
-    pub(super) log: File,
+    pub(super) log: Log,
 }
 
 impl Engine {
@@ -25,6 +24,9 @@ impl Engine {
         let dir = self.find(name)?;
         match self.down(&dir)? {
             Some(live) => self.start_live(&dir, live, None).map(drop),
+            None if dir.state()?.paused => {
+                Err(Error::conflict("cannot start a paused container, try unpause instead"))
+            }
             None => Ok(()),
         }
     }
@@ -42,8 +44,19 @@ impl Engine {
 
     /// Creates and starts; `attach` is what to attach from the first byte. A container that did
     /// not come up is gone again, but for one whose program alone is to blame.
-    pub fn run(&self, options: &Options, attach: Option<Frame>) -> Result<Started> {
+    /// `tell` hears its id before it starts.
+    pub fn run(
+        &self,
+        options: &Options,
+        attach: Option<Frame>,
+        tell: &mut dyn FnMut(&ContainerId) -> Result<()>,
+    ) -> Result<Started> {
         let New { dir, live } = self.create_live(options)?;
+        if let Err(error) = tell(&dir.id) {
+            drop(live);
+            self.forget(&dir);
+            return Err(error);
+        }
         self.start_with(dir.clone(), live, attach).inspect_err(|error| {
             let is_new = || dir.state().is_ok_and(|state| state.status == Status::Created);
             if matches!(error.root(), Cause::Reported { code: 125, .. }) || is_new() {
@@ -54,6 +67,9 @@ impl Engine {
 
     fn start_with(&self, dir: Dir, live: Live, attach: Option<Frame>) -> Result<Started> {
         let log = open_log(&dir)?;
+        if attach.is_some() {
+            self.tell_of(&dir, "attach", &[]);
+        }
         let client = self.start_live(&dir, live, attach.clone())?;
         Ok(Started { id: dir.id, client, attach, log })
     }

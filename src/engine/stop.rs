@@ -21,42 +21,53 @@ enum Given {
 
 impl Engine {
     /// Stops a container, and returns when it is down and recorded. One that is down already is
-    /// fine. `seconds` replaces the container's own time of grace.
-    pub fn stop(&self, name: &str, seconds: Option<u32>) -> Result<()> {
+    /// fine. `signal` and `seconds` replace the container's own stop signal and time of grace.
+    pub fn stop(&self, name: &str, signal: Option<Signal>, seconds: Option<u32>) -> Result<()> {
         self.begin()?;
         let dir = self.find(name)?;
         let config = dir.config()?;
-        self.stop_dir(&dir, config.stop_signal, seconds.or(Some(config.stop_timeout)))
+        let settings = dir.settings()?;
+        let signal = signal.unwrap_or(config.stop_signal);
+        if dir.state()?.status == Status::Running {
+            self.tell_of(&dir, "kill", &[("signal", &signal.number().to_string())]);
+        }
+        if self.stop_dir(&dir, signal, seconds.or(Some(config.stop_timeout)))? {
+            self.tell_of_this(&config, &settings.name, "stop", &[]);
+        }
+        Ok(())
     }
 
     /// Stops a container and starts it again; both are its monitor's work, so that it comes up
     /// again even where we die, and one with `--rm` is not removed in between.
-    pub fn restart(&self, name: &str, seconds: Option<u32>) -> Result<()> {
+    pub fn restart(&self, name: &str, signal: Option<Signal>, seconds: Option<u32>) -> Result<()> {
         self.begin()?;
         let dir = self.find(name)?;
         let config = dir.config()?;
         let before = dir.state()?.started;
         let order = Order {
             want: Want::Up,
-            signal: config.stop_signal,
+            signal: signal.unwrap_or(config.stop_signal),
             seconds: seconds.or(Some(config.stop_timeout)),
         };
         match self.give(&dir, order)? {
-            Given::Done if self.came_up(&dir, before)? => Ok(()),
-            _ => self.start(name),
+            Given::Done if self.came_up(&dir, before)? => {}
+            _ => self.start(name)?,
         }
+        self.tell_of(&dir, "restart", &[]);
+        Ok(())
     }
 
-    /// Returns when the container is down, recorded, and with `--rm` gone.
-    pub(super) fn stop_dir(&self, dir: &Dir, signal: Signal, seconds: Option<u32>) -> Result<()> {
+    /// Returns when the container is down, recorded, and with `--rm` gone. Whether it was up.
+    pub(super) fn stop_dir(&self, dir: &Dir, signal: Signal, seconds: Option<u32>) -> Result<bool> {
         if let Given::Done = self.give(dir, Order { want: Want::Down, signal, seconds })? {
-            return Ok(());
+            return Ok(true);
         }
         // It was down already, but its monitor may not be done with it, or have died over it.
         match dir.state() {
-            Ok(state) if state.status == Status::Created || !state.ephemeral => Ok(()),
-            _ => self.repair(dir, dir.wait_live()?),
+            Ok(state) if state.status == Status::Created || !state.ephemeral => {}
+            _ => self.repair(dir, dir.wait_live()?)?,
         }
+        Ok(false)
     }
 
     /// Goes on until the run has ended, whoever dies in between: a monitor that is gone is made

@@ -19,7 +19,8 @@ use crate::oci::spec::Mount;
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs::{self, FileType, Open};
 use crate::sys::mount::Overlay;
-use crate::sys::xattr;
+use crate::sys::userns;
+use crate::sys::xattr::{self, Reserved};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -240,12 +241,14 @@ fn keeps_layers(dir: &Path) -> Result<()> {
     link.map_err(|e| lacks("symbolic links", &e))?;
     drop(fs::open_at(at, b"file", Open::CreateNew).on("create", dir)?);
     fs::link_at(at, b"file", at, b"again").map_err(|e| lacks("hard links", &e))?;
-    let owned = fs::chown_at(at, b"file", 1, 2).and_then(|()| fs::stat_at(at, b"file"));
+    // A user without more ids has no other owners to keep.
+    let (uid, gid) = if userns::has_uid(1) && userns::has_gid(2) { (1, 2) } else { (0, 0) };
+    let owned = fs::chown_at(at, b"file", uid, gid).and_then(|()| fs::stat_at(at, b"file"));
     match owned.map_err(|e| lacks("owners", &e))? {
-        Some(stat) if (stat.uid, stat.gid) == (1, 2) => {}
+        Some(stat) if (stat.uid, stat.gid) == (uid, gid) => {}
         _ => return Err(lacks("owners", &"they stay as they were")),
     }
-    let attribute = xattr::set_at(at, b"file", b"trusted.coracle.probe", b"y");
+    let attribute = xattr::set_at(at, b"file", Reserved::Implied.key(), b"y");
     attribute.map_err(|e| lacks("extended attributes", &e))
 }
 
@@ -262,7 +265,7 @@ fn overlays(dir: &Path) -> Result<()> {
     let ours = open(&upper)?;
     let hidden = fs::mknod_at(ours.as_fd(), b"ours", FileType::CharDevice, (0, 0));
     hidden.on("make a whiteout in", &upper)?;
-    xattr::set_at(ours.as_fd(), b".", tree::OPAQUE, b"n").on("mark", &upper)?;
+    xattr::set_at(ours.as_fd(), b".", Reserved::Opaque.key(), b"n").on("mark", &upper)?;
 
     let overlay = Overlay { lower: &[&lower], upper: Some((&upper, &work)), volatile: true };
     let merged = overlay.mount().on("mount an overlay in", dir)?;

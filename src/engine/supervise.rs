@@ -9,22 +9,25 @@
 //! - after its end was recorded: only clearing up is left, and can be done twice; or it waits for
 //!   its next start, and a new monitor goes on waiting.
 
+use super::devices::{self, Grant};
 use super::monitor::{CLIENT_FD, LIVE_FD};
 use super::network::digest_of;
-use super::spec::{self, Given};
+use super::spec::{self, Given, May};
 use super::sweep::{Ran, UNKNOWN_EXIT};
-use super::{Engine, Mode, devices, user};
+use super::{Engine, Mode, resources, user};
+use crate::container::log::{Driver, Keeping};
 use crate::container::{
-    Again, Asked, Client, Config, Dir, Frame, Live, Monitor, Pipes, ProcessId, Service, Status,
-    Want,
+    Again, Asked, Client, Config, Dir, Frame, Limits, Live, Monitor, Network, Pipes, ProcessId,
+    Service, Status, Want,
 };
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network::ports::Reservation;
 use crate::oci::cgroup::Cgroup;
 use crate::oci::create::{self, Create, Running, Stdio};
+use crate::oci::spec::NamespaceKind;
 use crate::sys::exec::{Environment, replace};
 use crate::sys::lock::Guard;
-use crate::sys::{fd, fifo, mount};
+use crate::sys::{fd, fifo, mount, userns};
 use crate::types::{ContainerId, Timestamp};
 use std::fs::{self, File};
 use std::io;
@@ -35,9 +38,13 @@ use std::time::{Duration, Instant};
 /// How long a restart waits for clients to fetch the end of the last run.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How long a restart waits for the containers that it links to, and how often it looks.
-const TARGETS: Duration = Duration::from_secs(10);
+/// How long a restart waits for the containers that it links to or whose network it joins, and how
+/// often it looks.
+const OTHERS: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Told where limits were asked for.
+const UNLIMITED: &str = "the container runs without its limits: they need a delegated cgroup v2";
 
 /// A container on its way up, or adopted.
 struct Up {
@@ -67,7 +74,7 @@ impl Engine {
         let config = dir.config()?;
         let listening = self
             .lay_run_dir(&dir, &config, mode)
-            .and_then(|()| Monitor::new(&dir, !config.auto_remove));
+            .and_then(|()| Monitor::new(&dir, keeping(&dir, &config)?, !config.auto_remove));
         let mut monitor = match listening {
             Ok(monitor) => monitor,
             Err(error) => return self.fail_unheard(&dir, &config, live, client, mode, error),
@@ -75,7 +82,7 @@ impl Engine {
         if let Some(client) = client {
             monitor.welcome(client)?;
         }
-        if mode == Mode::Restart && self.pause(&dir, &mut monitor)? {
+        if mode == Mode::Restart && self.wait_out(&dir, &config, &mut monitor)? {
             let state = dir.update_state(|state| {
                 state.status = Status::Exited;
                 state.clone()
@@ -105,6 +112,10 @@ impl Engine {
         for warning in cgroup.iter().flat_map(Cgroup::warnings).chain(&warnings) {
             monitor.tell(&Frame::Warning(warning.clone()));
         }
+        if mode != Mode::Adopt {
+            self.tell_of_mounts(&config, "mount");
+            self.tell_of_this(&config, &dir.settings()?.name, "start", &[]);
+        }
         monitor.tell(&Frame::Started);
         self.place_monitor();
         if dir.state()?.want == Want::Down {
@@ -113,6 +124,7 @@ impl Engine {
             monitor.stop(process.as_fd(), config.stop_signal, seconds)?;
         }
         monitor.cgroup = cgroup;
+        monitor.outlives_first = !config.namespaces.pid.is_own();
         monitor.service = service;
         let follow = || self.name_server_again(&dir, &config, process.as_fd());
         let exit = monitor.watch(process.as_fd(), pipes, &follow)?;
@@ -158,6 +170,11 @@ impl Engine {
         let is_log_torn = !monitor.is_log_complete;
         let ran = Ran { oom_killed, restart, is_log_torn, ..Ran::default() };
         let again = self.record_end(dir, code, ran)?;
+        if oom_killed {
+            self.tell_of(dir, "oom", &[]);
+        }
+        self.tell_of(dir, "die", &[("exitCode", &code.to_string())]);
+        self.tell_of_mounts(config, "unmount");
         if again.is_some() {
             // What cannot be cleared now is cleared before the next start.
             let _ = self.clear(dir);
@@ -209,12 +226,13 @@ impl Engine {
     }
 
     /// Waits out the back-off. Says whether a stop was asked for.
-    fn pause(&self, dir: &Dir, monitor: &mut Monitor) -> Result<bool> {
+    fn wait_out(&self, dir: &Dir, config: &Config, monitor: &mut Monitor) -> Result<bool> {
         let state = dir.state()?;
         if state.want == Want::Up {
             monitor.pause(Duration::from_millis(state.backoff), state.exit_code)?;
-            let until = Instant::now() + TARGETS;
-            while monitor.asked.is_none() && self.waits_for_target(dir)? && Instant::now() < until {
+            let until = Instant::now() + OTHERS;
+            let others = || self.waits_for_others(dir, config);
+            while monitor.asked.is_none() && others()? && Instant::now() < until {
                 monitor.pause(LOOK, state.exit_code)?;
             }
         }
@@ -255,40 +273,71 @@ impl Engine {
         let root_mount = self.root_mount(dir, config)?;
         let root = self.mount_root(&root_mount)?;
         let account =
-            user::look_up(&config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
-        let channels = Channels::open(dir, config, account.user.uid)?;
+            user::look_up(config, &config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
+        let (uid, gid) = (account.user.uid, account.user.gid);
+        if !(userns::is_initial() || userns::has_uid(uid) && userns::has_gid(gid)) {
+            let text = format!("the image's user {uid}:{gid} is none of yours");
+            return Err(Error::invalid(text).hint(userns::MORE_IDS));
+        }
+        let channels = Channels::open(dir, config, uid)?;
         let ports = self.reserve_ports(dir, config)?;
-        let attachment = self.prepare_network(dir, config, ports.published())?;
-        let links = self.join_links(dir, attachment.endpoints())?;
-        let attached = self.spec_mounts(config, &root)?;
+        let (attachment, links) = self.prepare_network(dir, config, ports.published())?;
+        let mut attached = self.spec_mounts(config, &root)?;
+        let has_cgroup = userns::is_initial() || self.cgroups()?.version().is_some();
+        let grants = devices::granted(&config.isolation)?;
+        let resources = resources::resources(&config.isolation, &settings.limits, &grants)?;
+        let mounts = &mut attached.mounts;
+        let mut devices = Vec::new();
+        match userns::is_initial() {
+            true => devices.extend(grants.into_iter().map(|grant| grant.device)),
+            false => mounts.extend(grants.iter().map(Grant::bind)),
+        }
+        let shared = self.share(config)?;
+        let withheld = self.withheld(&config.isolation)?;
         let given = Given {
             root: root_mount,
             files: attachment.files().unwrap_or(dir),
-            network: attachment.namespace(),
+            joined: {
+                let network = attachment.namespace().map(|path| (NamespaceKind::Network, path));
+                shared.paths().chain(network).collect()
+            },
             mounts: &attached.mounts,
             account,
             links: &links,
-            capabilities: self.capabilities(config.privileged)?,
-            devices: if config.privileged { devices::of_host()? } else { Vec::new() },
+            privileges: self.privileges(&config.isolation)?,
+            resources,
+            devices,
+            may: May {
+                cgroup: has_cgroup,
+                last_group: match userns::is_initial() {
+                    true => i32::MAX as u32,
+                    false => [65535, 0].into_iter().find(|gid| userns::has_gid(*gid)).unwrap_or(0),
+                },
+                tty_group: userns::has_gid(5),
+                sysfs: userns::is_initial() || config.network != Network::Host,
+            },
         };
-        let spec = spec::compose(config, &settings, dir, given);
+        let spec = spec::compose(config, dir, given);
         let create = Create {
             spec: &spec,
             cgroups: self.cgroups()?,
             stdio: channels.inside(),
             network: attachment.requests(),
+            shared_memory: shared.memory(),
+            init: config.isolation.init,
         };
         let created = create::create(create, &root)?;
         drop(root);
         let written = ProcessId::of(created.child.pid).and_then(|process| {
             dir.update_state(|state| {
                 state.process = Some(process);
-                state.endpoints = attachment.endpoints();
-                state.ports = ports.published().to_vec();
                 state.resolv_conf = digest_of(&dir.resolv_conf());
             })
         });
-        let connected = written.and_then(|()| attachment.connect(created.child.pid));
+        let pid = created.child.pid;
+        let connected = written
+            .and_then(|()| attachment.connect(pid))
+            .and_then(|()| self.start_usermode(dir, config, pid, &ports));
         if let Err(error) = connected {
             return Err(created.abandon(error));
         }
@@ -299,10 +348,14 @@ impl Engine {
         // That somebody else cannot be told is no reason not to run.
         let told = self.tell_linkers(dir, &attachment.endpoints());
         let told = told.err().map(|error| error.to_string());
-        let warnings = attachment.obstacles().into_iter().chain(told).collect();
+        let limits = settings.limits != Limits::default() && !has_cgroup;
+        let limits = limits.then(|| UNLIMITED.to_string());
+        let warnings = attachment.obstacles().into_iter().chain(told).chain(limits);
+        let warnings = warnings.chain(withheld).collect();
         let Running { child, cgroup, terminal } = created.start()?;
         dir.update_state(|state| {
             state.status = Status::Running;
+            state.paused = false;
             state.error.clear();
             state.exit_code = 0;
             state.oom_killed = false;
@@ -328,8 +381,10 @@ impl Engine {
             pipes.stdin = None;
         }
         let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
-        // Whoever had it frozen has lost its hold with the last monitor.
-        cgroup.thaw()?;
+        if !state.paused {
+            // Whoever had it frozen has lost its hold with the last monitor.
+            cgroup.thaw()?;
+        }
         let ports = Reservation::again(&state.ports);
         // Its program may stand in the way: that is no reason to leave it without a monitor.
         let (service, warnings) = match self.name_server_again(dir, config, process.as_fd()) {
@@ -352,9 +407,23 @@ impl Engine {
 
     /// Moves this process to a cgroup of the monitors', so that it does not die with the service
     /// or session of whoever started the container. Not being able to is no reason to stop.
-    fn place_monitor(&self) {
+    pub(super) fn place_monitor(&self) {
         let _ = self.cgroups().and_then(|cgroups| cgroups.enter_monitors());
     }
+}
+
+/// How its log is kept.
+fn keeping(dir: &Dir, config: &Config) -> Result<Keeping> {
+    let log = &config.log;
+    let name = dir.settings()?.name;
+    let image = config.image.to_string();
+    let tag = log.tag(config.id.as_str(), name.as_str(), &config.image_name, &image)?;
+    Ok(Keeping {
+        keeps: log.driver != Driver::None,
+        bounds: log.bounds()?,
+        buffer: log.buffer()?,
+        attributes: log.attributes(&config.labels, &config.env, tag),
+    })
 }
 
 /// Why a container did not come up, for who asked for it.

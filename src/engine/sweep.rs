@@ -33,7 +33,7 @@ impl Engine {
     /// Goes through the entries that nobody holds. Tries them all, and says what could not be
     /// repaired.
     pub(super) fn sweep(&self) -> Result<Vec<Error>> {
-        let mut errors = Vec::new();
+        let mut errors: Vec<Error> = self.sweep_changes().err().into_iter().collect();
         for id in Dir::live(&self.home)? {
             let dir = Dir::new(&self.home, &id);
             let repaired = match dir.try_live() {
@@ -79,12 +79,29 @@ impl Engine {
             pidfd::wait_ended(process.as_fd(), None).on("wait for", "its first process")?;
         }
         self.clear(dir)?;
+        if self.settings.restart == Some(false) {
+            let leave = |state: &mut State| {
+                state.want = Want::Down;
+                match state.status {
+                    Status::Restarting => state.status = Status::Exited,
+                    _ => return false,
+                }
+                true
+            };
+            if dir.update_state(leave)? {
+                return live.finish();
+            }
+        }
         if state.status == Status::Restarting {
             // Its last run is recorded, and that it is to be started again decided.
             return self.spawn_monitor(dir, live, Mode::Restart, None);
         }
         let ran = Ran { never: state.status != Status::Running, ..Ran::default() };
         let ended = self.record_end(dir, UNKNOWN_EXIT, ran)?;
+        if !ran.never {
+            let code = UNKNOWN_EXIT.to_string();
+            self.tell_of(dir, "die", &[("exitCode", &code), ("late", "true")]);
+        }
         match ended {
             Some(_) => self.spawn_monitor(dir, live, Mode::Restart, None),
             None if state.ephemeral => self.discard(dir, live),
@@ -115,6 +132,7 @@ impl Engine {
                 state.error.push_str("the end of its log is lost: the disk was full");
             }
             state.oom_killed = ran.oom_killed;
+            state.paused = false;
             state.process = None;
             state.ports.clear();
             state.finished = now;

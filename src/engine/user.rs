@@ -1,7 +1,8 @@
 //! Who a container's program runs as: its user in the image's own passwd(5) and group(5), as the
 //! runtime spec has it.
 
-use crate::error::Result;
+use crate::container::Config;
+use crate::error::{Context, Result};
 use crate::oci::spec::User;
 use crate::types;
 
@@ -12,9 +13,16 @@ pub struct Account {
     pub home: String,
 }
 
-pub fn look_up(text: &str, passwd: &str, group: &str) -> Result<Account> {
+/// `text` is `user[:group]`; more groups are those of the container.
+pub fn look_up(config: &Config, text: &str, passwd: &str, group: &str) -> Result<Account> {
     let found = types::Account::look_up(text, passwd, group)?;
-    let (uid, gid, additional_gids) = (found.uid, found.gid, found.groups);
+    let (uid, gid, mut additional_gids) = (found.uid, found.gid, found.groups);
+    for name in &config.isolation.groups {
+        let more = types::find_group(name, group).doing(|| "--group-add".into())?;
+        if !additional_gids.contains(&more) {
+            additional_gids.push(more);
+        }
+    }
     let home = found.home.unwrap_or_else(|| "/".to_string());
     Ok(Account { user: User { uid, gid, umask: None, additional_gids }, home })
 }

@@ -3,8 +3,8 @@
 
 use super::report::{self, Info};
 use super::stats::host_memory;
-use super::{Engine, sweep};
-use crate::container::{Dir, Settings, Status};
+use super::{Driver, Engine, sweep};
+use crate::container::{Dir, Network, Settings, Status};
 use crate::error::{Context, Result};
 use crate::sys::lock::{self, Mode};
 use crate::types::{ContainerId, Digest};
@@ -16,9 +16,10 @@ impl Engine {
     /// so is one that cannot be read: it is named by `inspect`.
     pub fn containers(&self) -> Result<Vec<report::Container>> {
         let mut names = HashMap::new();
+        let driver = self.driver()?;
         let mut all: Vec<_> = Dir::all(&self.home)?
             .into_iter()
-            .filter_map(|id| self.look(&Dir::new(&self.home, &id), &mut names).ok())
+            .filter_map(|id| self.look(&Dir::new(&self.home, &id), driver, &mut names).ok())
             .filter(|c| !matches!(c.state.status, Status::Creating))
             .collect();
         add_paths(&mut all);
@@ -27,12 +28,13 @@ impl Engine {
     }
 
     pub fn container(&self, name: &str) -> Result<report::Container> {
-        self.look(&self.find(name)?, &mut HashMap::new())
+        self.look(&self.find(name)?, self.driver()?, &mut HashMap::new())
     }
 
     fn look(
         &self,
         dir: &Dir,
+        driver: Driver,
         names: &mut HashMap<(Digest, String), String>,
     ) -> Result<report::Container> {
         let config = dir.config()?;
@@ -63,14 +65,18 @@ impl Engine {
             let name = target.map_or(link.name.clone(), |settings| settings.name.to_string());
             (name.trim_start_matches('/').to_string(), link.alias.clone())
         });
-        // Where the other container is gone, so are its files.
-        let files = self.network_files(dir).unwrap_or_else(|_| dir.clone());
+        let files = match config.network {
+            // Where the other container is gone, so are its files.
+            Network::Container(_) => self.network_files(dir).unwrap_or_else(|_| dir.clone()),
+            _ => dir.clone(),
+        };
         Ok(report::Container {
             links: links.collect(),
             paths: Vec::new(),
             image_name,
             monitored,
-            driver: self.driver()?,
+            driver,
+            cgroup_parent: dir.cgroup_parent().unwrap_or_default(),
             directory: dir.path().to_path_buf(),
             network_files: files.path().to_path_buf(),
             volumes: self.home.root.join("volumes"),

@@ -22,11 +22,11 @@
 use super::merged::{self, Directory, Merged};
 use super::pack::xattrs;
 use super::place::{self, Place};
-use super::tree::{OPAQUE, join, split};
+use super::tree::{join, split};
 use super::walk::{self, Entry, Event, Walk, display};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
-use crate::sys::xattr;
+use crate::sys::xattr::{self, Reserved};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -333,7 +333,8 @@ fn tell_pending(upper: &OwnedFd, levels: &mut [Level], tell: Tell) -> Result<()>
 }
 
 fn is_opaque(entry: &Entry) -> Result<bool> {
-    let mark = xattr::get_at(entry.dir, entry.name, OPAQUE).on("look at", display(entry.path))?;
+    let mark = xattr::get_at(entry.dir, entry.name, Reserved::Opaque.key());
+    let mark = mark.on("look at", display(entry.path))?;
     Ok(mark.is_some_and(|mark| mark == b"y"))
 }
 

@@ -7,16 +7,15 @@
 //! hides is marked as overlayfs marks it: a character device 0/0, `trusted.overlay.opaque=y`. A
 //! layer may have the marks of its tar instead (`tree`), as there are disks that hold no others.
 
-use super::tree::{self, OPAQUE, split};
+use super::tree::{self, split};
 use super::walk::{self, display};
 use crate::error::{OsContext, Result};
 use crate::sys::fs::{self, FileType, Stat};
-use crate::sys::xattr;
+use crate::sys::xattr::{self, Reserved};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-const WHITEOUT: &[u8] = b"trusted.overlay.whiteout";
 /// What a whiteout's name begins with, and that of an opaque directory (image-spec `layer.md`).
 pub(super) const HIDES: &[u8] = b".wh.";
 pub(super) const HIDES_ALL: &[u8] = b".wh..wh..opq";
@@ -278,7 +277,7 @@ impl Part {
         if self.marks == Marks::None {
             return Ok(false);
         }
-        let mark = xattr::get_at(dir, b".", OPAQUE).on("look at", "a directory")?;
+        let mark = xattr::get_at(dir, b".", Reserved::Opaque.key()).on("look at", "a directory")?;
         if mark.is_some_and(|mark| mark == b"y") {
             return Ok(true);
         }
@@ -293,6 +292,6 @@ pub(super) fn is_overlays_whiteout(dir: BorrowedFd, name: &[u8], stat: &Stat) ->
     if tree::is_whiteout(stat) || !is_empty {
         return Ok(tree::is_whiteout(stat));
     }
-    let mark = xattr::get_at(dir, name, WHITEOUT).on("look at", display(name))?;
+    let mark = xattr::get_at(dir, name, Reserved::Whiteout.key()).on("look at", display(name))?;
     Ok(mark.is_some())
 }

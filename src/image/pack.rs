@@ -8,7 +8,6 @@
 //! behind them.
 
 use super::tar::{self, BLOCK};
-use super::unpack::is_reserved;
 use super::walk::{Entry, display};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
@@ -202,7 +201,7 @@ fn unwritable(e: io::Error) -> Error {
 pub fn xattrs(entry: &Entry) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let what = || display(entry.path);
     let mut all = xattr::all_at(entry.dir, entry.name).on("look at", what())?;
-    all.retain(|(key, _)| !is_reserved(key) && key != b"security.selinux");
+    all.retain(|(key, _)| !xattr::is_reserved(key) && key != b"security.selinux");
     all.sort();
     match all.iter().find(|(key, _)| key.contains(&b'=')) {
         None => Ok(all),

@@ -25,15 +25,14 @@ use super::room::{self, Room};
 use super::tar::quote;
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
-use crate::sys::xattr;
+use crate::sys::userns;
+use crate::sys::xattr::{self, Reserved};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-pub const OPAQUE: &[u8] = b"trusted.overlay.opaque";
-const IMPLIED: &[u8] = b"trusted.coracle.implied";
 const PATH_MAX: usize = 4095;
 
 /// Owner, mode and the like of a new file.
@@ -109,7 +108,7 @@ impl Tree {
                 xattr::supported(xattr::set_at(root, b".", key, value))
                     .on("set an attribute", "/")?;
             }
-            fs::fchown(root, attributes.uid, attributes.gid).on("chown", "/")?;
+            owned(fs::fchown(root, attributes.uid, attributes.gid).on("chown", "/"))?;
             fs::fchmod(root, attributes.mode).on("chmod", "/")?;
             return self.note_listed(b"", attributes.mtime);
         }
@@ -132,7 +131,7 @@ impl Tree {
     pub fn finish_file(&self, file: &File, attributes: &Attributes) -> Result<()> {
         let fd = file.as_fd();
         // The owner first: a new one takes suid bits and capabilities away.
-        fs::fchown(fd, attributes.uid, attributes.gid).on("chown", "it")?;
+        owned(fs::fchown(fd, attributes.uid, attributes.gid).on("chown", "it"))?;
         for (key, value) in attributes.xattrs {
             xattr::supported(xattr::fset(fd, key, value)).on("set an attribute of", "it")?;
         }
@@ -219,12 +218,12 @@ impl Tree {
     }
 
     fn set_opaque(&self, name: &[u8]) -> Result<()> {
-        let set = match xattr::set_at(self.here(), name, OPAQUE, b"y") {
+        let set = match xattr::set_at(self.here(), name, Reserved::Opaque.key(), b"y") {
             Err(e) if is_refused(&e) => fs::open_at(self.here(), name, Open::Directory)
                 .and_then(|dir| make_mark(dir.as_fd(), HIDES_ALL)),
             set => set,
         };
-        set.on("set trusted.overlay.opaque on", "a directory")
+        set.on("mark as opaque", "a directory")
     }
 
     /// Completes the tree: sets the times of directories. Gives how many directories still wait
@@ -241,7 +240,7 @@ impl Tree {
             match note {
                 Note::Listed(mtime) => fs::futimens(dir.as_fd(), mtime).on("set a time", "")?,
                 Note::Implied => {
-                    let mark = xattr::get_at(dir.as_fd(), b".", IMPLIED);
+                    let mark = xattr::get_at(dir.as_fd(), b".", Reserved::Implied.key());
                     implied += u64::from(mark.on("look at", "a directory")?.is_some());
                 }
             }
@@ -327,7 +326,7 @@ impl Tree {
 
     fn set_attributes(&self, name: &[u8], attributes: &Attributes, symlink: bool) -> Result<()> {
         let dir = self.here();
-        fs::chown_at(dir, name, attributes.uid, attributes.gid).on("chown", "it")?;
+        owned(fs::chown_at(dir, name, attributes.uid, attributes.gid).on("chown", "it"))?;
         for (key, value) in attributes.xattrs {
             xattr::supported(xattr::set_at(dir, name, key, value))
                 .on("set an attribute of", "it")?;
@@ -352,7 +351,7 @@ impl Tree {
             let old = fs::stat_at(self.here(), name).map_err(failed)?;
             match old {
                 Some(old) if old.file_type == FileType::Directory => {
-                    match xattr::remove_at(self.here(), name, IMPLIED) {
+                    match xattr::remove_at(self.here(), name, Reserved::Implied.key()) {
                         Err(e) if !xattr::is_no_attribute(&e) => return Err(failed(e)),
                         _ => return Ok(()),
                     }
@@ -376,8 +375,8 @@ impl Tree {
             self.set_opaque(name)?;
         }
         if !listed {
-            let marked = xattr::set_at(self.here(), name, IMPLIED, b"y");
-            marked.on("set trusted.coracle.implied on", "a directory")?;
+            let marked = xattr::set_at(self.here(), name, Reserved::Implied.key(), b"y");
+            marked.on("mark as implied", "a directory")?;
             let path = self.path_here(name);
             self.note(&[IMPLIED_NOTE], &path)?;
         }
@@ -442,7 +441,7 @@ pub fn adopt(dir: &Path, below: &[PathBuf]) -> Result<()> {
         let Ok(to) = open_directory(root.as_fd(), path) else {
             return Ok(());
         };
-        let mark = xattr::get_at(to.as_fd(), b".", IMPLIED);
+        let mark = xattr::get_at(to.as_fd(), b".", Reserved::Implied.key());
         if note != Note::Implied || mark.on("look at", "a directory")?.is_none() {
             return Ok(());
         }
@@ -452,9 +451,18 @@ pub fn adopt(dir: &Path, below: &[PathBuf]) -> Result<()> {
             }
             None => fs::futimens(to.as_fd(), Time(0)).on("set the time of", "a directory")?,
         }
-        xattr::remove_at(to.as_fd(), b".", IMPLIED).on("unmark", "a directory")
+        xattr::remove_at(to.as_fd(), b".", Reserved::Implied.key()).on("unmark", "a directory")
     })?;
     std::fs::remove_file(&notes).on("remove", &notes)
+}
+
+/// Names the cure where an owner is nobody in our user namespace.
+fn owned(result: Result<()>) -> Result<()> {
+    const EINVAL: i32 = 22;
+    result.map_err(|error| match error.errno() {
+        Some(EINVAL) if !userns::is_initial() => error.hint(userns::MORE_IDS),
+        _ => error,
+    })
 }
 
 /// Gives the root of a new layer the attributes of the one below it: in an overlay the upper one

@@ -175,7 +175,7 @@ impl Unpacker {
             _ => Err(Error::invalid(format!("has a {what} of {n}"))),
         };
         for (key, _) in &member.xattrs {
-            if is_reserved(key) {
+            if xattr::is_reserved(key) {
                 let key = key.escape_ascii();
                 return Err(Error::invalid(format!("has the attribute {key}, which is reserved")));
             }
@@ -286,7 +286,7 @@ const HOLE: usize = 4096;
 
 /// The parts of `bytes`, which belong at `offset`, that are to be written, each with its place:
 /// all but whole blocks of zeros.
-fn written(bytes: &[u8], offset: u64) -> impl Iterator<Item = (u64, &[u8])> {
+pub fn written(bytes: &[u8], offset: u64) -> impl Iterator<Item = (u64, &[u8])> {
     let block = move |at: usize| {
         let into = (offset + at as u64) % HOLE as u64;
         (HOLE - into as usize).min(bytes.len() - at)
@@ -307,11 +307,6 @@ fn written(bytes: &[u8], offset: u64) -> impl Iterator<Item = (u64, &[u8])> {
         let data = bytes.get(from..at).filter(|data| !data.is_empty())?;
         Some((offset + from as u64, data))
     })
-}
-
-/// Attributes that mean something to overlayfs or to us.
-pub fn is_reserved(key: &[u8]) -> bool {
-    xattr::is_overlays(key) || key.starts_with(b"trusted.coracle.")
 }
 
 /// Hashes what is read through it.

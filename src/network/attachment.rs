@@ -3,13 +3,13 @@
 use super::bridge::Bridge;
 use super::definition::Definition;
 use super::networks::Request;
-use super::{Subnet, Subnet6, forwarding, mac_of};
-use crate::error::{OsContext, Result};
-use crate::sys::netlink::{self, Mac, Socket, Veth, Vlan};
-use crate::sys::{netns, pidfd};
+use super::{Subnet, Subnet6, mac_of, sysctl};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::netlink::{self, Link, Mac, Socket, Veth, Vlan};
+use crate::sys::netns;
 use crate::types::{ContainerId, Pid};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,8 @@ const PROCESSES: u32 = 1 << 22;
 
 /// How long a namespace that nobody is in may take to go, and how often to look: it gives no word
 /// of its end.
-const GOING: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_millis(2);
+pub const GOING: Duration = Duration::from_secs(5);
+pub const LOOK: Duration = Duration::from_millis(2);
 
 /// How many networks a container can be on.
 pub const NETWORKS_MAX: u8 = 64;
@@ -73,15 +73,15 @@ pub struct Parent {
 impl Parent {
     /// Does what takes a station or an address upon the link, which may be those of the container's
     /// last run, whose namespace is still on its way out.
-    fn when_free(&self, mut act: impl FnMut() -> Result<()>) -> Result<()> {
-        let until = Instant::now() + GOING;
+    fn when_free(&self, patience: Duration, mut act: impl FnMut() -> Result<()>) -> Result<()> {
+        let until = Instant::now() + patience;
         loop {
             let Err(error) = act() else { return Ok(()) };
+            if is_taken(&error) && Instant::now() < until {
+                sleep(LOOK);
+                continue;
+            }
             return Err(match error.errno() {
-                Some(EADDRINUSE) if Instant::now() < until => {
-                    sleep(LOOK);
-                    continue;
-                }
                 Some(EADDRINUSE) => {
                     error.hint(format!("another link upon {} is the same station", self.name))
                 }
@@ -156,6 +156,14 @@ impl Attachment {
         }
     }
 
+    /// Its bridge, where rules are to be.
+    pub(super) fn ruled(&self) -> Option<&Bridge> {
+        match &self.way {
+            Way::Bridge(bridge) => Some(bridge).filter(|bridge| !bridge.without_rules),
+            Way::Upon(_) => None,
+        }
+    }
+
     /// The link of the host that its own lies upon.
     pub fn upon(&self) -> &str {
         match &self.way {
@@ -218,35 +226,50 @@ impl Attachment {
         gateways.into_iter().flatten().map(route).collect()
     }
 
-    /// Gives the network namespace of `process` its link.
-    pub fn connect(&self, process: Pid) -> Result<()> {
+    /// Gives a network namespace its link. It was made for `process`. Waits for as long as
+    /// `patience` where the address is still that of a namespace on its way out.
+    pub fn connect(&self, process: Pid, namespace: BorrowedFd, patience: Duration) -> Result<()> {
         let mut socket = Socket::open()?;
         match &self.way {
-            Way::Bridge(bridge) => self.connect_port(&mut socket, bridge, process)?,
-            Way::Upon(parent) => self.connect_upon(&mut socket, parent, process)?,
+            Way::Bridge(bridge) => self.connect_port(&mut socket, bridge, process, namespace)?,
+            Way::Upon(parent) => {
+                parent.when_free(patience, || self.connect_upon(&mut socket, parent, namespace))?
+            }
         }
-        if self.way.subnet6().is_none() && self.way.knows_addresses().is_none() {
-            return Ok(());
-        }
-        let pidfd = pidfd::open(process).on("open", "")?;
-        let prepared = netns::within(pidfd.as_fd(), || self.prepare());
+        let prepared = netns::within(namespace, || self.prepare(patience));
         prepared.on("enter", "the container's network")?
     }
 
-    /// What is to be done inside before all that is asked for there.
-    fn prepare(&self) -> Result<()> {
-        if self.way.subnet6().is_some() {
-            // By default no link may have IPv6, as with the kernel's option ipv6.disable_ipv6.
-            forwarding::enable_ipv6_on(&self.link_name())?;
+    /// What is to be done inside before the link is up, and all that is asked for there.
+    fn prepare(&self, patience: Duration) -> Result<()> {
+        let link = self.link_name();
+        match (&self.way, self.way.subnet6()) {
+            (_, None) => sysctl::disable_ipv6_on(&link)?,
+            (Way::Bridge(_), Some(_)) => {
+                sysctl::enable_ipv6_on(&link)?;
+                sysctl::ignore_routers_on(&link)?;
+            }
+            (Way::Upon(_), Some(_)) => sysctl::enable_ipv6_on(&link)?,
         }
-        let Some(parent) = self.way.knows_addresses() else { return Ok(()) };
+        let Way::Upon(parent) = &self.way else { return Ok(()) };
         let mut socket = Socket::open()?;
-        self.address_requests().iter().try_for_each(|(address, add)| {
-            parent.when_free(|| socket.request("add address", &address.to_string(), add))
+        let up = netlink::link_up(self.link_index());
+        parent.when_free(patience, || socket.request("bring up", &link, &up))?;
+        let addresses = match parent.kind.knows_addresses() {
+            true => self.address_requests(),
+            false => Vec::new(),
+        };
+        addresses.iter().try_for_each(|(address, add)| {
+            parent.when_free(patience, || socket.request("add address", &address.to_string(), add))
         })
     }
 
-    fn connect_upon(&self, socket: &mut Socket, parent: &Parent, process: Pid) -> Result<()> {
+    fn connect_upon(
+        &self,
+        socket: &mut Socket,
+        parent: &Parent,
+        namespace: BorrowedFd,
+    ) -> Result<()> {
         let name = self.link_name();
         let create = netlink::vlan_create(&Vlan {
             name: &name,
@@ -255,12 +278,18 @@ impl Attachment {
             kind: parent.kind,
             mac: self.mac,
             mtu: parent.mtu,
-            process,
+            namespace,
         });
-        parent.when_free(|| socket.request("make link", &name, &create))
+        socket.request("make link", &name, &create)
     }
 
-    fn connect_port(&self, socket: &mut Socket, bridge: &Bridge, process: Pid) -> Result<()> {
+    fn connect_port(
+        &self,
+        socket: &mut Socket,
+        bridge: &Bridge,
+        process: Pid,
+        namespace: BorrowedFd,
+    ) -> Result<()> {
         let name = port_name(&self.id, self.number, process);
         let index = PORTS + 2 * PROCESSES * u32::from(self.number) + process.raw().unsigned_abs();
         let peer_name = self.link_name();
@@ -272,7 +301,7 @@ impl Attachment {
             peer_name: &peer_name,
             peer_index: self.link_index(),
             peer_mac: self.mac,
-            peer_process: process,
+            peer_namespace: namespace,
             mtu: bridge.mtu,
         };
         let mut create = |index| {
@@ -292,16 +321,6 @@ impl Attachment {
             socket.request("set hairpin mode of", &name, &netlink::hairpin(port, true))?;
         }
         Ok(())
-    }
-
-    /// Takes the link away, where it is there. To be called in the container's own namespace.
-    pub fn disconnect(socket: &mut Socket, number: u8) -> Result<()> {
-        let name = format!("eth{number}");
-        let index = ETH0_INDEX + u32::from(number);
-        match socket.link_by_name(&name)?.filter(|link| link.index == index) {
-            Some(link) => socket.request("remove link", &name, &netlink::link_delete(link.index)),
-            None => Ok(()),
-        }
     }
 
     /// Has ports that are published from now on lead back to the container itself too: `connect`
@@ -329,18 +348,45 @@ fn port_name(id: &ContainerId, number: u8, process: Pid) -> String {
     }
 }
 
+/// Takes away the link of this number that a namespace made for `process` has, where it is there,
+/// whatever it is called by now. Takes the kernel 15 to 110 ms: not under a lock.
+pub fn disconnect(id: &ContainerId, number: u8, process: Pid, namespace: BorrowedFd) -> Result<()> {
+    let mut socket = Socket::open()?;
+    if let Some(port) = socket.link_by_name(&port_name(id, number, process))? {
+        return remove(&mut socket, &port);
+    }
+    let inside = || {
+        let mut socket = Socket::open()?;
+        // The other end of a pair went with the host's.
+        let is_ours = |link: &Link| matches!(link.kind.as_str(), "macvlan" | "ipvlan");
+        let link = socket.link_by_index(ETH0_INDEX + u32::from(number))?.filter(is_ours);
+        link.map_or(Ok(()), |link| remove(&mut socket, &link))
+    };
+    netns::within(namespace, inside).on("enter", "the container's network")?
+}
+
 /// Takes away the pairs of links that lead to the namespace made for `process`, which may outlive
 /// it.
 pub fn unplug(id: &ContainerId, process: Pid) -> Result<()> {
     let mut socket = Socket::open()?;
     let names: Vec<_> = (0..NETWORKS_MAX).map(|number| port_name(id, number, process)).collect();
     for link in socket.links()?.into_iter().filter(|link| names.contains(&link.name)) {
-        match socket.request("remove link", &link.name, &netlink::link_delete(link.index)) {
-            Err(e) if e.errno() == Some(ENODEV) => {}
-            other => other?,
-        }
+        remove(&mut socket, &link)?;
     }
     Ok(())
+}
+
+/// Removes a link that may be just going.
+pub(super) fn remove(socket: &mut Socket, link: &Link) -> Result<()> {
+    match socket.request("remove link", &link.name, &netlink::link_delete(link.index)) {
+        Err(e) if e.errno() == Some(ENODEV) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether a link was refused because another one is the same station, or has its address.
+pub fn is_taken(error: &Error) -> bool {
+    error.errno() == Some(EADDRINUSE)
 }
 
 const EBUSY: i32 = 16;

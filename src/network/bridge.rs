@@ -8,7 +8,7 @@ use super::attachment::{Parent, Way};
 use super::definition::{DEFAULT, Definition};
 use super::networks::Networks;
 use super::rules::Policy;
-use super::{NetworkLock, Subnet, Subnet6, files, forwarding, subnet};
+use super::{NetworkLock, Subnet, Subnet6, files, subnet, sysctl};
 use crate::error::{Context, Error, Result};
 use crate::sys::netlink::{self, Link, Mac, Socket};
 use crate::types::Digest;
@@ -167,8 +167,7 @@ impl Networks {
         match ranges.iter().find(|other| other.overlaps(&range)) {
             Some(other) => {
                 let text = format!("the range {range} overlaps {other}, which is in use");
-                Err(Error::conflict(text)
-                    .hint("choose another range, or have one chosen: --ipv6 alone"))
+                Err(Error::conflict(text).hint("choose another range: --subnet fd00:1:2:3::/64"))
             }
             None => Ok(()),
         }
@@ -200,15 +199,12 @@ impl Networks {
     }
 
     fn choose_name(&self, wanted: &Definition, links: &[Link]) -> Result<String> {
-        let of_another_root = |link: &Link| {
-            link.kind == "bridge" && link.mac.is_some_and(|mac| mac.starts_with(&OURS))
-        };
         let mut number = 0;
         loop {
             let name = format!("{NAME}{number}");
             match links.iter().find(|link| link.name == name) {
                 Some(link) if self.is_ours(wanted, link) => return Ok(name),
-                Some(link) if of_another_root(link) => number += 1,
+                Some(link) if is_of_a_root(link) => number += 1,
                 Some(_) => return Err(foreign(&name)),
                 None => return Ok(name),
             }
@@ -259,7 +255,6 @@ impl Networks {
                 (Err(e), _) if e.errno() != Some(EEXIST) => return Err(e),
                 _ => continue,
             };
-            forwarding::ignore_routers_on(&link.name);
             let subnet = definition.subnet.unwrap_or(subnet::ANY);
             let bridge = complete(socket, &definition, subnet, &link)?;
             if known.subnet.is_some() || !must_yield(socket, &bridge)? {
@@ -306,7 +301,7 @@ fn bridge(definition: &Definition, subnet: Subnet, link: &Link) -> Bridge {
     }
 }
 
-/// Gives the bridge what a crash may have kept from it: its address, and being up.
+/// Gives a bridge that was just made, or that a crash left half made, its address, and has it be up.
 fn complete(
     socket: &mut Socket,
     definition: &Definition,
@@ -323,16 +318,23 @@ fn complete(
         }
     }
     if !link.up {
+        // From its birth it would believe them.
+        sysctl::ignore_routers_on(&link.name)?;
         socket.request("bring up", &link.name, &netlink::link_up(link.index))?;
     }
     if let (Some(range), Some(gateway)) = (bridge.subnet6, bridge.twin(bridge.gateway))
         && !socket.addresses6()?.contains(&(link.index, gateway))
     {
-        forwarding::enable_ipv6_on(&link.name)?;
+        sysctl::enable_ipv6_on(&link.name)?;
         let add = netlink::addr_add6(link.index, gateway, range.prefix());
         socket.request("add address", &gateway.to_string(), &add)?;
     }
     Ok(bridge)
+}
+
+/// Whether it is the bridge of a network of ours, of whichever root directory.
+pub(super) fn is_of_a_root(link: &Link) -> bool {
+    link.kind == "bridge" && link.mac.is_some_and(|mac| mac.starts_with(&OURS))
 }
 
 /// The user's own: what it is on is what containers are on.
@@ -379,9 +381,10 @@ fn taken(socket: &mut Socket) -> Result<Vec<Subnet>> {
     Ok(ranges)
 }
 
-/// The same of IPv6, without name servers: those of a range that is chosen are nobody else's.
+/// The same of IPv6, without name servers: those of a range that is chosen are nobody else's. Nothing
+/// wider than a provider's /32 is a network: dn42 and VPNs lead fd00::/8 somewhere.
 fn taken6(socket: &mut Socket) -> Result<Vec<Subnet6>> {
-    let routes = socket.routes6()?.into_iter().filter(|r| r.prefix >= 8);
+    let routes = socket.routes6()?.into_iter().filter(|r| r.prefix >= 32);
     Ok(routes.filter_map(|r| Subnet6::of(r.destination, r.prefix)).collect())
 }
 

@@ -43,10 +43,19 @@ pub struct Definition {
     /// The part of the range that containers get their addresses from.
     #[serde(default)]
     pub pool: Option<Subnet>,
+    /// Addresses that others have, by what the user calls them: no container gets one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reserved: BTreeMap<String, Ipv4Addr>,
+    /// Shown as it was said: there is no swarm whose services could not get on otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_attachable: bool,
     /// Containers have IPv6 addresses too: those of this range that are in the place of the others
     /// in theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subnet6: Option<Subnet6>,
+    /// That which was chosen for the default network when it last had IPv6: it gets it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_subnet6: Option<Subnet6>,
     /// Bytes; that of the host's way out where nothing is said.
     #[serde(default)]
     pub mtu: Option<u32>,
@@ -99,7 +108,10 @@ impl Definition {
             is_fixed: false,
             gateway: None,
             pool: None,
+            reserved: BTreeMap::new(),
+            is_attachable: false,
             subnet6: None,
+            former_subnet6: None,
             mtu: None,
             internal: false,
             icc: true,
@@ -205,7 +217,7 @@ impl FromStr for Driver {
 }
 
 /// Words that mean something else where a network is named.
-const RESERVED: [&str; 4] = [DEFAULT, "default", "host", "none"];
+const RESERVED: [&str; 6] = [DEFAULT, "default", "host", "none", "pasta", "slirp4netns"];
 
 /// Whether a network can have this name: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 128 characters.
 pub fn name_fits(name: &str) -> bool {

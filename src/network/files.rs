@@ -76,23 +76,27 @@ pub fn read_resolv_conf() -> Result<(String, String)> {
     Ok((read(RESOLV_CONF)?, read(UPSTREAM)?))
 }
 
-/// /etc/resolv.conf of a container with a network of its own: the host's, without the servers on
-/// the host's loopback, which it cannot reach. Where none is left, `upstream` in the same way;
-/// where that has none, two public servers.
-pub fn resolv_conf(host: &str, upstream: &str) -> String {
-    let without_loopback = |text: &str| -> String {
-        let keep = |line: &&str| server(line).is_none_or(|server| !is_loopback(server));
+/// /etc/resolv.conf of a container with a network of its own: the host's, without the servers that
+/// it cannot reach: those on the host's loopback or on one link of the host, and without IPv6 those
+/// that have no other address. Where none is left, `upstream` in the same way; where that has none,
+/// two public servers.
+///
+/// `None` where the host's servers have IPv6 addresses alone: who asks from the host reaches them.
+pub fn resolv_conf(host: &str, upstream: &str, has_ipv6: bool) -> Option<String> {
+    let reached = |text: &str| -> String {
+        let keep = |line: &&str| server(line).is_none_or(|server| is_reached(server, has_ipv6));
         text.lines().filter(keep).map(|line| format!("{line}\n")).collect()
     };
-    let host = without_loopback(host);
-    if servers(&host).next().is_some() {
-        return host;
+    for text in [host, upstream] {
+        let text = reached(text);
+        if servers(&text).next().is_some() {
+            return Some(text);
+        }
     }
-    let upstream = without_loopback(upstream);
-    if servers(&upstream).next().is_some() {
-        return upstream;
+    if servers(host).chain(servers(upstream)).any(|server| !server.is_loopback()) {
+        return None;
     }
-    FALLBACK.iter().fold(host, |text, server| text + "nameserver " + server + "\n")
+    Some(FALLBACK.iter().fold(reached(host), |text, server| text + "nameserver " + server + "\n"))
 }
 
 /// A resolv.conf with what was asked for in place of what it says itself.
@@ -124,18 +128,22 @@ pub fn with_resolver(text: String, asked: &Resolver) -> String {
 /// with that server alone. A name without a dot is asked for as it is, unless the host wants it
 /// otherwise: those of containers have none.
 pub fn resolv_conf_builtin(host: &str, address: IpAddr) -> String {
+    let mut text = resolv_conf_by(host, address);
+    let options = host.lines().filter_map(|line| line.trim_start().strip_prefix("options"));
+    if !options.flat_map(str::split_ascii_whitespace).any(|word| word.starts_with("ndots:")) {
+        text.push_str("options ndots:0\n");
+    }
+    text
+}
+
+/// The same without a word on names: the host's, with that server alone.
+pub fn resolv_conf_by(host: &str, address: IpAddr) -> String {
     let mut text = format!("nameserver {address}\n");
-    let mut has_ndots = false;
     for line in host.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let word = words.next().unwrap_or_default();
+        let word = line.split_ascii_whitespace().next().unwrap_or_default();
         if ["search", "domain", "options"].contains(&word) {
-            has_ndots |= word == "options" && words.any(|option| option.starts_with("ndots:"));
             let _ = writeln!(text, "{line}");
         }
-    }
-    if !has_ndots {
-        text.push_str("options ndots:0\n");
     }
     text
 }
@@ -186,8 +194,15 @@ fn address(server: &str) -> Option<IpAddr> {
     server.split('%').next()?.parse().ok()
 }
 
-fn is_loopback(server: &str) -> bool {
-    address(server).is_some_and(|address| address.is_loopback())
+/// By a container. What is no address is left to its resolver.
+fn is_reached(server: &str, has_ipv6: bool) -> bool {
+    match address(server) {
+        Some(IpAddr::V6(address)) => {
+            has_ipv6 && !address.is_loopback() && !address.is_unicast_link_local()
+        }
+        Some(IpAddr::V4(address)) => !address.is_loopback(),
+        None => true,
+    }
 }
 
 #[cfg(test)]
@@ -214,15 +229,31 @@ mod tests {
         let host = "# mine\nsearch example.org\nnameserver 127.0.0.53\nnameserver 10.0.0.1\n\
                     nameserver ::1\noptions edns0";
         let expected = "# mine\nsearch example.org\nnameserver 10.0.0.1\noptions edns0\n";
-        assert_eq!(resolv_conf(host, ""), expected);
+        assert_eq!(resolv_conf(host, "", true).unwrap(), expected);
+    }
+
+    #[test]
+    fn servers_that_a_container_cannot_reach_are_left_out() {
+        let host = "nameserver fe80::1%lan\nnameserver fd00::53\nnameserver 10.0.0.1\n";
+        let (six, four) = ("nameserver fd00::53\n", "nameserver 10.0.0.1\n");
+        assert_eq!(resolv_conf(host, "", true).unwrap(), format!("{six}{four}"));
+        assert_eq!(resolv_conf(host, "", false).unwrap(), four);
+        // They are asked from the host.
+        assert_eq!(resolv_conf(six, "", false), None);
+        assert_eq!(resolv_conf("nameserver fe80::1%lan\n", "", true), None);
+        assert_eq!(resolv_conf("nameserver 127.0.0.53\n", six, false), None);
+        assert_eq!(resolv_conf("nameserver ::1\n", six, true).unwrap(), six);
     }
 
     #[test]
     fn the_servers_behind_a_stub_are_used() {
         let stub = "nameserver 127.0.0.53\nsearch x\n";
-        assert_eq!(resolv_conf(stub, "nameserver 9.9.9.9\n"), "nameserver 9.9.9.9\n");
+        assert_eq!(
+            resolv_conf(stub, "nameserver 9.9.9.9\n", false).unwrap(),
+            "nameserver 9.9.9.9\n"
+        );
         let public = "search x\nnameserver 8.8.8.8\nnameserver 8.8.4.4\n";
-        assert_eq!(resolv_conf(stub, ""), public);
+        assert_eq!(resolv_conf(stub, "", false).unwrap(), public);
     }
 
     #[test]

@@ -2,15 +2,18 @@
 //!
 //! Every chain at the forward hook has its say, whatever ours lets through. So we follow a packet
 //! into the bridge and one out of it through each of theirs, as packets that nobody makes an
-//! exception for: what depends on more than the name of the bridge is passed over. Where such a
+//! exception for, of each version that the bridge has: what depends on more than the name of the bridge is passed over. Where such a
 //! packet is dropped, we tell which rule would let it through, and add none: the chain is not ours.
 //!
-//! Chains of iptables-nft are such chains. Those of iptables-legacy are not seen.
+//! Chains of iptables-nft are such chains; those of iptables-legacy are read as if they were.
 
+use super::Bridge;
+use super::rules::{Version, transit, version};
 use crate::error::Result;
 use crate::sys::netlink::nftables::{
-    self as nft, Chain, Expression, Family, Source, Tables, Verdict,
+    self as nft, Chain, Element, Expression, Family, Source, Tables, Verdict,
 };
+use crate::sys::xtables;
 
 /// Chains jump no deeper (NFT_JUMP_STACK_SIZE).
 const DEEPEST: usize = 16;
@@ -34,25 +37,81 @@ impl Way {
     }
 }
 
+/// The rules of others.
+trait Ruleset {
+    /// What a user changes them with, where they are of iptables.
+    const IPTABLES: &str;
+
+    fn rules(&mut self, chain: &Chain) -> Result<Vec<Vec<Expression>>>;
+    fn elements(&mut self, chain: &Chain, set: &str) -> Result<Vec<Element>>;
+}
+
+impl Ruleset for Tables {
+    const IPTABLES: &str = "iptables";
+
+    fn rules(&mut self, chain: &Chain) -> Result<Vec<Vec<Expression>>> {
+        Tables::rules(self, chain)
+    }
+
+    fn elements(&mut self, chain: &Chain, set: &str) -> Result<Vec<Element>> {
+        Tables::elements(self, chain.family, &chain.table, set)
+    }
+}
+
+/// Those of iptables-legacy: each chain with its rules.
+struct Legacy(Vec<(Chain, Vec<Vec<Expression>>)>);
+
+impl Ruleset for Legacy {
+    const IPTABLES: &str = "iptables-legacy";
+
+    fn rules(&mut self, chain: &Chain) -> Result<Vec<Vec<Expression>>> {
+        let found = self.0.iter().find(|(other, _)| other.name == chain.name);
+        Ok(found.map(|(_, rules)| rules.clone()).unwrap_or_default())
+    }
+
+    fn elements(&mut self, _: &Chain, _: &str) -> Result<Vec<Element>> {
+        Ok(Vec::new())
+    }
+}
+
 /// A sentence for each chain that is in the way of what comes from the bridge or goes there.
-pub(super) fn obstacles(tables: &mut Tables, bridge: &str) -> Result<Vec<String>> {
+pub(super) fn obstacles(tables: &mut Tables, bridge: &Bridge) -> Result<Vec<String>> {
     let chains = tables.chains()?;
+    let mut found = obstacles_in(tables, &chains, bridge)?;
+    let legacy = xtables::filter()?;
+    let chains: Vec<Chain> = legacy.iter().map(|(chain, _)| chain.clone()).collect();
+    found.extend(obstacles_in(&mut Legacy(legacy), &chains, bridge)?);
+    Ok(found)
+}
+
+fn obstacles_in<R: Ruleset>(
+    rules: &mut R,
+    chains: &[Chain],
+    bridge: &Bridge,
+) -> Result<Vec<String>> {
+    let versions = version::all(bridge.subnet6.is_some());
+    let bridge = bridge.name.as_str();
     let mut found = Vec::new();
-    // Ours has the bridge's name.
-    let is_theirs = |c: &&Chain| c.hook == Some(nft::FORWARD) && c.table != bridge;
+    let ours = [bridge, transit::NAME];
+    let is_theirs = |c: &&Chain| c.hook == Some(nft::FORWARD) && !ours.contains(&c.table.as_str());
     for chain in chains.iter().filter(is_theirs) {
         let mut dropped = Vec::new();
+        let sees = |version: &&Version| [Family::Inet, version.table].contains(&chain.family);
         for way in Way::ALL {
-            let mut walk = Walk { tables, chains: &chains, bridge, way, is_named: false };
-            let passes = walk.follow(chain, 0)?.unwrap_or(!chain.drops);
-            // firewalld has put the bridge into a zone, whose rules it may have.
-            let is_known = chain.table == FIREWALLD && walk.is_named;
-            if !passes && !is_known {
+            let mut passes = true;
+            for version in versions.iter().filter(sees) {
+                let family = version.family;
+                let mut walk = Walk { rules, chains, bridge, family, way, is_named: false };
+                let let_through = walk.follow(chain, 0)?.unwrap_or(!chain.drops);
+                // firewalld has put the bridge into a zone, whose rules it may have.
+                passes &= let_through || (chain.table == FIREWALLD && walk.is_named);
+            }
+            if !passes {
                 dropped.push(way);
             }
         }
         if !dropped.is_empty() {
-            found.push(warning(&chains, chain, bridge, &dropped));
+            found.push(warning(R::IPTABLES, chains, chain, bridge, &dropped));
         }
     }
     Ok(found)
@@ -60,22 +119,24 @@ pub(super) fn obstacles(tables: &mut Tables, bridge: &str) -> Result<Vec<String>
 
 const FIREWALLD: &str = "firewalld";
 
-struct Walk<'a> {
-    tables: &'a mut Tables,
+struct Walk<'a, R> {
+    rules: &'a mut R,
     chains: &'a [Chain],
     bridge: &'a str,
+    /// `NFPROTO_...`
+    family: u8,
     way: Way,
     /// A rule asks for the bridge.
     is_named: bool,
 }
 
-impl Walk<'_> {
+impl<R: Ruleset> Walk<'_, R> {
     /// Whether the packet is accepted or dropped on its way through a chain, if either.
     fn follow(&mut self, chain: &Chain, depth: usize) -> Result<Option<bool>> {
         if depth == DEEPEST {
             return Ok(None);
         }
-        for rule in self.tables.rules(chain)? {
+        for rule in self.rules.rules(chain)? {
             let Some(verdict) = self.verdict(chain, &rule)? else { continue };
             let (to, is_goto) = match verdict {
                 Verdict::Accept => return Ok(Some(true)),
@@ -112,7 +173,7 @@ impl Walk<'_> {
                     self.holds(*source, *is, |value| value.starts_with(start))
                 }
                 Expression::Lookup { source, is, set } => {
-                    let elements = self.tables.elements(chain.family, &chain.table, set)?;
+                    let elements = self.rules.elements(chain, set)?;
                     self.holds(*source, *is, |value| {
                         elements.iter().any(|element| value.starts_with(&element.key))
                     })
@@ -125,7 +186,7 @@ impl Walk<'_> {
     fn holds(&mut self, source: Source, is: bool, test: impl Fn(&[u8]) -> bool) -> bool {
         let name = nft::link_name(self.bridge);
         match (source, self.way) {
-            (Source::Family, _) => test(&[nft::NFPROTO_IPV4]) == is,
+            (Source::Family, _) => test(&[self.family]) == is,
             (Source::InputName, Way::Out) | (Source::OutputName, Way::In) => {
                 self.is_named |= test(&name);
                 test(&name) == is
@@ -136,14 +197,28 @@ impl Walk<'_> {
     }
 }
 
-fn warning(chains: &[Chain], chain: &Chain, bridge: &str, dropped: &[Way]) -> String {
+fn warning(
+    iptables: &str,
+    chains: &[Chain],
+    chain: &Chain,
+    bridge: &str,
+    dropped: &[Way],
+) -> String {
     let family = match chain.family {
         Family::Inet => "inet",
+        Family::Ipv6 => "ip6",
         _ => "ip",
     };
+    let iptables = match chain.family {
+        Family::Ipv6 => iptables.replacen("ip", "ip6", 1),
+        _ => iptables.to_string(),
+    };
     let Chain { table, name, .. } = chain;
-    let has = |name: &str| chains.iter().any(|other| other.name == name && other.table == *table);
-    let is_iptables = family == "ip" && table == "filter" && name == "FORWARD";
+    let has = |name: &str| {
+        let is_it = |c: &Chain| c.name == name && c.table == *table && c.family == chain.family;
+        chains.iter().any(is_it)
+    };
+    let is_iptables = family != "inet" && table == "filter" && name == "FORWARD";
     let cure = |way: &Way| {
         let [option, word] = way.words();
         match is_iptables {
@@ -152,9 +227,9 @@ fn warning(chains: &[Chain], chain: &Chain, bridge: &str, dropped: &[Way]) -> St
                 format!("ufw route allow {word} on {bridge}")
             }
             true if has("DOCKER-USER") => {
-                format!("iptables -I DOCKER-USER {option} {bridge} -j ACCEPT")
+                format!("{iptables} -I DOCKER-USER {option} {bridge} -j ACCEPT")
             }
-            true => format!("iptables -I FORWARD {option} {bridge} -j ACCEPT"),
+            true => format!("{iptables} -I FORWARD {option} {bridge} -j ACCEPT"),
             false => format!("nft insert rule {family} {table} {name} {word} {bridge} accept"),
         }
     };

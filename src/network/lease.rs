@@ -33,13 +33,13 @@ impl Leases {
     }
 
     /// The address of `id`: the one it has, else the wanted one, else the lowest free one of
-    /// `pool`, which is a part of `subnet`.
+    /// `pool`, which is a part of `subnet`. None of `reserved`.
     pub fn take(
         &self,
         id: &ContainerId,
         subnet: &Subnet,
         pool: &Subnet,
-        gateway: Option<Ipv4Addr>,
+        reserved: &[Ipv4Addr],
         wanted: Wanted,
     ) -> Result<Ipv4Addr> {
         fs::create_dir_all(&self.dir).on("make", &self.dir)?;
@@ -54,7 +54,7 @@ impl Leases {
         }
         let mut taken: Vec<Ipv4Addr> = held.iter().map(|(address, _)| *address).collect();
         taken.sort_unstable();
-        let usable = |a: &Ipv4Addr| subnet.is_host(*a) && Some(*a) != gateway;
+        let usable = |a: &Ipv4Addr| subnet.is_host(*a) && !reserved.contains(a);
         let free = |a: &Ipv4Addr| usable(a) && taken.binary_search(a).is_err();
         let (first, others) = match wanted {
             Wanted::Any => (None, Some(pool.addresses())),
@@ -96,6 +96,12 @@ impl Leases {
         Ok(())
     }
 
+    /// Whether `id` has this address.
+    pub fn has(&self, id: &ContainerId, address: Ipv4Addr) -> bool {
+        let holder = fs::read_link(self.dir.join(address.to_string()));
+        holder.is_ok_and(|holder| holder.as_os_str() == id.as_str())
+    }
+
     /// Every lease: the address and its holder.
     pub fn all(&self) -> Result<Vec<(Ipv4Addr, String)>> {
         let entries = match fs::read_dir(&self.dir) {
@@ -123,9 +129,9 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("coracle-leases-{}", std::process::id()));
         let leases = Leases::new(dir.clone());
         let subnet: Subnet = "10.9.0.0/29".parse().unwrap();
-        let gateway = Some(Ipv4Addr::new(10, 9, 0, 1));
+        let reserved = [Ipv4Addr::new(10, 9, 0, 1)];
         let ask = |n, wanted| {
-            leases.take(&id(n), &subnet, &subnet, gateway, wanted).map(|a| a.octets()[3])
+            leases.take(&id(n), &subnet, &subnet, &reserved, wanted).map(|a| a.octets()[3])
         };
         let take = |n| ask(n, Wanted::Any);
         assert_eq!([take(1).unwrap(), take(2).unwrap(), take(3).unwrap()], [2, 3, 4]);
@@ -159,7 +165,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("coracle-pool-{}", std::process::id()));
         let leases = Leases::new(dir.clone());
         let (subnet, pool) = ("10.9.0.0/24".parse().unwrap(), "10.9.0.128/25".parse().unwrap());
-        let take = |n, wanted| leases.take(&id(n), &subnet, &pool, None, wanted).unwrap();
+        let take = |n, wanted| leases.take(&id(n), &subnet, &pool, &[], wanted).unwrap();
         assert_eq!(take(1, Wanted::Any), Ipv4Addr::new(10, 9, 0, 128));
         let outside = Ipv4Addr::new(10, 9, 0, 7);
         assert_eq!(take(2, Wanted::Only(outside)), outside, "asked for by name");

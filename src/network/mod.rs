@@ -5,13 +5,14 @@
 //! <root>/networks/<name>/network.json      what it is (`definition`)
 //! <root>/networks/<name>/leases/<address>  a symbolic link whose text is the holder's container id
 //! <root>/networks/<name>/names, addresses  who is called what (`names`)
-//! <run>/ip_forward, ipv6_forward           forwarding was off before us (`forwarding`)
+//! <run>/../forwarding                      it was off before us (`forwarding`)
+//! <run>/removed/<index>                    of a bridge whose network is gone (`removal`)
 //! ```
 //!
 //! A container's way in: `Networks::attach` and `Networks::publish` under the network lock; clone
 //! the child into a new namespace; `Attachment::connect` with its pid; the child then sends
 //! `Attachment::requests`. Its way out: the namespace ends and takes the pair of links along
-//! (deleting links costs the caller 50 to 110 ms: only `disconnect`, `network rm`, changed settings
+//! (deleting links costs the caller 15 to 110 ms: only `disconnect`, `network rm`, changed settings
 //! and a namespace that others have joined pay it), then `Networks::release`.
 //!
 //! The kernel is the truth about a bridge, which stays when its last user goes, as Docker's and
@@ -29,18 +30,21 @@ mod lease;
 pub mod names;
 mod networks;
 pub mod ports;
+mod removal;
 mod rules;
 mod settings;
 mod subnet;
 mod subnet6;
+mod sysctl;
+pub mod usermode;
 
-pub use attachment::{Attachment, NETWORKS_MAX, Way, unplug};
+pub use attachment::{Attachment, GOING, LOOK, NETWORKS_MAX, Way, disconnect, is_taken, unplug};
 pub use bridge::{Bridge, mac_of};
 pub use counters::{LinkCounters, Traffic};
 pub use definition::{DEFAULT, Definition, Driver, check_link_name, check_name};
 pub use lease::Wanted;
-pub use networks::{Networks, Request, Running};
-pub use rules::Policy;
+pub use networks::{Networks, Request};
+pub use rules::{Link, Policy, Running};
 pub use settings::{LinkAddress, NO_BRIDGE, Settings};
 pub use subnet::Subnet;
 pub use subnet6::Subnet6;

@@ -48,6 +48,30 @@ pub fn add(_: &NetworkLock, network: &Path, name: &str, address: IpAddr) -> Resu
     }
 }
 
+/// Has an address that was called `old` be called `new`; as its own name, and with `keeps` as well
+/// as before.
+pub fn rename(
+    lock: &NetworkLock,
+    network: &Path,
+    (old, new): (&str, &str),
+    keeps: bool,
+    address: IpAddr,
+) -> Result<()> {
+    add(lock, network, new, address)?;
+    let (entry, addresses) = (address.to_string(), network.join(ADDRESSES));
+    let (link, aside) = (addresses.join(&entry), addresses.join("new"));
+    gone(fs::remove_file(&aside)).on("remove", &aside)?;
+    symlink(check(new)?, &aside).on("create", &aside)?;
+    fs::rename(&aside, &link).on("rename", &aside)?;
+    let name = network.join(NAMES).join(check(old)?);
+    let path = name.join(&entry);
+    if !keeps && check(old)? != check(new)? && gone(fs::remove_file(&path)).on("remove", &path)? {
+        // Others may share it.
+        let _ = fs::remove_dir(&name);
+    }
+    Ok(())
+}
+
 /// Takes away all names of an address. None is no error.
 pub fn remove_address(_: &NetworkLock, network: &Path, address: IpAddr) -> Result<()> {
     let entry = address.to_string();

@@ -3,30 +3,21 @@
 use super::attachment::{Attachment, Way};
 use super::bridge::Bridge;
 use super::definition::{self, DEFAULT, Definition, Driver};
+use super::forwarding::{self, Forwarding};
 use super::lease::{Leases, Wanted};
-use super::rules::Rules;
-use super::{NetworkLock, Subnet6, firewall, forwarding, names};
+use super::rules::{self, Link, Rules, Running, version};
+use super::{NetworkLock, firewall, names};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
-use crate::sys::fs as tree;
-use crate::sys::netlink::nftables::Tables;
+use crate::sys::netlink::nftables::{Batch, Tables};
 use crate::sys::netlink::{self, Mac, Socket};
-use crate::types::{ContainerId, Digest, Port, Published};
-use std::cell::RefCell;
+use crate::types::{ContainerId, Digest, Published};
+use std::cell::{OnceCell, RefCell, RefMut};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-/// What leads to the running containers of a network.
-#[derive(Debug, Default)]
-pub struct Running {
-    /// The address of each, and its ports.
-    pub published: Vec<(Ipv4Addr, Vec<Published>)>,
-    /// Client, server, and the server's ports that are open to the client.
-    pub links: Vec<(Ipv4Addr, Ipv4Addr, Vec<Port>)>,
-}
 
 /// The networks of one root directory.
 #[derive(Debug)]
@@ -34,7 +25,7 @@ pub struct Networks {
     dir: PathBuf,
     pub(super) run: PathBuf,
     /// Opened when first needed.
-    tables: RefCell<Option<Tables>>,
+    tables: OnceCell<RefCell<Tables>>,
 }
 
 /// What a container asks of a network.
@@ -53,7 +44,7 @@ impl Networks {
     /// `dir` is `<root>/networks`, `run` what does not survive a reboot; they need not exist.
     pub fn new(dir: &Path, run: &Path) -> Networks {
         let (dir, run) = (dir.to_path_buf(), run.to_path_buf());
-        Networks { dir, run, tables: RefCell::default() }
+        Networks { dir, run, tables: OnceCell::new() }
     }
 
     /// Everything about one of them.
@@ -135,6 +126,11 @@ impl Networks {
         self.leases(name).all()
     }
 
+    /// Whether `id` has this address on a network.
+    pub fn has(&self, name: &str, id: &ContainerId, address: Ipv4Addr) -> bool {
+        self.leases(name).has(id, address)
+    }
+
     /// A place for `id` on a network, whose links are made where they are missing. It has the
     /// address there that it still has, else the one it asks for, else the lowest free one.
     ///
@@ -155,55 +151,66 @@ impl Networks {
         // It may just have been chosen.
         let definition = self.get(name)?;
         let range = way.subnet();
-        let gateway = way.gateway();
+        let reserved = definition.reserved.values().copied().chain(way.gateway());
+        let reserved: Vec<Ipv4Addr> = reserved.collect();
         let pool = definition.pool.unwrap_or(range);
-        let address = self.leases(name).take(id, &range, &pool, gateway, request.address)?;
+        let address = self.leases(name).take(id, &range, &pool, &reserved, request.address)?;
         let leads_out = request.is_first && !definition.internal;
         Ok(Attachment::new(id, &definition, way, address, leads_out, request))
     }
 
-    /// Opens the way of a container to the world, and of the world to what it publishes. Where the
-    /// rules are missing, `running` tells what leads to the others.
+    /// Opens the ways of a container to the world, of the world to what it publishes, and of its
+    /// links, which `links` tells for each network. Where the rules of one are missing, `others`
+    /// tells what leads to the others there.
     pub fn publish(
         &self,
         _: &NetworkLock,
-        attachment: &mut Attachment,
+        places: &mut [Attachment],
         ports: &[Published],
-        running: impl FnOnce() -> Result<Running>,
+        links: &dyn Fn(&str) -> Result<Vec<Link>>,
+        others: &dyn Fn(&str) -> Result<Running>,
     ) -> Result<()> {
-        let Way::Bridge(bridge) = &attachment.way else { return Ok(()) };
-        if bridge.without_rules {
+        let mut batch = Batch::new("");
+        let mut first = Vec::new();
+        let (mut needs_ipv6, mut anew) = (false, false);
+        for place in &mut *places {
+            let Some(bridge) = place.ruled() else { continue };
+            needs_ipv6 |= bridge.subnet6.is_some();
+            let ports = if place.leads_out { ports } else { &[] };
+            let links = if bridge.policy.icc { Vec::new() } else { links(&place.network)? };
+            let own = Running { published: vec![(place.address, ports.to_vec())], links };
+            let mut tables = self.tables()?;
+            let mut rules = Rules::of(bridge, &mut tables);
+            let others = || others(&place.network);
+            let were_missing = rules.publish(&mut batch, bridge, &own, others)?;
+            anew |= were_missing;
+            let is_first = were_missing || self.holders(&place.network)?.len() == 1;
+            first.push(is_first && !bridge.policy.internal);
+            place.publishes = !ports.is_empty();
+        }
+        if first.is_empty() {
             return Ok(());
         }
-        attachment.publishes = !ports.is_empty();
-        forwarding::enable(&self.run)?;
-        if bridge.subnet6.is_some() {
-            forwarding::enable6(&self.run)?;
+        let mut tables = self.tables()?;
+        tables.commit(batch)?;
+        for version in version::all(needs_ipv6) {
+            Forwarding::new(version, &self.run).enable(&mut tables, anew)?;
         }
-        self.with_rules(&bridge.name, bridge.subnet6, |mut rules| {
-            let mut links = Vec::new();
-            let others = || {
-                let running = running()?;
-                links = running.links;
-                Ok(running.published)
-            };
-            let were_missing = rules.publish(bridge, attachment.address, ports, others)?;
-            for (client, server, ports) in &links {
-                rules.link(bridge, *client, *server, ports)?;
+        let ruled = places.iter_mut().filter(|place| place.ruled().is_some());
+        for (place, is_first) in ruled.zip(first) {
+            let Some(bridge) = place.ruled() else { continue };
+            if place.publishes {
+                Rules::of(bridge, &mut tables).forget_before(ports)?;
+                // Once the rules are there that keep others from it.
+                forwarding::open_loopback(&self.run, &bridge.name)?;
             }
-            let is_first = were_missing || self.holders(&attachment.network)?.len() == 1;
-            if is_first && !bridge.policy.internal {
+            if is_first {
                 // That they cannot be read is no reason not to run.
-                attachment.obstacles = firewall::obstacles(rules.tables, &bridge.name)
+                place.obstacles = firewall::obstacles(&mut tables, bridge)
                     .unwrap_or_else(|error| vec![error.to_string()]);
             }
-            Ok(())
-        })?;
-        // Once the rules are there that keep others from it.
-        match attachment.publishes {
-            true => forwarding::open_loopback(&self.run, &bridge.name),
-            false => Ok(()),
         }
+        Ok(())
     }
 
     /// What rules of others keep from the containers of all bridges, and how to let it through.
@@ -212,25 +219,16 @@ impl Networks {
         for definition in self.all()? {
             let is_ours = |b: &Bridge| !b.without_rules && !b.policy.internal;
             if let Some(bridge) = self.bridge_of(&definition)?.filter(is_ours) {
-                let name = &bridge.name;
-                found.extend(self.with_rules(name, None, |r| firewall::obstacles(r.tables, name))?);
+                found.extend(firewall::obstacles(&mut *self.tables()?, &bridge)?);
             }
         }
         Ok(found)
     }
 
-    /// Opens ports of the container at `server` to the one at `client`, which are both on the
-    /// bridge, where containers do not reach each other anyway. Closed when one of both is released.
-    pub fn link(
-        &self,
-        _: &NetworkLock,
-        bridge: &Bridge,
-        client: Ipv4Addr,
-        server: Ipv4Addr,
-        ports: &[Port],
-    ) -> Result<()> {
-        let range = bridge.subnet6;
-        self.with_rules(&bridge.name, range, |mut r| r.link(bridge, client, server, ports))
+    /// Opens links between containers of the bridge, where containers do not reach each other
+    /// anyway. Closed when one of both is released.
+    pub fn link(&self, _: &NetworkLock, bridge: &Bridge, links: &[Link]) -> Result<()> {
+        Rules::of(bridge, &mut *self.tables()?).link(bridge, links)
     }
 
     /// Closes what `link` opened.
@@ -241,60 +239,84 @@ impl Networks {
         client: Ipv4Addr,
         server: Ipv4Addr,
     ) -> Result<()> {
-        let range = bridge.subnet6;
-        self.with_rules(&bridge.name, range, |mut rules| rules.unlink(bridge, client, server))
+        Rules::of(bridge, &mut *self.tables()?).unlink(bridge, client, server)
     }
 
     /// Closes the ways of `id` and frees its addresses; it need not have any. The rules stay with
     /// their bridge.
     pub fn release(&self, lock: &NetworkLock, id: &ContainerId) -> Result<()> {
+        let mut from = Vec::new();
         for name in self.names()? {
             let leases = self.leases(&name);
             if !leases.all()?.iter().any(|(_, holder)| holder == id.as_str()) {
                 continue;
             }
             match self.read(&name)? {
-                Some(definition) => self.leave(lock, &definition, id)?,
+                Some(definition) => from.push(definition),
                 None => leases.give_back(id)?,
             }
         }
+        self.leave(lock, &from, id)?;
         // Who was killed between the two may have left it to us.
         self.restore_forwarding()
     }
 
-    /// The same for one network.
-    pub fn leave(&self, lock: &NetworkLock, from: &Definition, id: &ContainerId) -> Result<()> {
-        let leases = self.leases(&from.name);
-        let (own, others): (Vec<_>, Vec<_>) =
-            leases.all()?.into_iter().partition(|(_, holder)| holder == id.as_str());
-        if own.is_empty() {
-            return Ok(());
+    /// The same for these networks.
+    pub fn leave(&self, lock: &NetworkLock, from: &[Definition], id: &ContainerId) -> Result<()> {
+        let mut batch = Batch::new("");
+        let mut withdrawn = Vec::new();
+        let mut left = Vec::new();
+        for from in from {
+            let leases = self.leases(&from.name).all()?.into_iter();
+            let (own, others): (Vec<_>, Vec<_>) =
+                leases.partition(|(_, holder)| holder == id.as_str());
+            if own.is_empty() {
+                continue;
+            }
+            let addresses: Vec<IpAddr> =
+                own.iter().flat_map(|(own, _)| from.addresses(*own)).collect();
+            if from.is_bridge() && !from.without_rules {
+                let mut tables = self.tables()?;
+                let has_ipv6 = from.subnet6.is_some();
+                let mut rules = Rules { name: &from.link, has_ipv6, tables: &mut tables };
+                withdrawn.push(match others.is_empty() {
+                    // The user's own bridge is left as it was.
+                    true if from.is_foreign => rules.remove(&mut batch)?,
+                    true => rules.withdraw(&mut batch, None)?,
+                    false => rules.withdraw(&mut batch, Some(&addresses))?,
+                });
+            }
+            left.push((from, addresses, others.is_empty()));
         }
-        let addresses: Vec<IpAddr> = own.iter().flat_map(|(own, _)| from.addresses(*own)).collect();
-        if from.is_bridge() && !from.without_rules {
-            // The user's own bridge is left as it was.
-            self.with_rules(&from.link, from.subnet6, |mut rules| match others.is_empty() {
-                true if from.is_foreign => rules.remove(),
-                true => rules.withdraw(None),
-                false => rules.withdraw(Some(&addresses)),
-            })?;
+        if !withdrawn.is_empty() {
+            let mut tables = self.tables()?;
+            tables.commit(batch)?;
+            withdrawn.iter().try_for_each(|led| rules::forget_after(&mut tables, led))?;
         }
-        for address in addresses {
-            names::remove_address(lock, &self.dir(&from.name), address)?;
+        let mut was_last = false;
+        for (from, addresses, was_last_there) in left {
+            for address in addresses {
+                names::remove_address(lock, &self.dir(&from.name), address)?;
+            }
+            self.leases(&from.name).give_back(id)?;
+            if was_last_there && from.is_bridge() {
+                forwarding::close_loopback(&self.run, &from.link)?;
+            }
+            was_last |= was_last_there;
         }
-        leases.give_back(id)?;
-        if !others.is_empty() {
-            return Ok(());
-        }
-        if from.is_bridge() {
-            forwarding::close_loopback(&self.run, &from.link)?;
-        }
-        self.restore_forwarding()
+        if was_last { self.restore_forwarding() } else { Ok(()) }
     }
 
     /// With the last container of all networks; that of IPv6 with the last that has it.
     fn restore_forwarding(&self) -> Result<()> {
-        if !forwarding::is_ours(&self.run)? {
+        let mut switches = Vec::new();
+        for version in version::all(true).iter().rev() {
+            let switch = Forwarding::new(version, &self.run);
+            if switch.concerns_us()? {
+                switches.push((version, switch));
+            }
+        }
+        if switches.is_empty() {
             return Ok(());
         }
         let all = self.all()?;
@@ -305,48 +327,39 @@ impl Networks {
             is_used |= has_users;
             is_used6 |= has_users && definition.subnet6.is_some();
         }
-        if !is_used6 {
-            forwarding::restore6(&self.run, &links)?;
-        }
-        if !is_used {
-            forwarding::restore(&self.run, &links)?;
+        for (version, switch) in switches {
+            if !(if version.is_ipv4() { is_used } else { is_used6 }) {
+                switch.restore(&mut *self.tables()?, &links)?;
+            }
         }
         Ok(())
-    }
-
-    /// Removes a network on which nobody is.
-    pub fn remove(&self, _: &NetworkLock, definition: &Definition) -> Result<()> {
-        self.remove_bridge(definition, true)?;
-        let dir = self.dir(&definition.name);
-        // The record first: what is left of a directory without one is no network.
-        let record = self.record(&definition.name);
-        fs::remove_file(&record).on("remove", &record)?;
-        tree::remove_tree(&dir).on("remove", &dir)
     }
 
     /// Removes the rules of a bridge of ours that nobody uses, and the link too or not.
     pub(super) fn remove_bridge(&self, definition: &Definition, with_link: bool) -> Result<()> {
         let ours = self.bridge_of(definition)?.filter(|_| !definition.is_foreign);
-        let Some(Bridge { name, index, subnet6, .. }) = ours else { return Ok(()) };
-        self.with_rules(&name, subnet6, |mut rules| rules.remove())?;
+        let Some(bridge) = ours else { return Ok(()) };
+        let Bridge { name, index, .. } = &bridge;
+        let mut tables = self.tables()?;
+        let mut batch = Batch::new(name);
+        let led = Rules::of(&bridge, &mut tables).remove(&mut batch)?;
+        tables.commit(batch)?;
+        rules::forget_after(&mut tables, &led)?;
         if with_link {
-            Socket::open()?.request("remove link", &name, &netlink::link_delete(index))?;
+            Socket::open()?.request("remove link", name, &netlink::link_delete(*index))?;
         }
         Ok(())
     }
 
-    fn with_rules<T>(
-        &self,
-        name: &str,
-        range: Option<Subnet6>,
-        act: impl FnOnce(Rules) -> Result<T>,
-    ) -> Result<T> {
-        let mut tables = self.tables.borrow_mut();
-        let tables = match &mut *tables {
+    fn tables(&self) -> Result<RefMut<'_, Tables>> {
+        let tables = match self.tables.get() {
             Some(tables) => tables,
-            none => none.insert(Tables::open()?),
+            None => {
+                let tables = RefCell::new(Tables::open()?);
+                self.tables.get_or_init(|| tables)
+            }
         };
-        act(Rules { name, has_ipv6: range.is_some(), tables })
+        Ok(tables.borrow_mut())
     }
 
     /// The bridge of a network, where it exists.

@@ -71,6 +71,11 @@ impl Reservation {
         reservation
     }
 
+    /// Leaves the ports to the program that they are for.
+    pub fn give_up(&mut self) {
+        self.sockets.clear();
+    }
+
     pub fn published(&self) -> &[Published] {
         &self.published
     }

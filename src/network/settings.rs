@@ -5,7 +5,7 @@
 
 use super::definition::DEFAULT;
 use super::networks::Networks;
-use super::{Definition, NetworkLock, Subnet};
+use super::{Definition, NetworkLock, Subnet, Subnet6};
 use crate::error::{Error, Result};
 use crate::sys::netlink::Socket;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ pub struct Settings {
     pub bip: Option<LinkAddress>,
     /// The part of the range that containers get their addresses from.
     pub fixed_cidr: Option<Subnet>,
+    /// Where their IPv6 addresses come from.
+    #[serde(default)]
+    pub fixed_cidr_v6: Option<Subnet6>,
     /// Bytes.
     pub mtu: Option<u32>,
     /// Whether containers have IPv6 addresses too.
@@ -47,6 +50,7 @@ impl Settings {
             bridge: self.bridge.or(other.bridge),
             bip: self.bip.or(other.bip),
             fixed_cidr: self.fixed_cidr.or(other.fixed_cidr),
+            fixed_cidr_v6: self.fixed_cidr_v6.or(other.fixed_cidr_v6),
             mtu: self.mtu.or(other.mtu),
             ipv6: self.ipv6.or(other.ipv6),
             icc: self.icc.or(other.icc),
@@ -67,6 +71,10 @@ impl Settings {
             return Err(Error::invalid("fixed-cidr is a part of a range that nobody gave")
                 .hint("give the bridge's address too: bip"));
         }
+        if self.fixed_cidr_v6.is_some() && self.ipv6 != Some(true) {
+            return Err(Error::invalid("fixed-cidr-v6 is for containers with IPv6")
+                .hint("switch it on: ipv6 = true"));
+        }
         Ok(())
     }
 
@@ -75,15 +83,20 @@ impl Settings {
         fn differs<T: PartialEq>(ours: &Option<T>, theirs: &Option<T>) -> bool {
             ours.is_some() && ours != theirs
         }
+        // To say what holds anyway is to change nothing.
+        let switched = |ours: Option<bool>, theirs: Option<bool>, default: bool| {
+            ours.is_some_and(|ours| ours != theirs.unwrap_or(default))
+        };
         let all = [
             ("bridge", differs(&self.bridge, &other.bridge)),
             ("bip", differs(&self.bip, &other.bip)),
             ("fixed-cidr", differs(&self.fixed_cidr, &other.fixed_cidr)),
+            ("fixed-cidr-v6", differs(&self.fixed_cidr_v6, &other.fixed_cidr_v6)),
             ("mtu", differs(&self.mtu, &other.mtu)),
-            ("ipv6", differs(&self.ipv6, &other.ipv6)),
-            ("icc", differs(&self.icc, &other.icc)),
-            ("ip-masq", differs(&self.ip_masq, &other.ip_masq)),
-            ("iptables", differs(&self.iptables, &other.iptables)),
+            ("ipv6", switched(self.ipv6, other.ipv6, false)),
+            ("icc", switched(self.icc, other.icc, true)),
+            ("ip-masq", switched(self.ip_masq, other.ip_masq, true)),
+            ("iptables", switched(self.iptables, other.iptables, true)),
             ("ip", differs(&self.ip, &other.ip)),
         ];
         all.into_iter().find_map(|(name, differs)| differs.then_some(name))
@@ -152,8 +165,15 @@ impl Networks {
             return Err(Error::invalid(text).hint("give that bridge its addresses yourself"));
         }
         let mut new = wanted.define(&known, is_foreign);
+        // What was chosen once is chosen again.
+        let chosen6 = known.subnet6.filter(|_| known.settings.fixed_cidr_v6.is_none());
+        let chosen6 = chosen6.or(known.former_subnet6);
+        new.former_subnet6 = chosen6;
         if wanted.ipv6 == Some(true) {
-            new.enable_ipv6(known.subnet6)?;
+            new.enable_ipv6(wanted.fixed_cidr_v6.or(chosen6))?;
+            if new.subnet6 != known.subnet6 {
+                self.check_free6(&mut Socket::open()?, &new)?;
+            }
         }
         let key = |it: &Definition| (it.link.clone(), it.subnet, it.subnet6, it.gateway, it.mtu);
         self.remove_bridge(&known, key(&known) != key(&new))?;
@@ -245,6 +265,9 @@ mod tests {
         assert_eq!((back.link.as_str(), back.is_foreign), ("", false));
 
         assert_eq!(icc.differs_from(&Settings::default()), Some("icc"));
+        let as_it_is = Settings { icc: Some(true), ipv6: Some(false), ..Settings::default() };
+        assert_eq!(as_it_is.differs_from(&Settings::default()), None);
+        assert_eq!(as_it_is.differs_from(&icc), Some("icc"));
         assert_eq!(Settings::default().differs_from(&icc), None);
     }
 }

@@ -57,6 +57,13 @@ impl Subnet6 {
         Ipv6Addr::from(self.base | u128::from(number))
     }
 
+    /// The host of `range` that this one is here.
+    pub fn untwin(&self, range: &Subnet, host: Ipv6Addr) -> Option<Ipv4Addr> {
+        let number = u32::try_from(u128::from(host) & !self.mask()).ok()?;
+        let twin = Ipv4Addr::from(u32::from(range.address()) | number);
+        (self.twin(range, twin) == host).then_some(twin)
+    }
+
     fn mask(&self) -> u128 {
         u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0)
     }
@@ -103,6 +110,11 @@ mod tests {
         let twin = |host| six.twin(&four, host).to_string();
         assert_eq!(twin(four.gateway()), "fd00:1::1");
         assert_eq!(twin(Ipv4Addr::new(172, 17, 1, 2)), "fd00:1::102");
+        let back = |host: &str| six.untwin(&four, host.parse().unwrap());
+        assert_eq!(back("fd00:1::102"), Some(Ipv4Addr::new(172, 17, 1, 2)));
+        for no_twin in ["fd00:2::102", "fd00:1::1:2", "fd00:1::1:0:0:2"] {
+            assert_eq!(back(no_twin), None, "{no_twin}");
+        }
         assert!(six.fits(&four) && range("fd00::/112").fits(&four));
         assert!(!range("fd00::/113").fits(&four));
     }

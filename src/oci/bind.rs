@@ -45,6 +45,13 @@ impl Bind {
         mounts.iter().map(open).collect()
     }
 
+    /// A device node of the host's.
+    pub fn device(path: &str) -> Result<Bind> {
+        let (kind, source, destination) = (String::new(), path.to_string(), path.to_string());
+        let mount = Mount { kind, source, destination, options: Vec::new() };
+        Bind::open(&mount, false, &Options::default())
+    }
+
     fn open(mount: &Mount, recursive: bool, options: &Options) -> Result<Bind> {
         let place =
             mount::open_place(&text("mounts", &mount.source)?).on("mount", &mount.source)?;

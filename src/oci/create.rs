@@ -5,12 +5,12 @@
 use super::bind::Bind;
 use super::cgroup::{Cgroup, Cgroups, Resources};
 use super::plan::{self, Inputs};
-use super::spec::{Mount, Spec};
+use super::spec::{Mount, NamespaceKind, Spec};
 use crate::error::{Cause, Error, OsContext, Result};
 use crate::sys::child::{self, Child, Frame, FrameKind, Plan};
 use crate::sys::fs::{self, Open};
 use crate::sys::step::Step;
-use crate::sys::{fd, mount, pidfd, poll};
+use crate::sys::{fd, mount, namespace, pidfd, poll, userns};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -32,6 +32,10 @@ pub struct Create<'a> {
     pub stdio: Stdio<'a>,
     /// rtnetlink requests that the child sends in its network namespace, once the gate is open.
     pub network: Vec<Vec<u8>>,
+    /// A process whose /dev/shm the container shares.
+    pub shared_memory: Option<BorrowedFd<'a>>,
+    /// An init stays in the place of the program, which is its child.
+    pub init: bool,
 }
 
 /// A root that is mounted nowhere yet.
@@ -142,13 +146,17 @@ pub fn create(create: Create, root: &Root) -> Result<Created> {
     };
     let (gate, child_gate) = fd::socket_pair().on("socketpair", "")?;
     let binds = Bind::all(&spec.mounts)?;
+    let devices = plan::host_devices(spec)?;
     let joined = spec.linux.namespaces.iter().filter_map(|n| Some((n.kind, n.path.as_ref()?)));
     let open = |path: &String| File::open(path).map(OwnedFd::from).on("open", path);
     let namespaces = joined.map(|(kind, path)| open(path).map(|fd| (kind, fd)));
-    let namespaces = namespaces.collect::<Result<Vec<_>>>()?;
+    let mut namespaces = namespaces.collect::<Result<Vec<_>>>()?;
+    let processes = namespaces.iter().position(|(kind, _)| *kind == NamespaceKind::Pid);
+    let processes = processes.map(|at| namespaces.swap_remove(at));
     let inputs = Inputs {
         root: root.as_fd(),
         binds: &binds,
+        devices: &devices,
         gate: child_gate.as_fd(),
         parent_gate: gate.as_fd(),
         cgroup: &join,
@@ -156,9 +164,16 @@ pub fn create(create: Create, root: &Root) -> Result<Created> {
         stdio: create.stdio,
         namespaces: &namespaces,
         network: create.network,
+        shared_memory: create.shared_memory,
+        init: create.init,
     };
     let plan = plan::build(spec, &inputs)?;
-    let (child, report) = clone(&plan, plan::clone_flags(&spec.linux.namespaces))?;
+    let flags = plan::clone_flags(&spec.linux.namespaces);
+    let (child, report) = match &processes {
+        None => clone(&plan, flags)?,
+        Some((_, theirs)) => namespace::with_children_in(theirs.as_fd(), || clone(&plan, flags))
+            .on("join", "the pid namespace")??,
+    };
     let steps = describe(&plan);
     drop(plan);
     Ok(Created {
@@ -260,6 +275,7 @@ pub fn outcome(report: BorrowedFd, steps: &[String], program: &str) -> Result<()
                     let error = Error::os("cannot", attempt, source);
                     return Err(match errno {
                         1 => error.hint("containers need root (CAP_SYS_ADMIN)"),
+                        22 if !userns::is_initial() => error.hint(userns::MORE_IDS),
                         20 | 21 => error.hint("mount directories on directories, files on files"),
                         _ => error,
                     });

@@ -15,8 +15,10 @@ use crate::sys::mount::attr;
 use crate::sys::namespace;
 use crate::sys::signal;
 use crate::sys::step::{self, Entry, Exec, FdSource, Missing, Step, Target, Variables};
+use crate::sys::userns;
 use crate::types::Signal;
-use std::ffi::CString;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the plan refers to and the caller keeps open until the clone.
@@ -25,6 +27,8 @@ pub struct Inputs<'a> {
     pub root: BorrowedFd<'a>,
     /// For each mount of the spec that is one, its bind.
     pub binds: &'a [Option<Bind>],
+    /// Nodes of /dev that are not made but the host's, by their paths.
+    pub devices: &'a [(String, Bind)],
     /// The child's end of the gate, and the parent's.
     pub gate: BorrowedFd<'a>,
     pub parent_gate: BorrowedFd<'a>,
@@ -37,6 +41,19 @@ pub struct Inputs<'a> {
     pub namespaces: &'a [(NamespaceKind, OwnedFd)],
     /// rtnetlink requests to send in the container's network namespace, after the gate.
     pub network: Vec<Vec<u8>>,
+    /// A process whose /dev/shm the container shares.
+    pub shared_memory: Option<BorrowedFd<'a>>,
+    pub init: bool,
+}
+
+/// Whose child the program is, and how long it lives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    Own,
+    /// Of an init that stays in its place.
+    UnderInit,
+    /// As long as its parent.
+    WithParent,
 }
 
 /// The `CLONE_NEW*` flags with which the child is cloned: all new namespaces but the cgroup's,
@@ -80,6 +97,11 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
             None => add_mount(&mut plan, mount, spec, inputs)?,
         }
     }
+    if let Some(process) = inputs.shared_memory {
+        plan.push(Step::CloneOf { process, path: c"/dev/shm".to_owned() });
+        let at = target("/dev/shm", Missing::MakeDir)?;
+        plan.push(Step::Attach { what: "the shared memory".into(), at });
+    }
     if let Some(size) = spec.process.terminal.then_some(spec.process.console_size) {
         let (rows, columns) = size.map_or((24, 80), |s| (s.height, s.width));
         plan.push(Step::Terminal { socket: inputs.gate, rows, columns, console: true });
@@ -103,7 +125,7 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
             plan.push(Step::Share { peer: peer.as_fd(), at });
         }
     }
-    if spec.has_namespace(NamespaceKind::Uts) {
+    if spec.linux.namespaces.iter().any(|n| n.kind == NamespaceKind::Uts && n.path.is_none()) {
         if !spec.hostname.is_empty() {
             plan.push(Step::HostName(spec.hostname.clone().into_bytes()));
         }
@@ -115,13 +137,25 @@ pub fn build<'a>(spec: &Spec, inputs: &Inputs<'a>) -> Result<Plan<'a>> {
     if !inputs.network.is_empty() {
         plan.push(Step::Netlink(inputs.network.clone()));
     }
+    for (key, value) in &spec.linux.sysctl {
+        let file = text("linux.sysctl", &sysctl_file(key))?;
+        plan.push(Step::Sysctl { file, value: value.clone().into_bytes() });
+    }
     plan.push(Step::PivotRoot);
     let filter = match &spec.linux.seccomp {
         Some(profile) => Some(super::seccomp::compile(profile)?),
         None => None,
     };
-    run_process(&mut plan, &spec.process, filter, inputs.stdio, false)?;
+    let life = if inputs.init { Life::UnderInit } else { Life::Own };
+    run_process(&mut plan, &spec.process, filter, inputs.stdio, life)?;
     Ok(plan)
+}
+
+/// Its file, which is its namespace's for whoever opens it there. A name with slashes may hold
+/// dots (net/ipv4/conf/eth0.1/forwarding).
+fn sysctl_file(key: &str) -> String {
+    let path = if key.contains('/') { key.to_string() } else { key.replace('.', "/") };
+    format!("/proc/sys/{path}")
 }
 
 /// What would come along unseen from whoever started us.
@@ -145,10 +179,10 @@ pub fn run_process<'a>(
     process: &Process,
     filter: Option<Vec<crate::sys::bpf::Insn>>,
     stdio: Stdio<'a>,
-    dies_with_parent: bool,
+    life: Life,
 ) -> Result<()> {
     for limit in &process.rlimits {
-        let resource = crate::sys::limit::number(&limit.kind).ok_or_else(|| {
+        let resource = crate::types::resource_number(&limit.kind).ok_or_else(|| {
             Error::invalid(format!("process.rlimits: unknown resource limit \"{}\"", limit.kind))
         })?;
         plan.push(Step::ResourceLimit { resource, soft: limit.soft, hard: limit.hard });
@@ -173,7 +207,9 @@ pub fn run_process<'a>(
         plan.push(Step::KeepCapabilities);
     }
     let user = &process.user;
-    plan.push(Step::SetGroups(user.additional_gids.clone()));
+    if userns::may_set_groups() {
+        plan.push(Step::SetGroups(user.additional_gids.clone()));
+    }
     plan.push(Step::SetGid(user.gid));
     plan.push(Step::SetUid(user.uid));
     if let Some(caps) = caps {
@@ -190,12 +226,15 @@ pub fn run_process<'a>(
     if let Some(filter) = late {
         plan.push(Step::Seccomp(filter));
     }
-    if dies_with_parent {
+    if life == Life::WithParent {
         // Now: a change of identity would have taken it back.
         plan.push(Step::ParentDeathSignal(Signal::KILL));
     }
     plan.push(Step::Umask(user.umask.unwrap_or(0o022)));
     plan.push(Step::Descriptors(sources.into_iter().zip(0..).collect()));
+    if life == Life::UnderInit {
+        plan.push(Step::Init { words: crate::sys::process::words() });
+    }
     plan.push(Step::Report);
     plan.push(Step::Exec(exec(process)?));
     Ok(())
@@ -242,14 +281,30 @@ fn add_mount<'a>(
     plan.push(Step::OpenFs { kind: text("mounts", &mount.kind)?, options: data });
     let is_dev = mount.destination == "/dev" && mount.kind == "tmpfs";
     if is_dev {
-        plan.push(Step::Make(dev_entries(&spec.linux.devices)?));
+        plan.push(Step::Make(dev_entries(&spec.linux.devices, inputs.devices.is_empty())?));
     }
     if options.attr != 0 {
         plan.push(Step::MountAttr { set: options.attr, recursive: false });
     }
     let at = target(&mount.destination, Missing::MakeDir)?;
     plan.push(Step::Attach { what: format!("the {}", mount.kind), at });
+    for (path, node) in inputs.devices.iter().filter(|_| is_dev) {
+        plan.push(Step::Tree(node.tree.as_fd()));
+        let at = target(path, Missing::MakeFile)?;
+        plan.push(Step::Attach { what: node.name.clone(), at });
+    }
     Ok(())
+}
+
+/// In a user namespace, where nobody makes device nodes: those of the host, to be mounted.
+pub fn host_devices(spec: &Spec) -> Result<Vec<(String, Bind)>> {
+    if userns::is_initial() {
+        return Ok(Vec::new());
+    }
+    let default = DEVICES.iter().map(|(name, _)| format!("/dev/{}", name.to_string_lossy()));
+    let more = spec.linux.devices.iter().map(|device| device.path.clone());
+    let open = |path: String| Bind::device(&path).map(|bind| (path, bind));
+    default.chain(more).map(open).collect()
 }
 
 /// v2 is one mount; v1 is a tmpfs with one mount a hierarchy, made read-only last.
@@ -278,21 +333,23 @@ fn add_cgroup_mounts(
     Ok(())
 }
 
-/// The devices of every container (config-linux.md, "Default Devices"), the links of /dev, and
-/// `more`.
-fn dev_entries(more: &[Device]) -> Result<Vec<Entry>> {
+/// The devices of every container (config-linux.md, "Default Devices").
+const DEVICES: [(&CStr, (u32, u32)); 6] = [
+    (c"null", (1, 3)),
+    (c"zero", (1, 5)),
+    (c"full", (1, 7)),
+    (c"random", (1, 8)),
+    (c"urandom", (1, 9)),
+    (c"tty", (5, 0)),
+];
+
+/// The links of /dev, and where `nodes` are to be made, every container's and `more`.
+fn dev_entries(more: &[Device], nodes: bool) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for name in [c"pts", c"shm", c"mqueue"] {
         entries.push(Entry::Dir { name: name.to_owned(), mode: 0o755 });
     }
-    for (name, number) in [
-        (c"null", (1, 3)),
-        (c"zero", (1, 5)),
-        (c"full", (1, 7)),
-        (c"random", (1, 8)),
-        (c"urandom", (1, 9)),
-        (c"tty", (5, 0)),
-    ] {
+    for (name, number) in DEVICES.into_iter().filter(|_| nodes) {
         let (name, file_type) = (name.to_owned(), FileType::CharDevice);
         let node = step::Device { name, file_type, mode: 0o666, number, uid: 0, gid: 0 };
         entries.push(Entry::Device(node));
@@ -307,16 +364,23 @@ fn dev_entries(more: &[Device]) -> Result<Vec<Entry>> {
     ] {
         entries.push(Entry::Link { name: name.to_owned(), to: to.to_owned() });
     }
-    for device in more {
+    let mut dirs = BTreeSet::new();
+    for device in more.iter().filter(|_| nodes) {
+        let parents = device.path.match_indices('/').map(|(end, _)| &device.path[..end]);
+        for dir in parents.filter_map(|dir| dir.strip_prefix("/dev/")) {
+            if dirs.insert(dir) {
+                entries.push(Entry::Dir { name: text("linux.devices", dir)?, mode: 0o755 });
+            }
+        }
         entries.push(Entry::Device(device_node(device)?));
     }
     Ok(entries)
 }
 
 fn device_node(device: &Device) -> Result<step::Device> {
-    let name = device.path.strip_prefix("/dev/").filter(|n| !n.contains('/'));
-    let name = name.ok_or_else(|| {
-        Error::invalid(format!("linux.devices: \"{}\" is not directly in /dev", device.path))
+    let plain = |name: &&str| name.split('/').all(|part| !["", ".", ".."].contains(&part));
+    let name = device.path.strip_prefix("/dev/").filter(plain).ok_or_else(|| {
+        Error::invalid(format!("linux.devices: \"{}\" is not below /dev", device.path))
     })?;
     let file_type = match device.kind.as_str() {
         "c" | "u" => FileType::CharDevice,

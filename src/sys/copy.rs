@@ -39,7 +39,7 @@ pub fn entry(from: BorrowedFd, to: BorrowedFd, name: &[u8], stat: &Stat) -> io::
 }
 
 /// Copies the data of a file, and no hole, into an empty one. Whether the blocks are shared.
-fn content(from: &File, to: &File, size: u64) -> io::Result<bool> {
+pub fn content(from: &File, to: &File, size: u64) -> io::Result<bool> {
     if size == 0 {
         return Ok(false);
     }

@@ -3,6 +3,7 @@
 use super::{check, raw};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 // Each is open from the first line of the program on: `entry` or Rust's runtime sees to it.
 // SAFETY: and nobody closes them.
@@ -33,6 +34,21 @@ pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
     // SAFETY: the array has room for two.
     pair(|fds| unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds) })
+}
+
+/// A way to a socket that fits an address of its kind, whatever its length; good as long as the
+/// descriptor, if any, is open (unix(7): 108 bytes with the final zero).
+pub fn short_path(path: &Path) -> io::Result<(Option<OwnedFd>, PathBuf)> {
+    const MOST: usize = 107;
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok((None, path.to_path_buf()));
+    };
+    if path.as_os_str().len() <= MOST {
+        return Ok((None, path.to_path_buf()));
+    }
+    let dir = super::fs::open_directory(dir)?;
+    let short = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name);
+    Ok((Some(dir), short))
 }
 
 /// Makes an inherited descriptor ours. `None` where nothing is open under that number.

@@ -22,6 +22,9 @@ pub const ENTRIES: u32 = libc::IN_CREATE
     | libc::IN_DELETE_SELF
     | libc::IN_MOVE_SELF;
 
+/// Files in the directory are written to.
+pub const WRITES: u32 = libc::IN_MODIFY;
+
 /// A non-blocking inotify instance.
 #[derive(Debug)]
 pub struct Inotify(OwnedFd);

@@ -15,7 +15,6 @@ pub mod fs;
 pub mod heap;
 pub mod inet;
 pub mod inotify;
-pub mod limit;
 pub mod lock;
 pub mod mount;
 pub mod namespace;
@@ -31,8 +30,10 @@ pub mod signal;
 pub mod step;
 pub mod tty;
 pub mod unnamed;
+pub mod userns;
 pub mod wait;
 pub mod xattr;
+pub mod xtables;
 
 use std::io;
 

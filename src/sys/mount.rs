@@ -1,8 +1,8 @@
 //! Mounts that exist only as a descriptor until somebody attaches them (fsmount(2),
 //! open_tree(2)): nothing appears in any mount table meanwhile, and closing undoes.
 
-use super::raw::{self, Place};
-use super::{check, namespace};
+use super::raw::{self, Errno, Place};
+use super::{check, namespace, userns};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -58,7 +58,14 @@ impl Overlay<'_> {
                 fs.set_flag(c"volatile")?;
             }
         }
-        for off in [c"index", c"metacopy", c"redirect_dir", c"nfs_export"] {
+        let mut redirects = c"off";
+        if !userns::is_initial() {
+            // Its marks are attributes that a user may set, and so nothing to be led by.
+            fs.set_flag(c"userxattr")?;
+            redirects = c"nofollow";
+        }
+        fs.set(c"redirect_dir", redirects)?;
+        for off in [c"index", c"metacopy", c"nfs_export"] {
             fs.set(off, c"off")?;
         }
         fs.mount()
@@ -157,7 +164,13 @@ pub fn set_attributes(tree: BorrowedFd, set: u64, recursive: bool) -> io::Result
 pub fn root_of(path: &CStr) -> io::Result<OwnedFd> {
     let tree = clone_tree(path)?;
     let forbidden = attr::NO_SUID | attr::NO_DEV | attr::NO_EXEC;
-    raw::change_mount(tree.as_fd(), 0, forbidden, libc::MS_PRIVATE, false)?;
+    match raw::change_mount(tree.as_fd(), 0, forbidden, libc::MS_PRIVATE, false) {
+        // What root forbids there a user cannot allow.
+        Err(Errno(libc::EPERM)) if !userns::is_initial() => {
+            raw::change_mount(tree.as_fd(), 0, 0, libc::MS_PRIVATE, false)?;
+        }
+        other => other?,
+    }
     Ok(tree)
 }
 
@@ -178,6 +191,24 @@ pub fn clone_root_of(process: BorrowedFd) -> io::Result<OwnedFd> {
     // SAFETY: a C string.
     check(unsafe { libc::chroot(c".".as_ptr()) })?;
     tree
+}
+
+/// Goes into a mount namespace of our own: what is mounted there nobody else sees.
+pub fn leave_namespace() -> io::Result<()> {
+    // SAFETY: integers only.
+    check(unsafe { libc::unshare(namespace::MOUNT) })?;
+    let root = raw::open(c"/", libc::O_PATH)?;
+    Ok(raw::set_propagation(root.as_fd(), libc::MS_SLAVE, true)?)
+}
+
+/// Attaches a detached tree at a path of this namespace.
+pub fn attach(tree: BorrowedFd, path: &CStr) -> io::Result<()> {
+    Ok(raw::move_mount(tree, Place::Path(path))?)
+}
+
+/// The same, at a place.
+pub fn attach_at(tree: BorrowedFd, place: BorrowedFd) -> io::Result<()> {
+    Ok(raw::move_mount(tree, Place::Fd(place))?)
 }
 
 /// A program as a read-only mount of its own: what is executed through it cannot be opened

@@ -3,12 +3,17 @@
 
 use super::namespace::NETWORK;
 use super::raw;
+use crate::types::Pid;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Runs `body` in the network namespace of the process behind a pidfd (or in that which a file of
-/// /proc/PID/ns names). Only for programs of one thread: a thread made in there would stay.
+/// The namespace that a process is in. Whose number that is, the caller makes sure of.
+pub fn of(process: Pid) -> io::Result<OwnedFd> {
+    File::open(format!("/proc/{process}/ns/net")).map(OwnedFd::from)
+}
+
+/// Runs `body` in a network namespace, or in that of the process behind a pidfd. Only for programs of one thread: a thread made in there would stay.
 ///
 /// Errors: the namespace cannot be entered; `body` did not run then.
 pub fn within<T>(namespace: BorrowedFd, body: impl FnOnce() -> T) -> io::Result<T> {

@@ -3,6 +3,7 @@
 use super::raw;
 use crate::types::{Pid, Signal};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Makes orphaned descendants our children, as they would be PID 1's (PR_SET_CHILD_SUBREAPER).
@@ -67,6 +68,18 @@ pub fn is_writable(fd: BorrowedFd) -> bool {
     ready == 1 && poll.revents & libc::POLLOUT != 0
 }
 
+/// Where the words lie that this process was started with: the addresses of /proc/PID/cmdline. Empty
+/// where the kernel does not tell.
+pub fn words() -> Range<usize> {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is a name in parentheses, which may hold blanks; arg_start is the 48th,
+    // arg_end the 49th (proc(5)).
+    let rest = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let mut fields = rest.split(' ').skip(45).map(|field| field.trim_end().parse().unwrap_or(0));
+    let (start, end) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
+    if start < end { start..end } else { 0..0 }
+}
+
 /// A soft and a hard resource limit (getrlimit(2)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limit {
@@ -90,6 +103,14 @@ pub fn limit(resource: i32, new: Option<Limit>) -> io::Result<Limit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_words_are_where_the_kernel_says() {
+        let words = words();
+        // SAFETY: they are ours, and nobody writes there.
+        let text = unsafe { std::slice::from_raw_parts(words.start as *const u8, words.len()) };
+        assert_eq!(text, std::fs::read("/proc/self/cmdline").unwrap());
+    }
 
     #[test]
     fn the_limit_set_is_the_limit_told() {

@@ -105,6 +105,19 @@ pub fn set_option(
     check(unsafe { libc::setsockopt(fd, level, option, at, length) }).map(drop)
 }
 
+/// Reads an option of a socket into a buffer that says what is asked for.
+pub fn get_option(
+    socket: BorrowedFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    answer: &mut [u8],
+) -> Result<(), Errno> {
+    let (fd, at) = (socket.as_raw_fd(), answer.as_mut_ptr().cast());
+    let mut length = answer.len() as libc::socklen_t;
+    // SAFETY: reads and writes a live buffer of the size passed.
+    check(unsafe { libc::getsockopt(fd, level, option, at, &raw mut length) }).map(drop)
+}
+
 /// Room for one control message with one descriptor, aligned as its header wants it.
 type Control = [u64; 3];
 

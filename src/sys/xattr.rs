@@ -1,7 +1,7 @@
 //! Extended attributes (xattr(7)) of names in open directories.
 
-use super::check;
 use super::fs::{done, with_c_str};
+use super::{check, userns};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -74,6 +74,35 @@ pub fn all_at(dir: BorrowedFd, name: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)
         all.extend(value.map(|value| (key, value)));
     }
     Ok(all)
+}
+
+/// Attributes of overlayfs, and of ours, that others do not take for theirs. In a user namespace
+/// nobody has `trusted.` ones, and overlayfs reads `user.` ones there (`userxattr`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reserved {
+    /// Hides what lower layers have in a directory.
+    Opaque,
+    /// Makes an empty file one that hides.
+    Whiteout,
+    /// A directory that no archive listed yet.
+    Implied,
+}
+
+impl Reserved {
+    pub fn key(self) -> &'static [u8] {
+        let names: [&[u8]; 2] = match self {
+            Reserved::Opaque => [b"trusted.overlay.opaque", b"user.overlay.opaque"],
+            Reserved::Whiteout => [b"trusted.overlay.whiteout", b"user.overlay.whiteout"],
+            Reserved::Implied => [b"trusted.coracle.implied", b"user.coracle.implied"],
+        };
+        names[usize::from(!userns::is_initial())]
+    }
+}
+
+/// Whether overlayfs or we understand something by this attribute.
+pub fn is_reserved(key: &[u8]) -> bool {
+    let ours = [b"trusted.coracle.".as_slice(), b"user.coracle."];
+    is_overlays(key) || ours.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// Whether it is by this attribute that overlayfs knows how layers lie on each other.

@@ -6,6 +6,7 @@ mod capability;
 #[cfg(test)]
 #[path = "../../tests/common/corpus.rs"]
 pub mod corpus;
+mod device;
 mod digest;
 mod filter;
 mod glob;
@@ -27,9 +28,12 @@ mod restart;
 mod signal;
 mod size;
 mod timestamp;
+mod ulimit;
+mod user_mode;
 
 pub use account::{Account, find_group};
-pub use capability::CAPABILITIES;
+pub use capability::{CAPABILITIES, Capability};
+pub use device::{DeviceLine, DeviceMapping};
 pub use digest::Digest;
 pub use filter::{LabelFilter, all_match, parse_filter, parse_switch};
 pub use glob::Glob;
@@ -41,7 +45,7 @@ pub use link::LinkSpec;
 pub use mac::MacAddress;
 pub use moment::parse_moment;
 pub use naming::{ExtraHost, Resolver, is_host_name};
-pub use nearest::nearest;
+pub use nearest::{nearest, slips};
 pub use pid::Pid;
 pub use port::{Port, PortRange, Protocol, parse_ports};
 pub use publish::{PortBinding, Published, parse_publish};
@@ -49,6 +53,8 @@ pub use restart::RestartPolicy;
 pub use signal::Signal;
 pub use size::parse_size;
 pub use timestamp::Timestamp;
+pub use ulimit::{RESOURCES, Ulimit, resource_number};
+pub use user_mode::UserMode;
 
 /// Implements serde by way of `Display` and `FromStr`.
 macro_rules! serde_by_text {

@@ -6,14 +6,14 @@ pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
     let limit = (typed.chars().count() / 3).max(1);
     words
         .into_iter()
-        .map(|word| (distance(typed, word), word))
+        .map(|word| (slips(typed, word), word))
         .filter(|(slips, _)| *slips <= limit)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, word)| word)
 }
 
-/// Optimal string alignment distance.
-fn distance(a: &str, b: &str) -> usize {
+/// How many slips of the finger make the one of the other: their optimal string alignment distance.
+pub fn slips(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     // Rows i-2, i-1 and i of the table.
     let mut before = Vec::new();

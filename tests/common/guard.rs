@@ -210,7 +210,7 @@ fn link_events() -> nix::Result<OwnedFd> {
 }
 
 /// The firewall of this network namespace, but for the tables that stay with the bridge where they
-/// lead to no container; `None` where `nft` is not installed.
+/// lead to no container, and those that stay and sleep; `None` where `nft` is not installed.
 fn rules() -> Option<String> {
     match Command::new("nft").args(["list", "ruleset"]).output() {
         Ok(output) => {
@@ -218,7 +218,12 @@ fn rules() -> Option<String> {
             let stays = |table: &&str| {
                 let is_ours = table.starts_with("table inet coracle0 {")
                     || table.starts_with("table bridge coracle0 {");
-                is_ours && !table.contains("elements = ")
+                let sleeps = ["ip", "ip6"].iter().any(|family| {
+                    table.starts_with(&format!(
+                        "table {family} coracle_transit {{\n\tflags dormant\n"
+                    ))
+                });
+                sleeps || is_ours && !table.contains("elements = ")
             };
             Some(all.split_inclusive("\n}\n").filter(|table| !stays(table)).collect())
         }
@@ -233,7 +238,7 @@ fn rules() -> Option<String> {
 /// from others.
 fn told() -> BTreeMap<PathBuf, String> {
     const ALL: [(&str, &[&str]); 2] = [
-        ("ipv4", &["forwarding", "route_localnet"]),
+        ("ipv4", &["forwarding", "route_localnet", "accept_redirects"]),
         ("ipv6", &["forwarding", "accept_ra", "disable_ipv6"]),
     ];
     let mut found = BTreeMap::new();

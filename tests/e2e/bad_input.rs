@@ -22,6 +22,15 @@ fn an_unknown_flag_is_named_with_the_nearest_one() {
 }
 
 #[test]
+fn a_long_flag_behind_one_dash_is_never_a_short_one_with_its_value() {
+    let t = test!(busybox);
+    refused(&t, &["-lxd-conf=lxc.utsname=foo", "busybox", "true"], "-lxd-conf");
+    refused(&t, &["-memroy-swap=1g", "busybox", "true"], "-memroy-swap");
+    let says = ["run", "--rm", "-host", "h1", "-lapp=web", "busybox", "hostname"];
+    t.coracle(says).stdout("h1\n").ok();
+}
+
+#[test]
 fn an_unknown_command_is_named_with_the_nearest_one() {
     let t = test!();
     t.coracle(["strat", "x"]).code(125).stderr_has("strat").stderr_has("start").ok();
@@ -30,7 +39,8 @@ fn an_unknown_command_is_named_with_the_nearest_one() {
 #[test]
 fn a_missing_image_is_named() {
     let t = test!();
-    refused(&t, &["nowhere/none:1", "true"], "nowhere/none:1");
+    refused(&t, &["nowhere/none:1", "true"], "Unable to find image 'nowhere/none:1' locally");
+    refused(&t, &["nowhere/none:1", "true"], "hint: get it with load or import");
     refused(&t, &[], "image");
 }
 

@@ -105,6 +105,9 @@ fn stats_tells_what_containers_use() {
     t.coracle(["create", "--name", "new", "busybox"]).ok();
     send(&t, "quiet", 2_000_000);
 
+    // The first look tells of all since the start, the second of what came after the first.
+    let first = t.says(["stats", "--no-stream", "--format", "{{.Name}} {{.CPUPerc}}"]);
+    assert!(first.contains("quiet ") && !first.contains("busy 0.00%"), "{first}");
     let table = t.says(["stats", "--no-stream"]);
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
@@ -128,6 +131,7 @@ fn stats_tells_what_containers_use() {
     eventually("the busy one is busy", || row("busy")["CPUPerc"] != "0.00%");
     let busy = row("busy");
     assert_eq!(busy["PIDs"], "2");
+    assert_ne!(busy["MemPerc"], "0.00%", "{busy}");
     assert!(busy["MemUsage"].as_str().expect("a text").ends_with(" / 16MiB"), "{busy}");
     let new =
         ["stats", "-a", "--no-stream", "--format", "{{.CPUPerc}} {{.NetIO}} {{.PIDs}}", "new"];

@@ -146,6 +146,9 @@ fn the_default_network_has_ipv6_where_it_is_asked_for() {
         .stderr_has("ipv6 is to be changed while containers are on the network bridge")
         .ok();
 
+    // To say what holds anyway changes nothing.
+    t.coracle(["--ipv6", "--icc=true", "--iptables=true", "run", "--rm", "busybox", "true"]).ok();
+
     // With the next first container it goes, and its address from the bridge.
     t.coracle(["rm", "-f", "a", "b"]).ok();
     run(&t, "c", &[]);
@@ -154,7 +157,22 @@ fn the_default_network_has_ipv6_where_it_is_asked_for() {
     let shown = Command::new("ip").args(["-6", "addr", "show", "coracle0"]).output();
     let shown = String::from_utf8(shown.expect("run ip").stdout).expect("text");
     assert!(!shown.contains("scope global"), "{shown}");
+    t.coracle(["--ipv6=false", "run", "--rm", "busybox", "true"]).ok();
     t.coracle(["rm", "-f", "c"]).ok();
+
+    let config = || inspect(&t, "bridge")["IPAM"]["Config"][1]["Subnet"].clone();
+    let with = |global: &[&str]| {
+        t.coracle([global, &["run", "--rm", "busybox", "true"]].concat()).ok();
+        config()
+    };
+    // The range is kept for the next time, unless one is given.
+    assert_eq!(with(&["--ipv6"]), range);
+    assert_eq!(with(&["--ipv6", "--fixed-cidr-v6", "fd00:9::/64"]), "fd00:9::/64");
+    assert_eq!(with(&["--ipv6"]), range);
+    t.coracle(["--fixed-cidr-v6", "fd00:9::/64", "run", "--rm", "busybox", "true"])
+        .code(125)
+        .stderr_has("fixed-cidr-v6 is for containers with IPv6")
+        .ok();
 
     let file = t.path("coracle.toml").display().to_string();
     fs::write(&file, "ipv6 = true\n").expect("write the settings");
@@ -200,4 +218,57 @@ fn what_makes_no_sense_is_refused_and_nothing_is_made() {
         .ok();
     assert!(Command::new("ip").args(["link", "del", "mine"]).status().expect("run ip").success());
     assert!(t.containers().is_empty());
+}
+
+#[test]
+fn an_address_is_asked_for_by_either_version() {
+    let t = test!(busybox);
+    network(&t, "six", &RANGES);
+    run(&t, "a", &["--net", "six", "--ip6", "fd00:77::9"]);
+    run(&t, "b", &["--net", "name=six,ip=10.77.0.8,ip6=fd00:77::8"]);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    t.coracle(["network", "connect", "--ip6", "fd00:77::7", "six", "c"]).ok();
+    for (name, place) in [("a", 9), ("b", 8), ("c", 7)] {
+        let own = &t.inspect(name)["NetworkSettings"]["Networks"]["six"];
+        assert_eq!(own["IPAddress"], format!("10.77.0.{place}"));
+        assert_eq!(own["GlobalIPv6Address"], format!("fd00:77::{place}"));
+    }
+    network(&t, "four", &[]);
+    for (network, options, text) in [
+        ("four", &["--ip6", "fd00:77::5"][..], "the network four has no IPv6"),
+        ("six", &["--ip6", "fd00:78::5"], "goes with no address for a host of 10.77.0.0/24"),
+        ("six", &["--ip6", "fd00:77::5", "--ip", "10.77.0.6"], "goes with --ip 10.77.0.5"),
+    ] {
+        let run = [&["run", "--rm", "--net", network], options, &["busybox", "true"]].concat();
+        t.coracle(run).code(125).stderr_has(text).ok();
+    }
+    t.coracle(["network", "create", "--ipv4=false", "x"])
+        .code(125)
+        .stderr_has("every network has IPv4")
+        .ok();
+    t.coracle(["network", "create", "--ipv4", "x"]).any_stderr().ok();
+}
+
+#[test]
+fn servers_of_ipv6_alone_are_asked_for_containers_without_it() {
+    let t = test!(busybox);
+    let file = t.path("resolv.conf");
+    let by = format!("mount --bind {} /etc/resolv.conf; exec \"$@\"", file.display());
+    let by = format!("exec unshare -m sh -ec '{by}' sh \"$@\"");
+    let text = |host: &str, options: &[&str]| {
+        fs::write(&file, host).expect("write it");
+        let run = [&["run", "--rm"], options, &["busybox", "cat", "/etc/resolv.conf"]].concat();
+        let output = t.coracle(run).by(&by).any_stderr();
+        output.ok().stdout_text()
+    };
+    let own = "nameserver 127.0.0.11\n";
+    let six = "nameserver fd00::53\n";
+    assert!(text(six, &[]).starts_with(own));
+    assert!(text("nameserver fe80::1%lo\n", &[]).starts_with(own));
+    assert_eq!(text("nameserver fd00::53\nnameserver 10.9.9.9\n", &[]), "nameserver 10.9.9.9\n");
+    assert_eq!(text(six, &["--dns", "10.9.9.9"]), "nameserver 10.9.9.9\n");
+    // It is there, and says so where nobody answers it.
+    fs::write(&file, "nameserver ::1\nnameserver 2001:db8::53\n").expect("write it");
+    let asked = t.coracle(["run", "--rm", "busybox", "nslookup", "x.example"]).by(&by);
+    asked.code(1).stdout_has("127.0.0.11").any_stderr().ok();
 }

@@ -54,6 +54,20 @@ fn stop_kills_what_does_not_listen_after_its_time() {
 }
 
 #[test]
+fn stop_and_restart_send_the_signal_asked_for() {
+    let t = test!(busybox);
+    let script = "trap 'echo hup; exit 3' HUP; echo ready; while :; do sleep 1 & wait $!; done";
+    t.script("c", &[], script);
+    t.wait_for_log("c", "ready");
+    t.coracle(["restart", "-s", "HUP", "c"]).ok();
+    t.wait_for_log("c", "hup");
+    t.wait_for_logs("c", "ready", 2);
+    t.coracle(["stop", "--signal", "1", "c"]).ok();
+    assert_eq!(t.inspect("c")["State"]["ExitCode"], 3);
+    t.coracle(["stop", "-s", "NOSUCH", "c"]).code(125).stderr_has("--signal").ok();
+}
+
+#[test]
 fn stopping_pid_1_ends_every_process_of_the_container() {
     let t = test!(busybox);
     let script = "sleep 1000 & setsid sleep 1000 & echo ready; exec sleep 1000";
@@ -63,6 +77,31 @@ fn stopping_pid_1_ends_every_process_of_the_container() {
     assert_eq!(top.lines().count(), 1 + 3, "{top}");
     t.coracle(["stop", "-t", "0", "c"]).ok();
     t.coracle(["top", "c"]).code(1).stderr_has("not running").ok();
+}
+
+#[test]
+fn top_takes_the_options_of_ps() {
+    let t = test!(busybox);
+    t.script("c", &[], "sleep 1000 & echo ready; wait");
+    t.wait_for_log("c", "ready");
+    for (line, titles, command) in [
+        ("-eo pid,comm", "PID COMMAND", "sleep"),
+        ("-o pid,ppid,args -e", "PID PPID COMMAND", "sleep 1000"),
+        ("-ef", "UID PID PPID C STIME TTY TIME CMD", "sleep 1000"),
+        ("aux", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND", "sleep 1000"),
+    ] {
+        let top = t.says(["top", "c"].into_iter().chain(line.split(' ')));
+        let lines: Vec<&str> = top.lines().collect();
+        assert_eq!(lines.len(), 3, "{top}");
+        assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>().join(" "), titles);
+        assert!(lines.iter().any(|line| line.ends_with(command)), "{top}");
+        // Without a ps on the host it is told too, but for columns that we have not got.
+        let own = t.coracle(["top", "c"].into_iter().chain(line.split(' ')));
+        let own = own.env("PATH", "/nowhere").ok().stdout_text();
+        assert_eq!(own.lines().count(), 3, "{own}");
+    }
+    t.coracle(["top", "c", "-o", "comm"]).code(1).stderr_has("do not tell the PID").ok();
+    t.coracle(["top", "c", "--nosuch"]).code(1).stderr_has("ps --nosuch: ").ok();
 }
 
 #[test]
@@ -194,7 +233,10 @@ fn many_names_are_handled_one_by_one_and_the_bad_ones_told() {
     for name in ["a", "b"] {
         t.coracle(["run", "-d", "--name", name, "busybox", "sleep", "1000"]).ok();
     }
-    t.coracle(["rm", "-f", "a", "nope", "b"]).code(1).stdout("a\nb\n").stderr_has("nope").ok();
+    t.coracle(["stop", "-t", "0", "a", "nope"]).code(1).stdout("a\n").stderr_has("nope").ok();
+    // What is not there is as it should be.
+    t.coracle(["rm", "-f", "a", "nope", "b"]).stdout("a\nb\n").stderr_has("nope").ok();
+    t.coracle(["rm", "nope"]).code(1).stderr_has("nope").ok();
     assert!(t.containers().is_empty());
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The file of one of the container's control groups, `v1` or `v2` by where the controller is.
-fn group_file(t: &Test, name: &str, controller: &str, v1: &str, v2: &str) -> PathBuf {
+pub fn group_file(t: &Test, name: &str, controller: &str, v1: &str, v2: &str) -> PathBuf {
     let text = fs::read_to_string(format!("/proc/{}/cgroup", t.pid(name))).expect("its cgroups");
     for line in text.lines() {
         let mut parts = line.splitn(3, ':');
@@ -107,4 +107,110 @@ fn mount_of(controller: &str) -> Option<String> {
         let has = fields[2] == "cgroup" && fields[3].split(',').any(|o| o == controller);
         has.then(|| fields[1].to_string())
     })
+}
+
+#[test]
+fn every_limit_is_written_where_the_kernel_reads_it() {
+    let t = test!(busybox);
+    t.coracle([
+        "run",
+        "-d",
+        "--net=none",
+        "-m",
+        "64m",
+        "--memory-swap",
+        "64m",
+        "--memory-reservation",
+        "32m",
+        "--cpus",
+        "0.5",
+        "--cpuset-cpus",
+        "0",
+        "--cpuset-mems",
+        "0",
+        "--pids-limit",
+        "20",
+        "--name",
+        "c",
+        "busybox",
+        "sleep",
+        "1000",
+    ])
+    .any_stderr()
+    .ok();
+    let read = |controller: &str, v1: &str, v2: &str| {
+        let file = group_file(&t, "c", controller, v1, v2);
+        fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+    };
+    assert_eq!(read("cpuset", "cpuset.cpus", "cpuset.cpus").trim(), "0");
+    assert_eq!(read("cpuset", "cpuset.mems", "cpuset.mems").trim(), "0");
+    assert_eq!(read("pids", "pids.max", "pids.max").trim(), "20");
+    let quota = read("cpu", "cpu.cfs_quota_us", "cpu.max");
+    assert!(quota.starts_with("50000"), "{quota}");
+    let reserved = read("memory", "memory.soft_limit_in_bytes", "memory.low");
+    assert_eq!(reserved.trim(), (32 << 20).to_string());
+    let told = &t.inspect("c")["HostConfig"];
+    assert_eq!((&told["NanoCpus"], &told["MemorySwap"]), (&500_000_000.into(), &(64 << 20).into()));
+}
+
+#[test]
+fn a_limit_that_the_host_cannot_have_changes_nothing() {
+    let t = test!(busybox);
+    for (flags, text) in [
+        (["--cpus", "5000"], "--cpus 5000 is not there"),
+        (["--cpuset-cpus", "4000"], "the host has no processor 4000"),
+        (["--device-read-bps", "/dev/null:1m"], "/dev/null is not a block device"),
+        (["--device-read-bps", "/dev/none:1m"], "/dev/none"),
+    ] {
+        let line = [&["run", "--net=none"], &flags[..], &["busybox", "true"]].concat();
+        t.coracle(line).code(125).stderr_has(text).ok();
+    }
+    assert!(t.containers().is_empty());
+}
+
+#[test]
+fn the_lines_for_lxc_set_what_they_mean() {
+    let t = test!(busybox);
+    // As the documentation of 0.8 has it, in both spellings.
+    t.coracle([
+        "run",
+        "-d",
+        "--net=none",
+        "-name",
+        "c",
+        "-lxc-conf=lxc.utsname=docker",
+        "-lxc-conf",
+        "lxc.cgroup.cpuset.cpus = 0",
+        "busybox",
+        "sleep",
+        "1000",
+    ])
+    .any_stderr()
+    .ok();
+    let file = group_file(&t, "c", "cpuset", "cpuset.cpus", "cpuset.cpus");
+    assert_eq!(fs::read_to_string(file).expect("a set").trim(), "0");
+    assert_eq!(t.says(["exec", "c", "hostname"]), "docker");
+    assert!(t.inspect("c")["Config"]["Labels"].as_object().expect("labels").is_empty());
+    let refused = ["run", "-lxc-conf=lxc.network.type=veth", "busybox", "true"];
+    t.coracle(refused).code(125).stderr_has("lxc.network.type").stderr_has("--network").ok();
+    assert_eq!(t.containers().len(), 1);
+}
+
+#[test]
+fn a_container_can_have_its_group_in_another() {
+    let t = test!(busybox);
+    let parent = format!("coracle-test-parent-{}", std::process::id());
+    let flag = format!("--cgroup-parent=/{parent}");
+    t.coracle(["run", "-d", "--net=none", &flag, "--name", "c", "busybox", "sleep", "1000"]).ok();
+    let file = group_file(&t, "c", "memory", "memory.limit_in_bytes", "memory.max");
+    assert!(file.to_str().expect("a plain path").contains(&format!("/{parent}/")));
+    assert_eq!(t.inspect("c")["HostConfig"]["CgroupParent"], format!("/{parent}").as_str());
+    let group = file.parent().expect("its group").to_path_buf();
+    t.coracle(["rm", "-f", "c"]).ok();
+    assert!(!group.exists());
+    // That one is the user's.
+    for dir in fs::read_dir("/sys/fs/cgroup").expect("the hierarchies").flatten() {
+        let _ = fs::remove_dir(dir.path().join(&parent));
+    }
+    let _ = fs::remove_dir(PathBuf::from("/sys/fs/cgroup").join(&parent));
 }

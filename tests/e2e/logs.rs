@@ -1,5 +1,6 @@
 //! What a container writes is kept and given back byte for byte.
 
+use crate::common::kill;
 use crate::test;
 
 #[test]
@@ -98,4 +99,122 @@ fn following_goes_on_over_restarts_until_the_container_is_down() {
     }
     t.coracle(["stop", "-t", "0", "c"]).ok();
     assert_eq!(logs.wait(), 0);
+}
+
+#[test]
+fn a_bounded_log_is_several_files_and_read_as_one() {
+    let t = test!(busybox);
+    let options = ["--log-opt", "max-size=20k", "--log-opt", "max-file=3"];
+    t.script("c", &options, "seq 1 3000");
+    t.coracle(["wait", "c"]).ok();
+    let mut files: Vec<String> = std::fs::read_dir(t.records("c"))
+        .expect("the container's directory")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a plain name"))
+        .filter(|name| name.starts_with("log"))
+        .collect();
+    files.sort();
+    assert_eq!(files, ["log", "log.1", "log.2"]);
+    let text = t.says(["logs", "c"]);
+    let all: Vec<String> = (1..=3000).map(|n| n.to_string()).collect();
+    let kept: Vec<&str> = text.lines().collect();
+    assert!(all.ends_with(&kept.iter().map(|line| line.to_string()).collect::<Vec<_>>()));
+    assert!(kept.len() > 300 && kept.len() < 1500, "{}", kept.len());
+    let tail = t.says(["logs", "--tail", "400", "c"]);
+    assert_eq!(tail.lines().collect::<Vec<_>>(), all[2600..]);
+    let config = &t.inspect("c")["HostConfig"]["LogConfig"];
+    assert_eq!(
+        (&config["Type"], &config["Config"]["max-file"]),
+        (&"json-file".into(), &"3".into())
+    );
+}
+
+#[test]
+fn who_follows_a_bounded_log_sees_every_line_once() {
+    let t = test!(busybox);
+    let options = ["-i", "--log-opt", "max-size=50k", "--log-opt", "max-file=100"];
+    t.script("c", &options, "echo ready; read x; seq 1 20000; read x");
+    let mut logs = t.coracle(["logs", "-f", "c"]).spawn();
+    logs.line_with("ready");
+    let mut attached = t.coracle(["attach", "c"]).spawn();
+    attached.write("\n");
+    logs.line_with("20000");
+    let kept = t.says(["logs", "c"]);
+    attached.write("\n");
+    assert_eq!((logs.wait(), attached.wait()), (0, 0));
+    let expected: String = (1..=20000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(format!("{kept}\n"), format!("ready\n{expected}"));
+}
+
+#[test]
+fn a_monitor_killed_while_it_rotates_loses_and_doubles_nothing() {
+    let t = test!(busybox);
+    let options = ["--log-opt", "max-size=64k", "--log-opt", "max-file=1000"];
+    t.script("c", &options, "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); echo $i; done");
+    t.wait_for_log("c", "5000");
+    kill(t.monitor("c"));
+    // Whoever comes next makes another.
+    t.coracle(["volume", "create", "any"]).ok();
+    t.coracle(["wait", "c"]).ok();
+    let seen: Vec<u32> =
+        t.says(["logs", "c"]).lines().map(|line| line.parse().expect("a number")).collect();
+    // What the killed one had read and not written is lost, as ever; nothing comes twice.
+    assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
+    assert_eq!(seen.last(), Some(&60000));
+}
+
+#[test]
+fn a_container_without_a_log_says_so_and_is_seen_by_who_attaches() {
+    let t = test!(busybox);
+    t.coracle(["run", "--name", "c", "--log-driver", "none", "busybox", "echo", "hi"])
+        .stdout("hi\n")
+        .ok();
+    t.coracle(["logs", "c"]).code(1).stderr_has("container c keeps no log").ok();
+    t.coracle(["rm", "c"]).ok();
+}
+
+#[test]
+fn a_log_is_kept_where_it_is_asked_for() {
+    let t = test!(busybox);
+    let file = t.path("kept");
+    let option = format!("path={}", file.display());
+    t.script("c", &["--log-opt", &option], "echo hi");
+    t.coracle(["wait", "c"]).ok();
+    assert_eq!(t.says(["logs", "c"]), "hi");
+    assert_eq!(t.inspect("c")["LogPath"], file.to_str().expect("a plain path"));
+    t.coracle(["rm", "c"]).ok();
+    let text = std::fs::read_to_string(&file).expect("it stays");
+    assert!(text.contains(r#""log":"hi\n""#), "{text}");
+}
+
+#[test]
+fn details_are_what_was_asked_to_be_kept() {
+    let t = test!(busybox);
+    let options = [
+        "--log-opt",
+        "labels=tier",
+        "--log-opt",
+        "env=E",
+        "--log-opt",
+        "tag={{.Name}}",
+        "-l",
+        "tier=front",
+        "-e",
+        "E=1",
+    ];
+    t.script("c", &options, "echo hi");
+    t.coracle(["wait", "c"]).ok();
+    t.coracle(["logs", "--details", "c"]).stdout("E=1,tag=c,tier=front hi\n").ok();
+    t.coracle(["logs", "c"]).stdout("hi\n").ok();
+}
+
+#[test]
+fn until_ends_even_who_follows() {
+    let t = test!(busybox);
+    t.script("c", &[], "echo hi; sleep 1000");
+    t.wait_for_log("c", "hi");
+    t.coracle(["logs", "-f", "--until", "0s", "c"]).stdout("hi\n").ok();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let to_come = (now.as_secs() + 2).to_string();
+    t.coracle(["logs", "-f", "--until", &to_come, "c"]).stdout("hi\n").ok();
+    t.coracle(["logs", "--tail", "x", "c"]).code(125).stderr_has("--tail: \"x\"").ok();
 }

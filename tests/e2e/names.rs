@@ -144,7 +144,7 @@ fn what_cannot_be_is_refused_and_nothing_is_made() {
         ),
         (
             &["--net=none", "--add-host", "up:host-gateway"],
-            "--add-host up:host-gateway: a container without a network has no gateway",
+            "--add-host up:host-gateway: --network none has no gateway",
         ),
         (&["-n=false", "--net=host"], "--networking=false and --network host exclude each other"),
         (&["-n=maybe"], "-n is on or off, \"maybe\" is neither"),

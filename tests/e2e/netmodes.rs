@@ -3,6 +3,7 @@
 use crate::common::{Test, kill};
 use crate::test;
 use serde_json::json;
+use std::fs;
 
 /// The network namespace of a container's first process.
 fn namespace(t: &Test, name: &str) -> String {
@@ -72,7 +73,7 @@ fn any_network_can_be_joined() {
     assert_eq!(links(&t, "last"), ["lo"]);
     // The files are those of the first one.
     assert_eq!(t.inspect("last")["HostsPath"], t.inspect("none")["HostsPath"]);
-    let ours = std::fs::read_link("/proc/thread-self/ns/net").expect("a namespace");
+    let ours = fs::read_link("/proc/thread-self/ns/net").expect("a namespace");
     let run = ["run", "--rm", "--net=container:host", "busybox", "readlink", "/proc/self/ns/net"];
     assert_eq!(t.says(run), ours.to_string_lossy());
 }
@@ -152,6 +153,25 @@ fn a_namespace_that_outlives_its_owner_has_no_links_in_anybodys_way() {
 }
 
 #[test]
+fn links_that_could_not_be_taken_away_are_not_forgotten() {
+    let t = test!(busybox);
+    t.script("x", &[], WAITS);
+    t.script("z", &["--net", "container:x"], WAITS);
+    let run = t.run_dir("x");
+    let mark = run.ancestors().nth(2).expect("a run directory").join("shared");
+    let mark = mark.join(run.file_name().expect("an id"));
+    let text = fs::read(&mark).expect("read the mark");
+    fs::remove_file(&mark).expect("remove it");
+    fs::create_dir(&mark).expect("put another thing there");
+    t.coracle(["stop", "-t", "0", "x"]).any_stderr().ok();
+    fs::remove_dir(&mark).expect("remove that");
+    fs::write(&mark, text).expect("write the mark");
+    t.coracle(["gc"]).ok();
+    assert_eq!(links(&t, "z"), ["lo"]);
+    assert!(!mark.exists());
+}
+
+#[test]
 fn a_killed_monitor_changes_nothing_for_those_who_share() {
     let t = test!(busybox);
     t.script("x", &[], WAITS);
@@ -192,4 +212,23 @@ fn a_policy_starts_nobody_in_a_network_that_is_gone() {
     t.wait_for_status("z", "exited");
     let error = t.says(["inspect", "-f", "{{.State.Error}}", "z"]);
     assert_eq!(error, "cannot join network of a non running container: x");
+}
+
+#[test]
+fn after_a_reboot_a_container_waits_for_the_owner_of_its_network() {
+    let t = test!(busybox);
+    let policy = ["--restart", "always"];
+    t.script("x", &policy, WAITS);
+    t.script("z", &[&policy[..], &["--net", "container:x"]].concat(), WAITS);
+    // All die at once, and whoever comes first finds the one who joins first.
+    let all = ["z", "x"].map(|name| (t.monitor(name), t.pid(name)));
+    for (monitor, pid) in all {
+        kill(monitor);
+        kill(pid);
+    }
+    t.coracle(["rm", "-f", "no-such"]).any_stderr().ok();
+    t.wait_for_status("x", "running");
+    t.wait_for_status("z", "running");
+    assert_eq!(namespace(&t, "z"), namespace(&t, "x"));
+    assert_eq!(links(&t, "z"), ["eth0", "lo"]);
 }

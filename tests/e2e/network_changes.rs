@@ -6,7 +6,7 @@ use crate::test;
 use coracle::types::{Pid, Signal};
 use std::fs;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn resolver(t: &Test, name: &str) -> String {
     t.says(["exec", name, "cat", "/etc/resolv.conf"])
@@ -195,7 +195,7 @@ fn is_on(t: &Test, name: &str, network: &str) -> bool {
     let has_link = links(t, name).contains(&"eth1".to_string());
     let names = !lookup(t, "watcher", name).is_empty();
     let leases = fs::read_dir(t.root().join("networks").join(network).join("leases"));
-    let leases = leases.expect("leases").count() == 2;
+    let leases = leases.expect("leases").count() == 3;
     let all = [!at.is_empty(), has_link, names, leases];
     assert!(all == [true; 4] || all == [false; 4], "record, link, names, address: {all:?}");
     has_link
@@ -207,6 +207,7 @@ fn who_is_killed_while_changing_networks_leaves_all_or_nothing() {
     network(&t, "web", &[]);
     run(&t, "watcher", &["--net", "web"]);
     serve(&t, "c", &["-p", "8001:80"]);
+    run(&t, "app", &["--net", "web", "--net", "bridge", "--link", "c:base"]);
     let gateway = way_out(&t, "c");
     let began = Instant::now();
     for verb in ["connect", "disconnect"] {
@@ -229,6 +230,7 @@ fn who_is_killed_while_changing_networks_leaves_all_or_nothing() {
         on = is_on(&t, "c", "web");
         seen[usize::from(on)] += 1;
         assert_eq!(way_out(&t, "c"), gateway);
+        assert_eq!(line(&t, "app", "base"), address(&t, "c", if on { "web" } else { "bridge" }));
         assert_eq!(resolver(&t, "c").starts_with("nameserver 127.0.0.11\n"), on, "step {step}");
     }
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
@@ -266,6 +268,149 @@ fn links_and_ports_come_back_when_somebody_flushed_the_rules() {
     assert_eq!(page(&t, "new", &db), "none");
 }
 
+/// Where a container's /etc/hosts says that a link leads.
+fn line(t: &Test, name: &str, alias: &str) -> String {
+    let script = format!("grep -w {alias} /etc/hosts | cut -f 1");
+    t.says(["exec", name, "sh", "-c", &script])
+}
+
+/// Whether a rule names an address.
+fn is_in_rules(address: &str) -> bool {
+    let listed = Command::new("nft").args(["list", "ruleset"]).output().expect("run nft");
+    let text = String::from_utf8(listed.stdout).expect("UTF-8");
+    let mut words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+    words.any(|word| word == address)
+}
+
+#[test]
+fn a_link_follows_its_consumer_over_networks() {
+    let t = test!(busybox);
+    let apart = ["-o", "com.docker.network.bridge.enable_icc=false"];
+    network(&t, "one", &apart);
+    network(&t, "two", &apart);
+    serve(&t, "db", &["--net", "one", "--net", "two", "--expose", "80"]);
+    run(&t, "app", &["--net", "one", "--link", "db:base"]);
+    let first = address(&t, "app", "one");
+    assert!(is_in_rules(&first));
+    t.coracle(["network", "connect", "two", "app"]).ok();
+    let second = address(&t, "app", "two");
+    t.coracle(["network", "disconnect", "one", "app"]).ok();
+    assert_eq!(line(&t, "app", "base"), address(&t, "db", "two"));
+    assert_eq!(page(&t, "app", "base"), "db");
+    assert!(!is_in_rules(&first));
+    t.coracle(["network", "disconnect", "two", "app"]).ok();
+    assert_eq!(line(&t, "app", "base"), "");
+    assert!(!is_in_rules(&second));
+    t.coracle(["network", "connect", "one", "app"]).ok();
+    assert_eq!(line(&t, "app", "base"), address(&t, "db", "one"));
+    assert_eq!(page(&t, "app", "base"), "db");
+}
+
+#[test]
+fn who_is_killed_while_removing_a_link_leaves_all_or_nothing() {
+    let t = test!(busybox);
+    network(&t, "web", &["-o", "com.docker.network.bridge.enable_icc=false"]);
+    run(&t, "db", &["--net", "web", "--expose", "80"]);
+    let marks = t.run_dir("db").ancestors().nth(2).expect("a run directory").join("links");
+    let began = Instant::now();
+    t.coracle(["rm", "--link", "none/x"]).code(1).any_stderr().ok();
+    let whole = began.elapsed() * 3;
+    let mut seen = [0, 0];
+    for step in 0..30u32 {
+        run(&t, "app", &["--net", "web", "--link", "db:base"]);
+        let mut removal = t.coracle(["rm", "--link", "app/base"]).spawn();
+        let until = Instant::now() + whole * (step % 15) / 15;
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        removal.signal(Signal::KILL);
+        removal.wait();
+        t.coracle(["run", "--rm", "busybox", "true"]).ok();
+        let is_linked = !t.inspect("app")["HostConfig"]["Links"].is_null();
+        assert_eq!(!line(&t, "app", "base").is_empty(), is_linked, "step {step}");
+        assert_eq!(is_in_rules(&address(&t, "app", "web")), is_linked, "step {step}");
+        assert_eq!(marks.exists(), is_linked, "step {step}");
+        seen[usize::from(is_linked)] += 1;
+        t.coracle(["rm", "-f", "app"]).ok();
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[test]
+fn who_is_killed_while_removing_a_network_leaves_no_bridge() {
+    let t = test!(busybox);
+    let bridges = || {
+        let listed = Command::new("ip").args(["-o", "link"]).output().expect("run ip");
+        String::from_utf8(listed.stdout).expect("UTF-8").matches(": br-").count()
+    };
+    let mut seen = [0, 0];
+    let mut whole = Duration::ZERO;
+    for step in 0..20u32 {
+        network(&t, "web", &[]);
+        t.coracle(["run", "--rm", "--net", "web", "busybox", "true"]).ok();
+        assert_eq!(bridges(), 1);
+        let mut removal = t.coracle(["network", "rm", "web"]).spawn();
+        let began = Instant::now();
+        while step > 0 && began.elapsed() < whole * (step % 10) / 10 {
+            std::hint::spin_loop();
+        }
+        if step > 0 {
+            removal.signal(Signal::KILL);
+        }
+        removal.wait();
+        whole = whole.max(began.elapsed().min(LIMIT));
+        t.coracle(["run", "--rm", "busybox", "true"]).ok();
+        let is_there = !t.says(["network", "ls", "-q", "-f", "name=web"]).is_empty();
+        seen[usize::from(is_there)] += 1;
+        if is_there {
+            t.coracle(["network", "rm", "web"]).ok();
+        }
+        assert_eq!(bridges(), 0, "step {step}");
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[test]
+fn what_cannot_be_undone_is_tried_again() {
+    let t = test!(busybox);
+    network(&t, "web", &[]);
+    run(&t, "watcher", &["--net", "web"]);
+    run(&t, "c", &[]);
+    t.coracle(["network", "connect", "web", "c"]).ok();
+    let name = t.root().join("networks/web/addresses").join(address(&t, "c", "web"));
+    let aside = t.root().join("networks/web/aside");
+    fs::rename(&name, &aside).expect("move its name");
+    fs::create_dir(&name).expect("put another thing in its place");
+    let disconnect = ["network", "disconnect", "web", "c"];
+    t.coracle(disconnect).code(1).stderr_has("disconnect c from web").ok();
+    let undo = "undo an earlier change of its networks";
+    t.coracle(["network", "connect", "web", "c"]).code(1).stderr_has(undo).ok();
+    t.coracle(["run", "--rm", "busybox", "true"]).any_stderr().ok();
+    fs::remove_dir(&name).expect("remove it");
+    fs::rename(&aside, &name).expect("move the name back");
+    t.coracle(["run", "--rm", "busybox", "true"]).ok();
+    assert_eq!(links(&t, "c"), ["eth0", "lo"]);
+    assert!(lookup(&t, "watcher", "c").is_empty());
+    t.coracle(["restart", "-t", "0", "c"]).ok();
+    assert_eq!(links(&t, "c"), ["eth0", "lo"]);
+    t.coracle(["network", "connect", "web", "c"]).ok();
+    assert_eq!(lookup(&t, "watcher", "c"), [address(&t, "c", "web")]);
+}
+
+#[test]
+fn a_link_that_its_container_renamed_goes_with_the_network() {
+    let t = test!(busybox);
+    network(&t, "web", &[]);
+    run(&t, "c", &["--privileged"]);
+    t.coracle(["network", "connect", "web", "c"]).ok();
+    let rename = "ip link set eth1 down && ip link set eth1 name mine && ip link set mine up";
+    t.coracle(["exec", "c", "sh", "-c", rename]).ok();
+    t.coracle(["network", "disconnect", "web", "c"]).ok();
+    assert_eq!(links(&t, "c"), ["eth0", "lo"]);
+    t.coracle(["network", "connect", "web", "c"]).ok();
+    assert_eq!(links(&t, "c"), ["eth0", "eth1", "lo"]);
+}
+
 #[test]
 fn a_link_follows_its_target_over_networks() {
     let t = test!(busybox);
@@ -273,7 +418,7 @@ fn a_link_follows_its_target_over_networks() {
     network(&t, "two", &["--subnet", "10.77.2.0/24"]);
     serve(&t, "db", &["--net", "one", "--expose", "80"]);
     run(&t, "app", &["--net", "one", "--net", "two", "--link", "db:base"]);
-    let line = || t.says(["exec", "app", "sh", "-c", "grep -w base /etc/hosts | cut -f 1"]);
+    let line = || line(&t, "app", "base");
     assert_eq!(line(), address(&t, "db", "one"));
     assert_eq!(page(&t, "app", "base"), "db");
     t.coracle(["network", "connect", "--ip", "10.77.2.9", "two", "db"]).ok();

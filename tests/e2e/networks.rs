@@ -84,6 +84,13 @@ fn a_network_is_made_shown_and_removed() {
     );
 
     run(&t, "a", &["--net", "web"]);
+    run(&t, "b", &["--net", "none"]);
+    for (filter, names) in [("web", "a"), (&web[..6], "a"), ("none", "b"), ("data", ""), ("x", "")]
+    {
+        let filter = format!("network={filter}");
+        assert_eq!(t.says(["ps", "-f", &filter, "--format", "{{.Names}}"]), names, "{filter}");
+    }
+    assert_eq!(t.says(["network", "list", "-q"]), t.says(["network", "ls", "-q"]));
     let all = t.says(["network", "inspect", &web[..5]]);
     let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
     assert_eq!(all[0]["Name"], "web");
@@ -126,6 +133,12 @@ fn what_cannot_be_made_or_found_is_refused_and_nothing_is_changed() {
         (&["--subnet", "10.78.0.0/24", "--gateway", "10.79.0.1", "x"], 1, "no address"),
         (&["--subnet", "10.78.0.0/24", "--gateway", "10.78.0.255", "x"], 1, "no address"),
         (&["--subnet", "10.78.0.0/24", "--ip-range", "10.79.0.0/25", "x"], 1, "not a part"),
+        (&["--aux-address", "r=10.78.0.9", "x"], 1, "--subnet"),
+        (&["--subnet", "10.78.0.0/24", "--aux-address", "r=10.79.0.9", "x"], 1, "r=10.79.0.9"),
+        (&["--subnet", "10.78.0.0/24", "--aux-address", "10.78.0.9", "x"], 125, "has no name"),
+        (&["--scope", "swarm", "x"], 125, "there is no swarm"),
+        (&["--ingress", "x"], 125, "there is no swarm"),
+        (&["--config-from", "web", "x"], 125, "networks come from no other"),
         (&["-d", "overlay", "x"], 125, "no network driver \"overlay\""),
         (&["-d", "macvlan", "x"], 1, "-o parent="),
         (&["-d", "macvlan", "-o", "parent=nope0", "x"], 1, "nope0 does not exist"),
@@ -177,6 +190,32 @@ fn what_cannot_be_made_or_found_is_refused_and_nothing_is_changed() {
 }
 
 #[test]
+fn addresses_of_others_are_no_containers() {
+    let t = test!(busybox);
+    let aux = ["--aux-address", "router=10.77.0.2", "--aux-address", "printer=10.77.0.4"];
+    let options = [&["--subnet", "10.77.0.0/24", "--attachable", "--scope", "local"], &aux[..]];
+    network(&t, "web", &options.concat());
+    for (name, at) in [("a", "10.77.0.3"), ("b", "10.77.0.5")] {
+        run(&t, name, &["--net", "web"]);
+        assert_eq!(address(&t, name, "web"), at);
+    }
+    let asked = ["run", "--rm", "--net", "web", "--ip", "10.77.0.2", "busybox", "true"];
+    t.coracle(asked).code(125).stderr_has("10.77.0.2 is no address for a container").ok();
+    let format = "{{(index .IPAM.Config 0).AuxiliaryAddresses.router}} {{.Attachable}}";
+    assert_eq!(t.says(["network", "inspect", "-f", format, "web"]), "10.77.0.2 true");
+}
+
+#[test]
+fn where_there_is_no_gateway_host_gateway_is_an_error() {
+    let t = test!(busybox);
+    network(&t, "inner", &["--internal"]);
+    let words =
+        ["run", "--rm", "--net", "inner", "--add-host", "up:host-gateway", "busybox", "true"];
+    t.coracle(words).code(125).stderr_has("--add-host up:host-gateway: no network").ok();
+    assert!(t.containers().is_empty());
+}
+
+#[test]
 fn containers_of_a_network_find_each_other_by_every_name() {
     let t = test!(busybox);
     network(&t, "Web", &[]);
@@ -184,9 +223,11 @@ fn containers_of_a_network_find_each_other_by_every_name() {
     run(&t, "b", &["--net", "Web", "--network-alias", "both", "-h", "bee.example.org"]);
     let (a, b) = (address(&t, "a", "Web"), address(&t, "b", "Web"));
     let id = t.inspect("b")["Id"].as_str().expect("an id")[..12].to_string();
-    for name in ["b", "B", "b.Web", "b.web", "bee.example.org", &id] {
+    for name in ["b", "B", "b.Web", "b.web", &id] {
         assert_eq!(lookup(&t, "a", name), [&b[..]], "{name}");
     }
+    // What it calls itself is no name there, as with Docker.
+    assert!(lookup(&t, "a", "bee.example.org").is_empty());
     assert_eq!(lookup(&t, "a", "both"), [a.clone(), b.clone()]);
     let reverse = t.says(["exec", "a", "nslookup", &b]);
     assert!(reverse.contains("name = b.Web") || reverse.contains("name = b.web"), "{reverse}");

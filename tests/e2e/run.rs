@@ -189,6 +189,31 @@ fn the_cidfile_holds_the_id_and_is_never_overwritten() {
 }
 
 #[test]
+fn the_cidfile_is_whole_before_the_program_starts() {
+    let t = test!(busybox);
+    let dir = t.dir("cid");
+    let file = dir.join("id");
+    let file = file.to_str().expect("a plain path");
+    let mount = format!("{}:/cid", dir.display());
+    let id = t.says(["run", "--cidfile", file, "-v", &mount, "busybox", "cat", "/cid/id"]);
+    assert_eq!(t.containers(), std::slice::from_ref(&id));
+    assert_eq!(fs::read_to_string(file).expect("a cidfile"), id);
+    fs::remove_file(file).expect("remove it");
+    t.coracle(["run", "--cidfile", file, "nosuch", "true"]).code(125).any_stderr().ok();
+    assert_eq!(fs::read_dir(&dir).expect("the directory").count(), 0);
+}
+
+#[test]
+fn with_stdin_alone_attached_the_id_is_printed() {
+    let t = test!(busybox);
+    let line = ["run", "-a", "stdin", "-i", "--name", "c", "busybox", "cat"];
+    let run = t.coracle(line).stdin("hello\n").ok();
+    assert_eq!(run.stdout_text().trim(), t.inspect("c")["Id"].as_str().expect("an id"));
+    t.coracle(["wait", "c"]).ok();
+    assert_eq!(t.says(["logs", "c"]), "hello");
+}
+
+#[test]
 fn signals_are_forwarded_to_the_program() {
     let t = test!(busybox);
     let script = "trap 'echo caught; exit 3' TERM; echo ready; while :; do sleep 1 & wait $!; done";

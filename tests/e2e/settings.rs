@@ -203,3 +203,46 @@ fn what_makes_no_sense_is_refused_by_name() {
         .ok();
     assert!(t.containers().is_empty());
 }
+
+/// How often the rules of this namespace were changed (NFT_MSG_GETGEN).
+fn generation() -> u32 {
+    let script = "import socket, struct
+s = socket.socket(16, 3, 12)
+s.bind((0, 0))
+s.send(struct.pack('=IHHII4s', 20, 10 << 8 | 16, 1, 0, 0, bytes(4)))
+print(struct.unpack('>I', s.recv(4096)[24:28])[0])";
+    let output = Command::new("python3").args(["-c", script]).output().expect("run python3");
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+}
+
+#[test]
+fn all_rules_of_a_container_enter_and_leave_at_once() {
+    let t = test!(busybox);
+    let isolated = ["-o", "com.docker.network.bridge.enable_icc=false"];
+    for name in ["one", "two"] {
+        t.coracle([&["network", "create"], &isolated[..], &[name]].concat()).ok();
+    }
+    let both = ["--net", "one", "--net", "two", "--expose", "80"];
+    let from_two = ["--net", "two", "--link", "middle"];
+    run(&t, "target", &[], &["--net", "one", "--expose", "80"]);
+    let middle = ["-p", "80", "-p", "53/udp", "-p", "127.0.0.1::81", "--link", "target"];
+    run(&t, "middle", &[], &[&both[..], &middle].concat());
+    run(&t, "consumer", &[], &from_two);
+    let rules = || sh("nft list ruleset");
+    let (before, at_first) = (generation(), rules());
+    t.coracle(["stop", "-t", "0", "middle"]).ok();
+    assert_eq!(generation(), before + 1);
+    let addresses = ["one", "two"].map(|network| {
+        let settings = t.inspect("target")["NetworkSettings"]["Networks"].clone();
+        settings[network]["IPAddress"].as_str().unwrap_or_default().to_string()
+    });
+    assert!(!rules().contains(&format!("{} .", addresses[0])), "{}", rules());
+    t.coracle(["start", "middle"]).ok();
+    assert_eq!(generation(), before + 2);
+    let links = |rules: String| rules.matches(" . tcp . 80").count();
+    // Either link is in two tables.
+    assert_eq!((links(at_first), links(rules())), (4, 4));
+    t.coracle(["rm", "-f", "middle"]).ok();
+    assert_eq!(generation(), before + 3);
+    assert!(!rules().contains("tcp . 80"), "{}", rules());
+}

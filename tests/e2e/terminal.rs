@@ -173,3 +173,40 @@ fn keys_pass_a_terminal_that_is_busy() {
     assert_eq!(run.wait(), 0);
     assert_eq!(t.status("c"), "running");
 }
+
+#[test]
+fn other_keys_detach_where_they_are_asked_for() {
+    let t = test!(busybox);
+    let mut run = shell(&t, &["--name", "c", "--detach-keys", "ctrl-e,x"]);
+    run.write([16, 17]);
+    run.write("echo on\n");
+    run.until("on");
+    run.write([5, b'x']);
+    assert_eq!(run.wait(), 0);
+    assert_eq!(t.status("c"), "running");
+    let mut attach = t.coracle(["attach", "--detach-keys=a,b", "c"]).on_terminal(24, 80);
+    attach.write("ab");
+    assert_eq!(attach.wait(), 0);
+    t.coracle(["attach", "--detach-keys=ctrl-", "c"]).code(125).stderr_has("--detach-keys").ok();
+}
+
+#[test]
+fn without_stdin_what_is_typed_stays_outside() {
+    let t = test!(busybox);
+    t.script("c", &["-i"], "echo ready; read x; echo got $x; sleep 1000");
+    t.wait_for_log("c", "ready");
+    let mut deaf = t.coracle(["attach", "-no-stdin", "-sig-proxy=false", "c"]).spawn();
+    deaf.write("lost\n");
+    let mut events = t.coracle(["events", "--since", "1h", "--filter", "event=attach"]).spawn();
+    events.line_with("attach");
+    let mut heard = t.coracle(["attach", "c"]).spawn();
+    heard.write("heard\n");
+    assert!(deaf.line_with("got").contains("got heard"));
+    events.signal(Signal::KILL);
+    events.wait();
+    // The signal ends the client, not the program.
+    deaf.signal(Signal::INT);
+    assert_eq!(deaf.wait(), 130);
+    assert_eq!(t.status("c"), "running");
+    t.coracle(["rm", "-f", "c"]).ok();
+}

@@ -4,7 +4,7 @@ use super::rules::{ANY, asking, mapping, neighbour, nft, run, start_server};
 use super::*;
 
 /// Rules of others: a script in a host of its own, and what is told of them.
-const FIREWALLS: [(&str, &[&str]); 9] = [
+const FIREWALLS: [(&str, &[&str]); 12] = [
     (
         // ufw, Docker before 28 and others without their chains.
         "iptables-nft -P FORWARD DROP",
@@ -83,6 +83,31 @@ END",
            send and are sent; to let it through: firewall-cmd --permanent --zone=trusted \
            --add-interface=coracle0; firewall-cmd --reload"],
     ),
+    (
+        "iptables-legacy -P FORWARD DROP",
+        &[
+            "the chain FORWARD of the firewall's table ip filter drops what containers send and are \
+           sent; to let it through: iptables-legacy -I FORWARD -i coracle0 -j ACCEPT; \
+           iptables-legacy -I FORWARD -o coracle0 -j ACCEPT",
+        ],
+    ),
+    (
+        "iptables-legacy -P FORWARD ACCEPT; iptables-legacy -A FORWARD -s 10.0.0.1 -j ACCEPT
+         iptables-legacy -N DOCKER-USER; iptables-legacy -A FORWARD -j DOCKER-USER
+         iptables-legacy -A DOCKER-USER -i coracle+ -m comment --comment ours -j ACCEPT
+         iptables-legacy -A DOCKER-USER ! -i coracle0 -p tcp -j ACCEPT
+         iptables-legacy -A FORWARD -j LOG; iptables-legacy -A FORWARD -j REJECT",
+        &[
+            "the chain FORWARD of the firewall's table ip filter drops what is sent to containers; to \
+           let it through: iptables-legacy -I DOCKER-USER -o coracle0 -j ACCEPT",
+        ],
+    ),
+    (
+        "iptables-legacy -P INPUT DROP; iptables-legacy -N last
+         iptables-legacy -P FORWARD DROP; iptables-legacy -A last -j ACCEPT
+         iptables-legacy -A FORWARD -g last",
+        &[],
+    ),
     // Nothing of ours, and no rules at all.
     (
         "nft add table ip6 x; nft 'add chain ip6 x y { type filter hook forward priority 0; policy drop; }'",
@@ -106,7 +131,7 @@ fn a_foreign_firewall_in_the_way_is_told_with_its_cure() {
             // With its cure the sentence goes.
             for cure in expected.iter().filter_map(|text| text.split("let it through: ").nth(1)) {
                 if cure.starts_with("iptables") || cure.starts_with("nft") {
-                    assert_eq!(run(&cure.replace("iptables", "iptables-nft")), "");
+                    assert_eq!(run(&cure.replace("iptables -", "iptables-nft -")), "");
                     let none: [&str; 0] = [];
                     assert_eq!(host.networks.obstacles().unwrap(), none);
                 }
@@ -116,6 +141,11 @@ fn a_foreign_firewall_in_the_way_is_told_with_its_cure() {
             host.publish(&mut other, &[]);
             assert!(other.obstacles.is_empty());
             assert_eq!(run("nft flush ruleset"), "");
+            if script.contains("legacy") {
+                let all =
+                    "iptables-legacy -P FORWARD ACCEPT; iptables-legacy -F; iptables-legacy -X";
+                assert_eq!(run(all), "");
+            }
         }
     });
 }

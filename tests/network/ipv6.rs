@@ -194,42 +194,285 @@ fn an_address_is_there_at_once_also_where_ipv6_is_off_by_default() {
     });
 }
 
+fn conf(what: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{what}")).unwrap().trim().to_string()
+}
+
+fn set_conf(what: &str, value: &str) {
+    std::fs::write(format!("/proc/sys/net/ipv6/conf/{what}"), value).unwrap();
+}
+
 #[test]
 fn what_ipv6_needs_of_the_host_goes_with_its_last_user() {
     const TEST: &str = "ipv6::what_ipv6_needs_of_the_host_goes_with_its_last_user";
     on_a_host_of_its_own(TEST, |host| {
         with_ipv6(host);
-        let read = |what: &str| {
-            let path = format!("/proc/sys/net/ipv6/conf/{what}");
-            std::fs::read_to_string(path).unwrap().trim().to_string()
-        };
-        let state = || ["all/forwarding", "told/accept_ra", "quiet/accept_ra"].map(read);
-        let said = run("ip link add told type veth peer name quiet && ip link set told up &&
-            ip link set quiet up && ip -6 route add 2001:db8:7::/64 dev told proto ra");
-        assert_eq!(said, "");
-        let before = ["0", "1", "1"];
+        let state = || ["all/forwarding", "told/accept_ra", "deaf/accept_ra"].map(conf);
+        assert_eq!(run("ip link add told type veth peer name deaf"), "");
+        set_conf("deaf/accept_ra", "0");
+        let before = ["0", "1", "0"];
         assert_eq!(state(), before);
         let mut one = host.attach(1);
-        assert_eq!(read("coracle0/accept_ra"), "0");
+        assert_eq!(conf("coracle0/accept_ra"), "0");
         host.publish(&mut one, &both(80, Protocol::Tcp));
-        assert_eq!(state(), ["1", "2", "1"]);
+        // Also who hears of a router later.
+        assert_eq!(state(), ["1", "2", "0"]);
+        assert_eq!(run("ip link add late type veth peer name later"), "");
+        assert_eq!(["default/accept_ra", "late/accept_ra"].map(conf), ["2", "2"]);
         host.release(1);
         assert_eq!(state(), before);
+        assert_eq!(["default/accept_ra", "late/accept_ra"].map(conf), ["1", "1"]);
         assert!(!nft().contains("elements"), "{}", nft());
 
         // What was on before stays on.
-        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+        set_conf("all/forwarding", "1");
         host.publish(&mut host.attach(1), &[]);
         host.release(1);
-        assert_eq!(state(), ["1", "1", "1"]);
+        assert_eq!(state(), ["1", "1", "0"]);
+        set_conf("all/forwarding", "0");
+        set_conf("told/forwarding", "1");
+        host.publish(&mut host.attach(1), &[]);
+        host.release(1);
+        assert_eq!(state(), before);
+        assert_eq!(["told/forwarding", "deaf/forwarding"].map(conf), ["1", "0"]);
         // Without IPv6 nothing is changed.
-        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "0").unwrap();
         let mut definition = host.networks.get(DEFAULT).unwrap();
         definition.subnet6 = None;
         host.networks.write(&host.lock(), &definition).unwrap();
         host.publish(&mut host.attach(1), &[]);
         assert_eq!(state(), before);
         assert!(!nft().contains("ipv6"), "{}", nft());
+    });
+}
+
+#[test]
+fn forwarding_is_put_back_wherever_somebody_was_killed() {
+    const TEST: &str = "ipv6::forwarding_is_put_back_wherever_somebody_was_killed";
+    on_a_host_of_its_own(TEST, |host| {
+        with_ipv6(host);
+        assert_eq!(run("ip link add told type veth peer name other"), "");
+        set_conf("told/forwarding", "1");
+        let keys = ["all/forwarding", "told/accept_ra", "told/forwarding", "default/accept_ra"];
+        let state = || keys.map(conf);
+        let before = state();
+        let record = host.dir.join("forwarding/6");
+        // While it was switched off, and while it was switched on.
+        for killed in [["0", "2", "0", "2"], ["0", "1", "0", "2"], ["0", "2", "1", "1"]] {
+            host.publish(&mut host.attach(1), &[]);
+            assert_eq!(state(), ["1", "2", "1", "2"]);
+            keys.iter().zip(killed).for_each(|(key, value)| set_conf(key, value));
+            assert!(record.exists());
+            host.release(1);
+            assert_eq!(state(), before, "{killed:?}");
+            assert!(!record.exists());
+        }
+        // The next one goes on where it was left.
+        host.publish(&mut host.attach(1), &[]);
+        set_conf("all/forwarding", "0");
+        host.publish(&mut host.attach(2), &[]);
+        assert_eq!(state(), ["1", "2", "1", "2"]);
+        host.release(1);
+        host.release(2);
+        assert_eq!(state(), before);
+    });
+}
+
+#[test]
+fn of_two_roots_the_last_user_switches_forwarding_off() {
+    const TEST: &str = "ipv6::of_two_roots_the_last_user_switches_forwarding_off";
+    on_a_host_of_its_own(TEST, |host| {
+        with_ipv6(host);
+        let other = Host::beside("other_root_six", host);
+        let mut definition = other.networks.get(DEFAULT).unwrap();
+        definition.enable_ipv6(Some("fd00:2::/64".parse().unwrap())).unwrap();
+        other.networks.write(&other.lock(), &definition).unwrap();
+        let ipv4 = || {
+            let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+            text.trim().to_string()
+        };
+        let state = || [conf("all/forwarding"), conf("default/accept_ra"), ipv4()];
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+        let before = state();
+        for [first, last] in [[host, &other], [&other, host]] {
+            host.publish(&mut host.attach(1), &[]);
+            other.publish(&mut other.attach(1), &[]);
+            first.release(1);
+            assert_eq!(state(), ["1", "2", "1"]);
+            last.release(1);
+            assert_eq!(state(), before);
+        }
+    });
+}
+
+/// Sends an advertisement of a router for 2001:db8:bad::/64 by a link, and a word to 224.0.0.1 after it.
+const ADVERTISE: &str = "
+import socket, struct
+link = LINK
+own, to = (socket.inet_pton(socket.AF_INET6, a) for a in (\"fe80::bad\", \"ff02::1\"))
+body = struct.pack(\"!BBHBBHII\", 134, 0, 0, 64, 0, 1800, 0, 0)
+body += struct.pack(\"!BBBBIII\", 3, 4, 64, 0xc0, 86400, 14400, 0)
+body += socket.inet_pton(socket.AF_INET6, \"2001:db8:bad::\")
+text = own + to + struct.pack(\"!II\", len(body), 58) + body
+total = sum(struct.unpack(\"!%dH\" % (len(text) // 2), text))
+while total >> 16: total = (total & 0xffff) + (total >> 16)
+body = body[:2] + struct.pack(\"!H\", ~total & 0xffff) + body[4:]
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind((link, 0))
+mac = raw.getsockname()[4]
+head = struct.pack(\"!IHBB\", 6 << 28, len(body), 58, 255)
+raw.send(bytes.fromhex(\"333300000001\") + mac + bytes.fromhex(\"86dd\") + head + own + to + body)
+# By the same way, so it comes after it.
+raw.send(b\"\\xff\" * 6 + mac + bytes.fromhex(\"88b5\") + b\"after it\".ljust(46))
+";
+
+/// Tells its IPv6 addresses and ways once it has heard what comes after an advertisement.
+const LISTEN: &str = "python3 -uc '
+import socket, subprocess
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0x88b5)
+raw.bind((\"eth0\", 0x88b5))
+print(\"up\")
+raw.recv(99)
+for what in (\"addr\", \"route\"):
+    subprocess.run([\"ip\", \"-6\", what, \"show\", \"dev\", \"eth0\"])
+'";
+
+fn advertise(link: &str) -> String {
+    format!("python3 -uc '{}'", ADVERTISE.replace("LINK", &format!("\"{link}\"")))
+}
+
+#[test]
+fn a_container_believes_no_router_but_the_one_it_was_given() {
+    const TEST: &str = "ipv6::a_container_believes_no_router_but_the_one_it_was_given";
+    on_a_host_of_its_own(TEST, |host| {
+        let heard = |host: &Host| {
+            let mut listener = Container::start(Some(&host.attach(1)), LISTEN);
+            listener.says("up");
+            assert_eq!(Container::start(Some(&host.attach(2)), &advertise("eth0")).finish(), "");
+            listener.finish()
+        };
+        assert_eq!(heard(host), "", "there is no IPv6 on it");
+        with_ipv6(host);
+        let heard = heard(host);
+        assert!(heard.contains("inet6 fd00:1::2/64"), "{heard}");
+        assert!(heard.contains("default via fd00:1::1"), "{heard}");
+        assert!(!heard.contains("bad"), "{heard}");
+        assert!(!run("ip -6 addr; ip -6 route").contains("bad"));
+    });
+}
+
+#[test]
+fn upon_a_link_without_ipv6_a_container_hears_no_router_of_the_lan() {
+    const TEST: &str = "ipv6::upon_a_link_without_ipv6_a_container_hears_no_router_of_the_lan";
+    on_a_host_of_its_own(TEST, |host| {
+        assert_eq!(
+            run("ip link add lan type veth peer name far && ip link set lan up &&
+            ip link set far up"),
+            ""
+        );
+        let heard = |ipv6: Option<&str>| {
+            let mut definition = host.networks.get(DEFAULT).unwrap();
+            definition.name = "lan".into();
+            definition.driver = coracle::network::Driver::Macvlan;
+            definition.link = "lan".into();
+            definition.subnet = Some("10.50.0.0/24".parse().unwrap());
+            definition.subnet6 = ipv6.map(|range| range.parse().unwrap());
+            host.networks.write(&host.lock(), &definition).unwrap();
+            let request = Request { is_first: true, ..Request::default() };
+            let place = host.networks.attach(&host.lock(), "lan", &id(1), request).unwrap();
+            let mut listener = Container::start(Some(&place), LISTEN);
+            listener.says("up");
+            assert_eq!(run(&advertise("far")), "");
+            listener.finish()
+        };
+        assert_eq!(heard(None), "");
+        // With IPv6 it is for the routers there to tell.
+        let heard = heard(Some("fd00:1::/64"));
+        assert!(heard.contains("2001:db8:bad:") && heard.contains("fd00:1::1/64"), "{heard}");
+    });
+}
+
+#[test]
+fn a_bridge_that_was_left_half_made_believes_no_router() {
+    const TEST: &str = "ipv6::a_bridge_that_was_left_half_made_believes_no_router";
+    on_a_host_of_its_own(TEST, |host| {
+        let first = bridge(&host.attach(1)).clone();
+        // As it is born, and its maker killed.
+        assert_eq!(run("ip link set coracle0 down && ip addr flush dev coracle0"), "");
+        set_conf("coracle0/accept_ra", "1");
+        assert_eq!(bridge(&host.attach(2)), &first);
+        assert_eq!(conf("coracle0/accept_ra"), "0");
+    });
+}
+
+/// What is on a link of its own, with ways to everywhere by this host: 10.N.0.2 and 2001:db8:N::2.
+fn on_a_link(link: &str, n: u8, script: &str) -> Container {
+    let set_up = format!(
+        "read x; ip link set eth0 up; ip addr add 10.{n}.0.2/24 dev eth0
+        ip addr add 2001:db8:{n}::2/64 dev eth0 nodad
+        ip route add default via 10.{n}.0.1; ip -6 route add default via 2001:db8:{n}::1"
+    );
+    let mut there = Container::start(None, &format!("{set_up}\n{script}"));
+    let said = run(&format!(
+        "ip link add {link} type veth peer name eth0 netns {} && ip link set {link} up &&
+         ip addr add 10.{n}.0.1/24 dev {link} && ip addr add 2001:db8:{n}::1/64 dev {link} nodad",
+        there.child.pid.raw()
+    ));
+    assert_eq!(said, "");
+    there.stdin.write_all(b"\n").unwrap();
+    there
+}
+
+#[test]
+fn a_host_that_was_no_router_is_one_for_containers_only() {
+    const TEST: &str = "ipv6::a_host_that_was_no_router_is_one_for_containers_only";
+    on_a_host_of_its_own(TEST, |host| {
+        with_ipv6(host);
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+        let mut far = on_a_link("far", 2, "echo up; read x");
+        far.says("up");
+        let asking = "while read x; do
+            for to in 10.2.0.2 2001:db8:2::2 10.3.0.2 2001:db8:3::2; do
+                busybox ping -c 1 -W 1 $to >/dev/null && echo -n 'yes ' || echo -n 'no '
+            done; echo; done";
+        let mut near = on_a_link("near", 1, asking);
+        // Somebody else's bridge has come while we had forwarding on.
+        let mut guest = on_a_link("guest", 3, "echo up; read x");
+        guest.says("up");
+        let said = run("ip link add virbr0 type bridge && ip link set virbr0 up &&
+            ip addr flush dev guest && ip link set guest master virbr0 &&
+            ip addr add 10.3.0.1/24 dev virbr0 && ip addr add 2001:db8:3::1/64 dev virbr0 nodad");
+        assert_eq!(said, "");
+        let mut asked = || {
+            near.stdin.write_all(b"\n").unwrap();
+            let mut said = String::new();
+            BufReader::new(&near.stdout).read_line(&mut said).unwrap();
+            said.trim().to_string()
+        };
+        assert_eq!(asked(), "no no no no");
+        let mut one = host.attach(1);
+        host.publish(&mut one, &[]);
+        assert_eq!(asked(), "no no yes yes");
+        let ping = "for to in 10.2.0.2 2001:db8:2::2; do
+            busybox ping -c 1 -W 2 $to >/dev/null; echo $?; done";
+        assert_eq!(Container::start(Some(&one), ping).finish(), "0\n0\n");
+        // Also after somebody took all rules away.
+        assert_eq!(run("nft flush ruleset"), "");
+        host.publish(&mut host.attach(2), &[]);
+        assert_eq!(asked(), "no no yes yes");
+        // With the bridge in use by others forwarding stays, and so does that.
+        host.release(1);
+        host.release(2);
+        assert_eq!(asked(), "no no yes yes");
+        assert_eq!(run("ip link set guest nomaster"), "");
+        host.publish(&mut host.attach(1), &[]);
+        host.release(1);
+        assert_eq!(asked(), "no no no no");
+        // Whoever makes a router of it himself has one.
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        set_conf("all/forwarding", "1");
+        assert_eq!(asked(), "yes yes no no");
+        host.publish(&mut host.attach(1), &[]);
+        assert_eq!(asked(), "yes yes no no");
     });
 }
 
@@ -292,5 +535,78 @@ fn who_sends_by_udp_over_ipv6_reaches_the_container_of_now() {
         assert_eq!(entries(), ["5353", "5354"]);
         host.publish(&mut attachment, &both(5353, Protocol::Udp));
         assert_eq!(entries(), ["5354"]);
+    });
+}
+
+#[test]
+fn what_a_foreign_firewall_drops_of_ipv6_is_told_with_its_cure() {
+    const TEST: &str = "ipv6::what_a_foreign_firewall_drops_of_ipv6_is_told_with_its_cure";
+    on_a_host_of_its_own(TEST, |host| {
+        let drops = "drops what containers send and are sent; to let it through:";
+        let by_nft = "nft add table inet x; nft 'add chain inet x y { type filter hook forward \
+                      priority 0; policy drop; }'; nft add rule inet x y meta nfproto ipv4 accept";
+        for (script, expected) in [
+            (
+                "ip6tables-nft -P FORWARD DROP",
+                format!(
+                    "the chain FORWARD of the firewall's table ip6 filter {drops} ip6tables -I \
+                     FORWARD -i coracle0 -j ACCEPT; ip6tables -I FORWARD -o coracle0 -j ACCEPT"
+                ),
+            ),
+            (
+                by_nft,
+                format!(
+                    "the chain y of the firewall's table inet x {drops} nft insert rule inet x y \
+                     iifname coracle0 accept; nft insert rule inet x y oifname coracle0 accept"
+                ),
+            ),
+        ] {
+            assert_eq!(run(script), "");
+            host.attach(1);
+            // It is not in the way of who has no IPv6.
+            assert!(host.networks.obstacles().unwrap().is_empty());
+            with_ipv6(host);
+            assert_eq!(host.networks.obstacles().unwrap().join("\n"), expected);
+            let cure = expected.split("let it through: ").nth(1).unwrap();
+            assert_eq!(run(&cure.replace("ip6tables -", "ip6tables-nft -")), "");
+            assert!(host.networks.obstacles().unwrap().is_empty());
+            assert_eq!(run("nft flush ruleset"), "");
+            let mut definition = host.networks.get(DEFAULT).unwrap();
+            definition.subnet6 = None;
+            host.networks.write(&host.lock(), &definition).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_port_at_an_address_of_the_link_alone_is_refused_at_once() {
+    const TEST: &str = "ipv6::a_port_at_an_address_of_the_link_alone_is_refused_at_once";
+    on_a_host_of_its_own(TEST, |host| {
+        with_ipv6(host);
+        let (mut attachment, other) = (host.attach(1), host.attach(2));
+        host.publish(&mut attachment, &both(8080, Protocol::Tcp));
+        let server = start_server(&attachment);
+        assert_eq!(run("ip addr add fe80::77/64 dev coracle0 nodad"), "");
+        let ask = asking(Protocol::Tcp, "fe80::77", 8080)
+            .replace("8080)", "8080, 0, socket.if_nametoindex(\"eth0\"))");
+        let said = Container::start(Some(&other), &ask).finish();
+        assert_eq!(said, "ConnectionRefusedError\n");
+        server.finish();
+    });
+}
+
+#[test]
+fn a_wide_route_is_no_reason_not_to_have_a_range() {
+    on_a_host_of_its_own("ipv6::a_wide_route_is_no_reason_not_to_have_a_range", |host| {
+        let said = run("ip link add vpn type veth peer name far && ip link set vpn up &&
+            ip link set far up && ip -6 route add fd00::/8 dev vpn");
+        assert_eq!(said, "");
+        with_ipv6(host);
+        let definition = host.networks.get(DEFAULT).unwrap();
+        host.networks.check_free6(&mut Socket::open().unwrap(), &definition).unwrap();
+        assert_eq!(host.attach(1).address6().unwrap().to_string(), "fd00:1::2");
+        assert_eq!(run("ip -6 route add fd00:1::/48 dev vpn"), "");
+        let error = host.networks.check_free6(&mut Socket::open().unwrap(), &definition);
+        assert!(error.is_err());
     });
 }

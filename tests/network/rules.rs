@@ -78,9 +78,10 @@ pub fn neighbour(script: &str) -> Container {
     neighbour
 }
 
-/// The server is at fe80::6 too.
+/// The server is at fe80::6 too: it may have let itself have IPv6.
 pub fn start_server(attachment: &Attachment) -> Container {
-    let script = format!("ip addr add fe80::6/64 dev eth0 nodad; {SERVER}");
+    let with_ipv6 = "echo 0 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6";
+    let script = format!("{with_ipv6}; ip addr add fe80::6/64 dev eth0 nodad; {SERVER}");
     let mut server = Container::start(Some(attachment), &script);
     server.says("up");
     server
@@ -177,11 +178,11 @@ fn with_the_last_container_goes_what_leads_to_containers() {
         // Somebody flushed all rules: with the next container those of the others come again.
         assert_eq!(run("nft flush ruleset"), "");
         let mut one = host.attach(1);
-        let theirs = (two.address, vec![mapping(ANY, 81, Protocol::Tcp)]);
-        let publish = host.networks.publish(&host.lock(), &mut one, &[], || {
-            Ok(Running { published: vec![theirs], links: Vec::new() })
-        });
-        publish.unwrap();
+        let others = |_: &str| {
+            let published = vec![(two.address, vec![mapping(ANY, 81, Protocol::Tcp)])];
+            Ok(Running { published, links: Vec::new() })
+        };
+        host.publish_beside(&mut one, &[], &others).unwrap();
         assert!(nft().contains("tcp . 81 : 172.17.0.3 . 80"));
 
         // With the last one the rules stay with their bridge, and lead nowhere.
@@ -260,7 +261,8 @@ fn isolated_containers_reach_each_other_by_links_and_published_ports_only() {
         }
         let [mut server, mut client, mut stranger] = all;
         let gateway = server.gateway().unwrap();
-        let by_ipv6 = "ip addr add fe80::5/64 dev eth0 nodad
+        let by_ipv6 = "echo 0 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6
+            ip addr add fe80::5/64 dev eth0 nodad
             busybox ping -6 -c 1 -W 1 fe80::6%eth0 >/dev/null 2>&1; echo $?"
             .to_string();
         for shown in [true, false] {
@@ -303,12 +305,26 @@ fn isolated_containers_reach_each_other_by_links_and_published_ports_only() {
             drop(lock);
             assert!(!nft().contains("172.17.0.3 . 172.17.0.2"), "{}", nft());
             host.link(&client, &server, &[port(80, tcp), port(53, udp)]);
-            // A link survives that the rules are made anew; it goes with either end.
-            assert_eq!(nft().matches("172.17.0.3 . 172.17.0.2 . tcp . 80").count(), 2);
+            // Links come again where the rules are made anew: where they are to be others, and where
+            // somebody took one of the tables away.
+            let linked = || nft().matches("172.17.0.3 . 172.17.0.2 . tcp . 80").count();
+            assert_eq!(linked(), 2);
+            let others = |_: &str| {
+                let (client, ports) = (client.address, vec![port(80, tcp)]);
+                let links = vec![Link { client, server: address, ports }];
+                Ok(Running { published: Vec::new(), links })
+            };
             show_bridged(!shown);
-            host.publish(&mut stranger, &[]);
-            assert_eq!(nft().matches("172.17.0.3 . 172.17.0.2 . tcp . 80").count(), 2);
+            host.publish_beside(&mut stranger, &[], &others).unwrap();
+            assert_eq!(linked(), 2);
             show_bridged(shown);
+            host.publish_beside(&mut stranger, &[], &others).unwrap();
+            for table in ["bridge", "inet"] {
+                assert_eq!(run(&format!("nft delete table {table} coracle0")), "");
+                host.publish_beside(&mut stranger, &[], &others).unwrap();
+                assert_eq!(linked(), 2);
+            }
+            // They go with either end.
             host.release(2);
             assert!(!nft().contains("172.17.0.3"), "{}", nft());
             assert_eq!(host.attach(2).address, client.address);

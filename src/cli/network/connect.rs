@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::engine::options::Membership;
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Put a container on a network, at once where it runs
 #[derive(FromArgs, ArgsInfo)]
@@ -17,6 +17,9 @@ pub struct Args {
     /// the address it is to have there
     #[argh(option, arg_name = "address")]
     ip: Option<String>,
+    /// the same by IPv6: it has the same place in both ranges
+    #[argh(option, arg_name = "address")]
+    ip6: Option<String>,
     #[argh(positional)]
     names: Vec<String>,
 }
@@ -34,7 +37,8 @@ impl Command for Connect {
     fn new(args: Args) -> Result<Connect> {
         let [network, container] = args.names.try_into().unwrap_or_default();
         let address = args.ip.map(|text| address("--ip", &text)).transpose()?;
-        let wanted = Membership { network, aliases: args.alias, address };
+        let address6 = args.ip6.map(|text| address6("--ip6", &text)).transpose()?;
+        let wanted = Membership { network, aliases: args.alias, address, address6 };
         Ok(Connect { container, wanted })
     }
 
@@ -46,4 +50,8 @@ impl Command for Connect {
 /// Reads the value of a flag.
 pub fn address(flag: &str, text: &str) -> Result<Ipv4Addr> {
     text.parse().map_err(|_| Error::invalid(format!("{flag}: \"{text}\" is no IPv4 address")))
+}
+
+pub fn address6(flag: &str, text: &str) -> Result<Ipv6Addr> {
+    text.parse().map_err(|_| Error::invalid(format!("{flag}: \"{text}\" is no IPv6 address")))
 }

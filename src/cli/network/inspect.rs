@@ -36,7 +36,7 @@ impl Command for Inspect {
 
     fn run(self, engine: &Engine) -> Result<u8> {
         show(self.format.as_ref(), &self.networks, |name| {
-            Ok(InspectNetwork::from(&engine.find_network(name)?))
+            Ok(InspectNetwork::from(&engine.inspect_network(name)?))
         })
     }
 }

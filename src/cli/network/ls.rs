@@ -65,7 +65,9 @@ impl Ls {
             return Ok(shown.map(|network| format!("{}\n", self.id(network))).collect());
         }
         if let Some(template) = &self.format {
-            return template.render(&shown.map(|one| self.fields(one)).collect::<Vec<_>>());
+            let shown: Vec<&Network> = shown.collect();
+            let fields: Vec<Value> = shown.iter().map(|one| self.fields(one)).collect();
+            return template.render_all(&fields, &|at| Some(&shown[at].definition.labels));
         }
         let mut lines = vec![["NETWORK ID", "NAME", "DRIVER", "SCOPE"].map(String::from).to_vec()];
         lines.extend(shown.map(|network| {
@@ -88,7 +90,7 @@ impl Ls {
             "Driver": network.driver,
             "ID": self.id(network),
             "IPv4": "true",
-            "IPv6": "false",
+            "IPv6": definition.subnet6.is_some().to_string(),
             "Internal": definition.internal.to_string(),
             "Labels": labels.collect::<Vec<_>>().join(","),
             "Name": definition.name,
@@ -117,7 +119,8 @@ mod tests {
         );
         let whole = "07".repeat(32) + "\n";
         assert_eq!(rendered(&["--quiet", "--no-trunc", "--filter", "label=a"]), whole);
-        let format = ["--format", "{{.Name}} {{.Labels}} {{.Internal}}", "--filter", "name=w"];
-        assert_eq!(rendered(&format), "web a=1,b= false\n");
+        let format = "{{.Name}} {{.Labels}} {{.Internal}} {{.IPv6}} {{.Label \"a\"}}";
+        let format = ["--format", format, "--filter", "name=w"];
+        assert_eq!(rendered(&format), "web a=1,b= false false 1\n");
     }
 }

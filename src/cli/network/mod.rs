@@ -8,7 +8,7 @@ mod ls;
 mod prune;
 mod rm;
 
-pub use connect::{Connect, address};
+pub use connect::{Connect, address, address6};
 pub use create::Create;
 pub use disconnect::Disconnect;
 pub use inspect::Inspect;

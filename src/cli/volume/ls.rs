@@ -60,7 +60,9 @@ impl Ls {
             return Ok(shown.map(|volume| format!("{}\n", volume.name)).collect());
         }
         if let Some(template) = &self.format {
-            return template.render(&shown.map(fields).collect::<Vec<_>>());
+            let shown: Vec<&Volume> = shown.collect();
+            let fields: Vec<Value> = shown.iter().map(|volume| fields(volume)).collect();
+            return template.render_all(&fields, &|at| Some(&shown[at].labels));
         }
         let mut lines = vec![["DRIVER", "VOLUME NAME"].map(String::from).to_vec()];
         lines.extend(shown.map(|volume| vec![DRIVER.to_string(), volume.name.clone()]));

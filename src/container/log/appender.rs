@@ -5,13 +5,16 @@
 //! nothing is lost.
 
 use super::Stream;
+use super::files::{self, Place};
+use super::options::Bounds;
 use super::writer::Writer;
 use crate::error::{OsContext, Result};
 use crate::types::Timestamp;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How much is gathered before it is written.
@@ -19,9 +22,26 @@ const BATCH: usize = 1 << 16;
 /// How long to wait after the disk did not take it.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// How a log is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Keeping {
+    /// It is: else everything is dropped.
+    pub keeps: bool,
+    pub bounds: Option<Bounds>,
+    /// How much waits for the disk before more is dropped; else nothing is.
+    pub buffer: Option<u64>,
+    /// What each record says of its container.
+    pub attributes: BTreeMap<String, String>,
+}
+
 #[derive(Debug)]
 pub struct Appender {
     file: File,
+    path: PathBuf,
+    keeping: Keeping,
+    inode: u64,
+    /// Bytes in the file.
+    size: u64,
     writer: Writer,
     /// Encoded records on their way to the file.
     records: Vec<u8>,
@@ -31,20 +51,27 @@ pub struct Appender {
 impl Appender {
     /// Opens the log for appending; makes it where there is none. A last line whose writer died in
     /// the middle of it gets its end with the first record; readers skip that line.
-    pub fn open(path: &Path) -> Result<Appender> {
+    pub fn open(path: &Path, keeping: Keeping) -> Result<Appender> {
+        let path = files::resolve(path);
         let mut options = File::options();
-        let file = options.create(true).read(true).append(true).open(path).on("open", path)?;
-        let len = file.metadata().on("stat", path)?.len();
+        let file = options.create(true).read(true).append(true).open(&path).on("open", &path)?;
+        let size = file.metadata().on("stat", &path)?.len();
         let mut last = *b"\n";
-        if len > 0 {
-            file.read_exact_at(&mut last, len - 1).on("read", path)?;
+        if size > 0 {
+            file.read_exact_at(&mut last, size - 1).on("read", &path)?;
         }
         let records = if last == *b"\n" { Vec::new() } else { vec![b'\n'] };
-        Ok(Appender { file, writer: Writer::new(), records, retry: None })
+        let inode = files::inode(&file).on("stat", &path)?;
+        let writer = Writer::with(&keeping.attributes);
+        Ok(Appender { file, path, keeping, inode, size, writer, records, retry: None })
     }
 
     /// Takes what a stream said.
     pub fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        let is_full = |most: u64| self.records.len() as u64 >= most;
+        if !self.keeping.keeps || (self.is_late() && self.keeping.buffer.is_some_and(is_full)) {
+            return;
+        }
         self.writer.push(stream, bytes, Timestamp::now(), &mut self.records);
         if self.records.len() >= BATCH {
             self.write();
@@ -61,14 +88,17 @@ impl Appender {
         }
     }
 
-    /// Where in the file the next record will stand. To be asked after `flush`.
-    pub fn position(&self) -> Result<u64> {
-        let len = self.file.metadata().on("stat", "the container's log")?.len();
-        Ok(len + self.records.len() as u64)
+    /// Where the next record will stand. To be asked after `flush`.
+    pub fn position(&self) -> Place {
+        Place { inode: self.inode, offset: self.size + self.records.len() as u64 }
     }
 
     /// The disk is full; `flush` tries again from `retry_at` on.
     pub fn is_stuck(&self) -> bool {
+        self.is_late() && self.keeping.buffer.is_none()
+    }
+
+    fn is_late(&self) -> bool {
         self.retry.is_some()
     }
 
@@ -101,8 +131,16 @@ impl Appender {
         self.retry = None;
         let mut written = 0;
         while let Some(rest) = self.records.get(written..).filter(|rest| !rest.is_empty()) {
+            let rest = rest.get(..self.room_for(rest)).unwrap_or(rest);
             match self.file.write(rest) {
-                Ok(n) => written += n,
+                Ok(n) => {
+                    written += n;
+                    self.size += n as u64;
+                    // Only between records.
+                    if n == rest.len() {
+                        self.rotate_if_full();
+                    }
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     self.retry = Some(Instant::now() + RETRY);
@@ -111,5 +149,142 @@ impl Appender {
             }
         }
         self.records.drain(..written);
+    }
+
+    /// How much of these records goes into the present file: whole ones, until it is full.
+    fn room_for(&self, records: &[u8]) -> usize {
+        let Some(bounds) = self.keeping.bounds else { return records.len() };
+        let room = usize::try_from(bounds.size.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        match records.get(room.saturating_sub(1)..) {
+            Some(behind) => {
+                let end = memchr::memchr(b'\n', behind);
+                end.map_or(records.len(), |end| room.saturating_sub(1) + end + 1)
+            }
+            None => records.len(),
+        }
+    }
+
+    /// A log that cannot be rotated grows on.
+    fn rotate_if_full(&mut self) {
+        let Some(bounds) = self.keeping.bounds.filter(|bounds| self.size >= bounds.size) else {
+            return;
+        };
+        let fresh = files::rotate(&self.path, bounds.files);
+        if let Ok((file, inode)) = fresh.and_then(|file| files::inode(&file).map(|n| (file, n))) {
+            (self.file, self.inode, self.size) = (file, inode, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Follower, Piece, Query, Reader};
+    use super::*;
+    use std::fs;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("coracle-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).unwrap();
+        dir
+    }
+
+    fn bounded(size: u64, files: u32) -> Keeping {
+        Keeping { keeps: true, bounds: Some(Bounds { size, files }), ..Keeping::default() }
+    }
+
+    fn lines(numbers: std::ops::Range<u32>) -> String {
+        numbers.map(|n| format!("line {n}\n")).collect()
+    }
+
+    fn read(path: &Path, query: Query) -> String {
+        let mut all = Vec::new();
+        let mut sink = |piece: Piece| {
+            all.extend_from_slice(piece.bytes);
+            Ok(())
+        };
+        Reader::open(path, query).unwrap().read(&mut sink).unwrap();
+        String::from_utf8(all).unwrap()
+    }
+
+    #[test]
+    fn files_are_bounded_and_the_oldest_go() {
+        let dir = scratch("rotate");
+        let path = dir.join("log");
+        let mut log = Appender::open(&path, bounded(1000, 3)).unwrap();
+        log.push(Stream::Stdout, lines(0..200).as_bytes());
+        log.flush();
+        let mut names: Vec<_> =
+            fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["log", "log.1", "log.2"]);
+        for old in ["log.1", "log.2"] {
+            let size = fs::metadata(dir.join(old)).unwrap().len();
+            assert!((1000..1100).contains(&size), "{size}");
+        }
+        let left = read(&path, Query::default());
+        assert!(lines(0..200).ends_with(&left) && left.lines().count() > 20, "{left}");
+        for tail in [1, 5, 15, 25] {
+            let query = Query { tail: Some(tail.into()), ..Query::default() };
+            assert_eq!(read(&path, query), lines(200 - tail..200));
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_kill_in_the_middle_of_a_rotation_costs_nothing() {
+        let dir = scratch("half");
+        let path = dir.join("log");
+        let mut log = Appender::open(&path, bounded(1000, 4)).unwrap();
+        log.push(Stream::Stdout, lines(0..30).as_bytes());
+        log.flush();
+        drop(log);
+        // As far as renaming the older ones, and as far as a new file beside the old.
+        fs::rename(dir.join("log.2"), dir.join("log.3")).unwrap();
+        fs::write(dir.join("log.new"), "").unwrap();
+        assert_eq!(read(&path, Query::default()), lines(0..30));
+        fs::rename(dir.join("log.1"), dir.join("log.2")).unwrap();
+        fs::rename(dir.join("log"), dir.join("log.1")).unwrap();
+        let mut log = Appender::open(&path, bounded(1000, 4)).unwrap();
+        assert_eq!(read(&path, Query::default()), lines(0..30));
+        log.push(Stream::Stdout, lines(30..32).as_bytes());
+        log.flush();
+        assert_eq!(read(&path, Query::default()), lines(0..32));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn who_follows_loses_and_doubles_no_line() {
+        let dir = scratch("follow");
+        let path = dir.join("log");
+        let mut log = Appender::open(&path, bounded(2000, 5)).unwrap();
+        let mut follower = Follower::open(&path, Query::default()).unwrap();
+        let mut all = Vec::new();
+        for n in 0..400 {
+            log.push(Stream::Stdout, lines(n..n + 1).as_bytes());
+            log.flush();
+            if n % 7 == 0 {
+                let mut sink = |piece: Piece| {
+                    all.extend_from_slice(piece.bytes);
+                    Ok(())
+                };
+                assert!(follower.read(&mut sink).unwrap());
+            }
+        }
+        let mut sink = |piece: Piece| {
+            all.extend_from_slice(piece.bytes);
+            Ok(())
+        };
+        follower.read(&mut sink).unwrap();
+        assert_eq!(String::from_utf8(all).unwrap(), lines(0..400));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn without_a_log_nothing_is_written() {
+        let mut log = Appender::open(Path::new("/dev/null"), Keeping::default()).unwrap();
+        log.push(Stream::Stdout, b"x\n");
+        log.flush();
+        assert_eq!(log.position().offset, 0);
     }
 }

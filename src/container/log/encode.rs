@@ -12,7 +12,14 @@ pub const CONTINUES: &str = ",\"continues\":true";
 pub const TIME_LEN: usize = 30;
 
 /// Appends the record, newline included, to `out`.
-pub fn encode(stream: Stream, content: &[u8], continues: bool, time: &str, out: &mut Vec<u8>) {
+/// `attributes` is what stands behind the stream in each record: `,"attrs":{...}`, or nothing.
+pub fn encode(
+    stream: Stream,
+    content: &[u8],
+    continues: bool,
+    (attributes, time): (&str, &str),
+    out: &mut Vec<u8>,
+) {
     out.reserve(content.len() + 96);
     out.extend_from_slice(b"{\"log\":\"");
     let is_text = escape(content, out);
@@ -25,6 +32,7 @@ pub fn encode(stream: Stream, content: &[u8], continues: bool, time: &str, out: 
     out.extend_from_slice(b",\"stream\":\"");
     out.extend_from_slice(stream.name().as_bytes());
     out.push(b'"');
+    out.extend_from_slice(attributes.as_bytes());
     if continues {
         out.extend_from_slice(CONTINUES.as_bytes());
     }
@@ -135,7 +143,7 @@ mod tests {
     #[test]
     fn a_record_is_dockers_line() {
         let mut out = Vec::new();
-        encode(Stream::Stdout, b"a\n", false, "2026-11-22T13:34:18.000000001Z", &mut out);
+        encode(Stream::Stdout, b"a\n", false, ("", "2026-11-22T13:34:18.000000001Z"), &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"log\":\"a\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-22T13:34:18.000000001Z\"}\n"
@@ -157,7 +165,7 @@ mod tests {
     fn bytes_that_are_no_text_are_replaced_one_by_one_and_kept_raw() {
         assert_eq!(escaped(b"a\xff\xe2\x82z"), (r"a\ufffd\ufffd\ufffdz".into(), false));
         let mut out = Vec::new();
-        encode(Stream::Stderr, b"\xff", true, "T", &mut out);
+        encode(Stream::Stderr, b"\xff", true, ("", "T"), &mut out);
         let expected =
             r#"{"log":"\ufffd","raw":"/w==","stream":"stderr","continues":true,"time":"T"}"#;
         assert_eq!(String::from_utf8(out).unwrap().trim_end(), expected);

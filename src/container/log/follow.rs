@@ -1,11 +1,13 @@
 //! Reading a log as it grows, woken by inotify.
 
+use super::files;
 use super::reader::{Piece, Query, Reader};
 use crate::error::{OsContext, Result};
-use crate::sys::inotify::Inotify;
+use crate::sys::inotify::{ENTRIES, Inotify, WRITES};
 use crate::sys::poll::{self, Interest};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A log, and being told when more is written to it.
 #[derive(Debug)]
@@ -18,20 +20,31 @@ pub struct Follower {
 impl Follower {
     pub fn open(path: &Path, query: Query) -> Result<Follower> {
         let changes = Inotify::new().on("inotify_init", path)?;
+        // Its directory, as the file may be another tomorrow.
+        let path = &files::resolve(path);
+        let dir = path.parent().unwrap_or(path);
+        changes.watch(dir, ENTRIES | WRITES).on("watch", dir)?;
         let reader = Reader::open(path, query)?;
-        changes.watch_writes(path).on("watch", path)?;
         Ok(Follower { reader, changes, path: path.to_path_buf() })
     }
 
-    /// As `Reader::read`.
+    /// As `Reader::read`, also of the files that came since.
     pub fn read(&mut self, sink: &mut dyn FnMut(Piece) -> Result<()>) -> Result<bool> {
-        self.reader.read(sink)
+        loop {
+            if !self.reader.read(sink)? {
+                return Ok(false);
+            }
+            if !self.reader.find_newer()? {
+                return Ok(true);
+            }
+        }
     }
 
-    /// Sleeps until the log has grown since it was last waited for, or `other` is readable.
-    pub fn wait(&self, other: BorrowedFd) -> Result<()> {
+    /// Sleeps until the log has grown since it was last waited for, `other` is readable, or `limit`
+    /// has passed.
+    pub fn wait(&self, other: BorrowedFd, limit: Option<Duration>) -> Result<()> {
         let fds = [(self.changes.as_fd(), Interest::Read), (other, Interest::Read)];
-        poll::ready(&fds, None).on("poll", &self.path)?;
+        poll::ready(&fds, limit).on("poll", &self.path)?;
         self.changes.drain().on("read inotify of", &self.path)?;
         Ok(())
     }
@@ -47,7 +60,9 @@ mod tests {
 
     #[test]
     fn no_line_is_missed_while_a_log_grows() {
-        let path = std::env::temp_dir().join(format!("coracle-follow-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("coracle-grow-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let path = dir.join("log");
         let mut file = std::fs::File::create(&path).unwrap();
         let (never, _kept_open) = std::io::pipe().unwrap();
         let mut writer = Writer::new();
@@ -67,9 +82,9 @@ mod tests {
             assert!(follower.read(&mut sink).unwrap());
             add(&format!("{next}\n"));
             // Were the change not told, this would be for ever.
-            follower.wait(never.as_fd()).unwrap();
+            follower.wait(never.as_fd(), None).unwrap();
         }
-        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(String::from_utf8(seen).unwrap(), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
     }
 }

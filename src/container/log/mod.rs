@@ -16,18 +16,25 @@
 //!
 //! So the `log`s (or `raw`s) of a stream, joined, are byte for byte what the program wrote.
 //!
+//! Attributes that were asked for (`--log-opt labels=...`) stand behind the stream, as in Docker's:
+//! `"attrs":{"tier":"front"}`. A log with a bound (`max-size`) is several files (`files`).
+//!
 //! A crash may leave a last line without its newline; the next writer ends it, readers skip it.
 
 mod appender;
 mod base64;
 mod decode;
 mod encode;
+mod files;
 mod follow;
+mod options;
 mod reader;
 mod writer;
 
-pub use appender::Appender;
+pub use appender::{Appender, Keeping};
+pub use files::{Place, exists, open_all};
 pub use follow::Follower;
+pub use options::{Bounds, Driver, Logging};
 pub use reader::{Piece, Query, Reader};
 
 /// The most bytes of a line that one record holds, its newline not counted.

@@ -4,12 +4,15 @@
 //! chosen by whole lines: the first record of a line decides, those that continue it follow.
 
 use super::decode::{Record, begins_line, decode};
+use super::files::{self, Part, Place};
 use super::{LIMIT, Stream};
-use crate::error::{OsContext, Result};
+use crate::error::{Error, OsContext, Result};
 use crate::types::Timestamp;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 const BLOCK: usize = 64 * 1024;
@@ -35,11 +38,16 @@ pub struct Piece<'a> {
     /// When it was written.
     pub time: Timestamp,
     pub begins_line: bool,
+    /// The attributes of its record.
+    pub details: Option<&'a BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
 }
 
 #[derive(Debug)]
 pub struct Reader {
     file: File,
+    inode: u64,
+    /// Those that come after it.
+    newer: VecDeque<Part>,
     path: PathBuf,
     query: Query,
     /// What was read of a line that is not complete, and how much of it was searched for its end.
@@ -47,7 +55,9 @@ pub struct Reader {
     streams: [StreamState; 2],
     /// A line later than `until` was met.
     passed_until: bool,
-    /// How much of the file may still be read.
+    /// The time of the last record, as it is written, and what it is.
+    last_time: (String, Timestamp),
+    /// How much of the last file may still be read.
     left: u64,
 }
 
@@ -60,38 +70,81 @@ struct StreamState {
 
 impl Reader {
     pub fn open(path: &Path, query: Query) -> Result<Reader> {
-        let file = File::open(path).on("open", path)?;
+        let mut parts: VecDeque<Part> = files::open_all(path)?.into();
         if let Some(lines) = query.tail {
-            let start = start_of_tail(&file, lines).on("read", path)?;
-            std::io::Seek::seek(&mut &file, std::io::SeekFrom::Start(start)).on("seek", path)?;
+            let mut missing = lines;
+            for at in (0..parts.len()).rev() {
+                let file = &parts[at].1;
+                let (start, found) = start_of_tail(file, missing).on("read", path)?;
+                seek(file, start)?;
+                missing -= found;
+                if missing == 0 {
+                    parts.drain(..at);
+                    break;
+                }
+            }
         }
+        let Some((inode, file)) = parts.pop_front() else {
+            return Err(Error::not_found(format!("{} is gone", path.display())));
+        };
         // A log from its start may begin inside a line, its first part rotated away: that is shown.
         // A tail may begin inside one of the other stream: that is not.
         let chosen = query.tail.is_none() && query.since.is_none();
         Ok(Reader {
             file,
+            inode,
+            newer: parts,
             path: path.to_path_buf(),
             query,
             block: Vec::with_capacity(BLOCK),
             streams: [StreamState { inside_line: false, chosen }; 2],
             passed_until: false,
+            last_time: Default::default(),
             left: u64::MAX,
         })
     }
 
-    /// A part of the log, by offsets in the file that lie between records.
-    pub fn of_range(file: File, range: std::ops::Range<u64>) -> Result<Reader> {
-        let start = std::io::SeekFrom::Start(range.start);
-        std::io::Seek::seek(&mut &file, start).on("seek", "the log")?;
+    /// What lies between two places of the log at `path`, the first of them in `first`. What is
+    /// gone already is left out.
+    pub fn of_range(path: &Path, first: Part, range: std::ops::Range<Place>) -> Result<Reader> {
+        let std::ops::Range { start, end } = range;
+        seek(&first.1, start.offset)?;
+        let mut newer = VecDeque::new();
+        if first.0 != end.inode && end.inode != 0 {
+            // With its container the log may be gone.
+            let parts = files::open_all(path).unwrap_or_default();
+            let behind = parts.iter().position(|(inode, _)| *inode == first.0);
+            newer.extend(parts.into_iter().skip(behind.map_or(0, |at| at + 1)));
+            let last = newer.iter().position(|(inode, _)| *inode == end.inode);
+            newer.truncate(last.map_or(newer.len(), |at| at + 1));
+        }
+        let skipped = if newer.is_empty() { start.offset } else { 0 };
         Ok(Reader {
-            file,
-            path: PathBuf::from("the log"),
+            file: first.1,
+            inode: first.0,
+            newer,
+            path: path.to_path_buf(),
             query: Query::default(),
             block: Vec::new(),
             streams: [StreamState { inside_line: false, chosen: true }; 2],
             passed_until: false,
-            left: range.end.saturating_sub(range.start),
+            last_time: Default::default(),
+            left: end.offset.saturating_sub(skipped),
         })
+    }
+
+    /// Looks for files that came after the last; says whether there are any. To be asked when all
+    /// was read: then what was written to the last one before they came has to be read once more.
+    pub fn find_newer(&mut self) -> Result<bool> {
+        let newest = std::fs::metadata(&self.path).map(|newest| newest.ino());
+        if !self.newer.is_empty() || newest.map_or(true, |newest| newest == self.inode) {
+            return Ok(!self.newer.is_empty());
+        }
+        // With its container it may be gone.
+        let parts = files::open_all(&self.path).unwrap_or_default();
+        let known = parts.iter().position(|(inode, _)| *inode == self.inode);
+        self.newer.extend(parts.into_iter().skip(known.map_or(0, |at| at + 1)));
+        Ok(!self.newer.is_empty())
     }
 
     /// Hands what is there now to `sink`, and returns whether more may come: `false` once a line
@@ -107,13 +160,19 @@ impl Reader {
             return Ok(false);
         }
         let held = self.block.len();
-        let part = self.left.min(BLOCK as u64);
+        let left = if self.newer.is_empty() { self.left } else { u64::MAX };
+        let part = left.min(BLOCK as u64);
         let got = (&self.file).take(part).read_to_end(&mut self.block);
         let got = got.on("read", &self.path)?;
         if got == 0 {
-            return Ok(false);
+            let Some((inode, file)) = self.newer.pop_front() else { return Ok(false) };
+            (self.inode, self.file) = (inode, file);
+            self.block.clear();
+            return Ok(true);
         }
-        self.left -= got as u64;
+        if self.newer.is_empty() {
+            self.left -= got as u64;
+        }
         let Some(end) = memchr::memrchr(b'\n', &self.block[held..]).map(|at| held + at + 1) else {
             if self.block.len() > LONGEST {
                 // The rest of it is skipped as a torn line.
@@ -135,7 +194,14 @@ impl Reader {
     }
 
     fn offer(&mut self, record: Record, sink: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
-        let Ok(time) = record.time.parse::<Timestamp>() else { return Ok(()) };
+        // Many lines have the time of the read that brought them.
+        let (text, time) = &mut self.last_time;
+        if *text != *record.time {
+            let Ok(new) = record.time.parse() else { return Ok(()) };
+            *time = new;
+            record.time.as_ref().clone_into(text);
+        }
+        let time = *time;
         if self.passed_until || self.query.until.is_some_and(|until| time > until) {
             self.passed_until = true;
             return Ok(());
@@ -149,12 +215,19 @@ impl Reader {
         if !state.chosen {
             return Ok(());
         }
-        sink(Piece { stream: record.stream, bytes: &record.content, time, begins_line })
+        let details = record.details.as_ref();
+        sink(Piece { stream: record.stream, bytes: &record.content, time, begins_line, details })
     }
 }
 
-/// Where the last `lines` lines begin: counts backwards the records that begin a line.
-fn start_of_tail(file: &File, lines: u64) -> std::io::Result<u64> {
+fn seek(file: &File, to: u64) -> Result<()> {
+    std::io::Seek::seek(&mut &*file, std::io::SeekFrom::Start(to)).on("seek", "the log")?;
+    Ok(())
+}
+
+/// Where the last `lines` lines begin, and how many there are: counts backwards the records that
+/// begin a line.
+fn start_of_tail(file: &File, lines: u64) -> std::io::Result<(u64, u64)> {
     let len = file.metadata()?.len();
     // `ahead` holds the start of a line whose own start lies before the present block.
     let mut ahead: Vec<u8> = Vec::new();
@@ -164,7 +237,7 @@ fn start_of_tail(file: &File, lines: u64) -> std::io::Result<u64> {
     let mut tail_seen = false;
     let mut found = 0;
     if lines == 0 {
-        return Ok(len);
+        return Ok((len, 0));
     }
     while block_start > 0 {
         let size = usize::try_from(block_start).map_or(BLOCK, |rest| rest.min(BLOCK));
@@ -175,7 +248,7 @@ fn start_of_tail(file: &File, lines: u64) -> std::io::Result<u64> {
             if tail_seen && line_begins(&block[newline + 1..line_end], &ahead) {
                 found += 1;
                 if found == lines {
-                    return Ok(block_start + newline as u64 + 1);
+                    return Ok((block_start + newline as u64 + 1, found));
                 }
             }
             tail_seen = true;
@@ -188,7 +261,8 @@ fn start_of_tail(file: &File, lines: u64) -> std::io::Result<u64> {
         line.truncate(LONGEST);
         ahead = line;
     }
-    Ok(0)
+    found += u64::from(tail_seen && line_begins(&ahead, b""));
+    Ok((0, found.min(lines)))
 }
 
 fn line_begins(start: &[u8], rest: &[u8]) -> bool {
@@ -197,8 +271,8 @@ fn line_begins(start: &[u8], rest: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Appender;
     use super::super::writer::Writer;
+    use super::super::{Appender, Keeping};
     use super::*;
     use std::time::Duration;
 
@@ -308,7 +382,8 @@ mod tests {
         assert_eq!(log.read(Query::default()).0, "one\nthree\n");
         assert_eq!(log.read(Query { tail: Some(1), ..Query::default() }).1, "four\n");
         for word in ["again\n", "and again\n"] {
-            let mut next = Appender::open(&log.0).unwrap();
+            let keeping = Keeping { keeps: true, ..Keeping::default() };
+            let mut next = Appender::open(&log.0, keeping).unwrap();
             next.push(Stream::Stdout, word.as_bytes());
             assert!(next.finish(Duration::ZERO));
         }

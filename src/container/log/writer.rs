@@ -8,10 +8,13 @@
 
 use super::{LIMIT, Stream, encode};
 use crate::types::Timestamp;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
 pub struct Writer {
     lines: [OpenLine; 2],
+    /// What each record says of its container, as JSON with a comma before it.
+    attributes: String,
     /// The time of the present call, as text.
     time: String,
 }
@@ -23,8 +26,19 @@ struct OpenLine {
 }
 
 impl Writer {
+    #[cfg(test)]
     pub fn new() -> Writer {
         Writer::default()
+    }
+
+    /// With attributes in every record.
+    pub fn with(attributes: &BTreeMap<String, String>) -> Writer {
+        let json = serde_json::to_string(attributes).unwrap_or_default();
+        let attributes = match attributes.is_empty() {
+            true => String::new(),
+            false => format!(",\"attrs\":{json}"),
+        };
+        Writer { attributes, ..Writer::default() }
     }
 
     /// Takes what was read from `stream` at `now`; appends each record that is complete.
@@ -35,12 +49,12 @@ impl Writer {
         while let Some(at) = memchr::memchr(b'\n', rest) {
             let (whole, after) = rest.split_at(at + 1);
             line.take(whole, true, |content, continues| {
-                encode::encode(stream, content, continues, &self.time, out);
+                encode::encode(stream, content, continues, (&self.attributes, &self.time), out);
             });
             rest = after;
         }
         line.take(rest, false, |content, continues| {
-            encode::encode(stream, content, continues, &self.time, out);
+            encode::encode(stream, content, continues, (&self.attributes, &self.time), out);
         });
     }
 
@@ -64,7 +78,13 @@ impl Writer {
     fn release(&mut self, stream: Stream, len: usize, out: &mut Vec<u8>) {
         let line = &mut self.lines[stream.index()];
         if len > 0 {
-            encode::encode(stream, &line.held[..len], line.continues, &self.time, out);
+            encode::encode(
+                stream,
+                &line.held[..len],
+                line.continues,
+                (&self.attributes, &self.time),
+                out,
+            );
             line.held.drain(..len);
             line.continues = true;
         }

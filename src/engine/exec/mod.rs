@@ -18,17 +18,19 @@
 mod program;
 
 use super::kill::First;
+use super::privileges::Privileges;
 use super::session::{self, End, Standard};
 use super::{Engine, spec, user};
-use crate::container::{Config, Dir, Network, Terminal};
+use crate::container::{Config, Dir, Isolation, Network, SeccompChoice, Terminal};
 use crate::error::{Error, OsContext, Result};
+use crate::oci::plan::Life;
 use crate::oci::spec::Process;
 use crate::oci::{CapSet, create, plan, seccomp};
 use crate::sys::child::Plan;
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::step::{Missing, Step};
 use crate::sys::{fd, namespace, process};
-use crate::types::Signal;
+use crate::types::{ContainerName, Digest, Signal};
 use program::{Ends, Program};
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -58,9 +60,11 @@ impl Engine {
         self.seal()?;
         self.begin()?;
         let dir = self.find(name)?;
-        let container = self.process(&dir, name)?;
+        let container = self.awake(&dir, name, "exec")?;
         // Nobody inside may look into us while we are half in (CVE-2019-5736).
         process::set_undumpable().on("prctl", "")?;
+        let told = Told::new(self, &dir, options)?;
+        told.tell("exec_create", &[]);
         let mut program = match start(self, &dir, &container, options) {
             // Whatever failed, this is why.
             Err(_) if container.has_ended() => {
@@ -68,6 +72,7 @@ impl Engine {
             }
             program => program?,
         };
+        told.tell("exec_start", &[]);
         if options.detach {
             return program.reap().map(End::Exited);
         }
@@ -77,20 +82,55 @@ impl Engine {
             sig_proxy: options.tty.is_none(),
             detach_keys: None,
         };
-        session::run(&mut program, standard, session, signals)
+        let end = session::run(&mut program, standard, session, signals)?;
+        if let End::Exited(code) = end {
+            told.tell("exec_die", &[("exitCode", &code.to_string())]);
+        }
+        Ok(end)
+    }
+}
+
+/// What is told of a program that is added.
+struct Told<'a> {
+    engine: &'a Engine,
+    config: Config,
+    name: ContainerName,
+    command: String,
+    id: String,
+}
+
+impl Told<'_> {
+    fn new<'a>(engine: &'a Engine, dir: &Dir, options: &ExecOptions) -> Result<Told<'a>> {
+        let random = crate::sys::random::bytes().on("read", "random bytes")?;
+        let id = Digest::from_bytes(random).hex();
+        let (config, name) = (dir.config()?, dir.settings()?.name);
+        Ok(Told { engine, config, name, command: options.command.join(" "), id })
+    }
+
+    fn tell(&self, verb: &str, more: &[(&str, &str)]) {
+        let action = match verb {
+            "exec_die" => verb.to_string(),
+            _ => format!("{verb}: {}", self.command),
+        };
+        let more = [&[("execID", &self.id[..])], more].concat();
+        self.engine.tell_of_this(&self.config, &self.name, &action, &more);
     }
 }
 
 fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -> Result<Program> {
     let config = dir.config()?;
-    let privileged = options.privileged || config.privileged;
     let links = engine.link_variables(dir)?;
-    let caps = engine.capabilities(privileged)?;
-    let process = process_of(container, &config, &links, options, caps)?;
-    let filter = match privileged {
-        true => None,
-        false => Some(seccomp::compile(&seccomp::default_profile(CapSet::DEFAULT.0))?),
+    let isolation = match options.privileged {
+        true => Isolation {
+            privileged: true,
+            seccomp: SeccompChoice::Unconfined,
+            ..config.isolation.clone()
+        },
+        false => config.isolation.clone(),
     };
+    let Privileges { capabilities: caps, seccomp } = engine.privileges(&isolation)?;
+    let process = process_of(container, &config, &links, options, caps)?;
+    let filter = seccomp.as_ref().map(seccomp::compile).transpose()?;
     let cgroup = engine.cgroups()?.open(&spec::cgroup_path(dir))?.join_files()?;
     let ends = Ends::open(options, process.user.uid)?;
     // The program's pidfd and its terminal come to us by these.
@@ -123,7 +163,8 @@ fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -
     if options.detach {
         plan.push(Step::LeaveParent);
     }
-    plan::run_process(&mut plan, &process, filter, ends.inside(), !options.detach)?;
+    let life = if options.detach { Life::Own } else { Life::WithParent };
+    plan::run_process(&mut plan, &process, filter, ends.inside(), life)?;
 
     let (child, report) = create::clone(&plan, 0)?;
     let steps = create::describe(&plan);
@@ -159,7 +200,7 @@ fn process_of(
         return Err(Error::conflict("the container has ended"));
     }
     let read = |path: &str| create::read_in_root(root.as_fd(), path);
-    let account = user::look_up(text, &read("etc/passwd"), &read("etc/group"))?;
+    let account = user::look_up(config, text, &read("etc/passwd"), &read("etc/group"))?;
     let config_here = Config { tty: options.tty, ..config.clone() };
     let mut env = spec::environment(&config_here, &account.home, links);
     for var in &options.env {
@@ -172,6 +213,6 @@ fn process_of(
         args: options.command.clone(),
         env,
         cwd,
-        ..spec::process(account.user, options.tty, caps)
+        ..spec::process(account.user, options.tty, caps, &config.isolation)
     })
 }

@@ -57,6 +57,18 @@ pub fn parents(store: &Store, refs: &Refs) -> BTreeSet<Digest> {
     parents
 }
 
+/// `image`, and the images that were made from it.
+pub fn descendants(store: &Store, image: &Digest) -> Result<Vec<Digest>> {
+    let mut all = vec![*image];
+    let Some(top) = steps_of(store, image).last().map(|step| step.key) else { return Ok(all) };
+    for id in store.refs()?.images() {
+        if id != *image && below(&steps_of(store, &id)).any(|step| step.key == top) {
+            all.push(id);
+        }
+    }
+    Ok(all)
+}
+
 /// The images that `image` was made from, the nearest first.
 pub fn ancestors(store: &Store, refs: &Refs, image: &Digest) -> Vec<Digest> {
     let tops = tops(store, refs);

@@ -16,7 +16,7 @@ pub use history::{HistoryRow, history};
 pub use images::{ImageFilter, ImageRow, images, matches};
 pub use import::{ImportOptions, fetch, import, url};
 pub use inspect::{GraphDriver, ImageInspect, inspect_image};
-pub use lineage::{ImageTree, Node, StepId, image_tree};
+pub use lineage::{ImageTree, Node, StepId, descendants, image_tree};
 pub use load::{Loaded, load};
 pub use prune::prune;
 pub use rmi::{ImageUser, Removed, RmiOptions, rmi};

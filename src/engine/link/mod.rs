@@ -11,6 +11,9 @@
 //! <run>/links/<target>/<consumer>   the consumer may have a line for the target
 //! ```
 //!
+//! `lead` has a line and the rules of a link be what they should be, whatever they were. It is done
+//! whenever either end starts, ends, or changes its networks.
+//!
 //! All of it happens under the network lock. A consumer enters its mark before it looks whether the
 //! target runs; a target that ends writes that down before it looks for marks: one of them sees the
 //! other. A crash leaves at most marks whose consumer is dead, which go with its clearing up.
@@ -22,9 +25,9 @@ mod hosts;
 
 use super::Engine;
 use super::options::Options;
-use crate::container::{Config, Dir, Endpoint, Link, Membership, Settings, Status, Want};
+use crate::container::{Config, Dir, Endpoint, Link, Membership, Settings, Status};
 use crate::error::{Context, Error, OsContext, Result};
-use crate::network::NetworkLock;
+use crate::network::{self, NetworkLock};
 use crate::sys::atomic;
 use crate::types::{ContainerId, ContainerName, LinkSpec, Port};
 use std::fs;
@@ -39,6 +42,7 @@ struct Target {
     name: ContainerName,
     config: Config,
     runs: bool,
+    /// Where it is. None, where it is on its way down.
     endpoints: Vec<Endpoint>,
 }
 
@@ -50,12 +54,19 @@ struct Way {
 }
 
 impl Way {
-    fn find(consumer: &[Endpoint], target: &[Endpoint]) -> Option<Way> {
-        consumer.iter().find_map(|own| {
+    /// All that there are. The consumer is told the first.
+    fn all(consumer: &[Endpoint], target: &[Endpoint]) -> Vec<Way> {
+        let ways = consumer.iter().filter_map(|own| {
             let other = target.iter().find(|other| other.network_id == own.network_id)?;
             let (client, server) = (own.address, other.address);
             Some(Way { network: own.network.clone(), client, server })
-        })
+        });
+        ways.collect()
+    }
+
+    /// With what a target of this configuration exposes.
+    fn link(&self, target: &Config) -> network::Link {
+        network::Link { client: self.client, server: self.server, ports: ports(target) }
     }
 }
 
@@ -63,9 +74,10 @@ impl Target {
     fn look(engine: &Engine, id: &ContainerId) -> Result<Target> {
         let dir = Dir::new(&engine.home, id);
         let (state, name) = (dir.state()?, dir.settings()?.name);
-        let runs = state.status == Status::Running
-            && state.process.as_ref().is_some_and(|process| process.open().is_some());
-        Ok(Target { config: dir.config()?, name, runs, endpoints: state.endpoints })
+        let is_there = state.process.as_ref().is_some_and(|process| process.open().is_some());
+        let runs = is_there && state.status == Status::Running;
+        let endpoints = if is_there { state.endpoints } else { Vec::new() };
+        Ok(Target { config: dir.config()?, name, runs, endpoints })
     }
 
     fn names(&self, alias: &ContainerName) -> String {
@@ -126,17 +138,16 @@ impl Engine {
         Ok(Link { target: dir.id, name: target, alias })
     }
 
-    /// Tells a container on its way up, whose files in /etc are made, of those it links to, and
-    /// opens its ways there. Gives the variables for its program.
+    /// Tells a container on its way up, whose files in /etc are made and whose ways are open, of
+    /// those it links to. Gives the variables for its program.
     ///
     /// Errors: one of them does not run.
-    pub(super) fn join_links(&self, dir: &Dir, own: Vec<Endpoint>) -> Result<Vec<String>> {
-        if dir.settings()?.links.is_empty() {
-            return Ok(Vec::new());
-        }
-        let lock = self.network_lock()?;
-        // For a target that starts again before this container runs.
-        dir.update_state(|state| state.endpoints.clone_from(&own))?;
+    pub(super) fn join_links(
+        &self,
+        _: &NetworkLock,
+        dir: &Dir,
+        own: &[Endpoint],
+    ) -> Result<Vec<String>> {
         let Settings { name, links, .. } = dir.settings()?;
         let mut variables = Vec::new();
         for link in &links {
@@ -153,12 +164,12 @@ impl Engine {
                 return Err(unable("a non running", they, &name, alias)
                     .hint(format!("start it first: start {they}")));
             }
-            let Some(way) = Way::find(&own, &target.endpoints) else {
+            let ways = Way::all(own, &target.endpoints);
+            let Some(way) = ways.first() else {
                 return Err(unable("an unreachable", they, &name, alias)
                     .hint("they have no network in common"));
             };
             point(dir, &target.names(alias), &[way.server.into()])?;
-            self.open(&lock, &way, &target.config)?;
             variables.extend(target.variables(&name, alias, way.server));
         }
         Ok(variables)
@@ -174,57 +185,138 @@ impl Engine {
         let own = dir.state()?.endpoints;
         let of_link = |link: &Link| {
             let target = Target::look(self, &link.target).ok().filter(|target| target.runs)?;
-            let way = Way::find(&own, &target.endpoints)?;
-            Some(target.variables(&name, &link.alias, way.server))
+            let ways = Way::all(&own, &target.endpoints);
+            Some(target.variables(&name, &link.alias, ways.first()?.server))
         };
         Ok(links.iter().filter_map(of_link).flatten().collect())
     }
 
-    /// Whether a target is about to run that does not yet: after a reboot all start at once.
+    /// Whether a target is on its way.
     pub(super) fn waits_for_target(&self, dir: &Dir) -> Result<bool> {
-        let is_coming = |link: &Link| {
-            let Ok(state) = Dir::new(&self.home, &link.target).state() else { return false };
-            let runs = state.status == Status::Running
-                && state.process.as_ref().is_some_and(|process| process.open().is_some());
-            state.want == Want::Up && state.status.is_up() && !runs
-        };
-        Ok(dir.settings()?.links.iter().any(is_coming))
+        let links = dir.settings()?.links;
+        Ok(links.iter().any(|link| self.is_coming(&Dir::new(&self.home, &link.target))))
     }
 
-    /// The ways on a network of a container that runs to those it links to.
-    pub(super) fn links_on(
+    /// What is to be open on a network between a container, which has these places, and those it
+    /// links to.
+    pub(super) fn links_from(
         &self,
         network: &str,
         dir: &Dir,
         own: &[Endpoint],
-    ) -> Vec<(Ipv4Addr, Ipv4Addr, Vec<Port>)> {
-        let links = dir.settings().map(|settings| settings.links).unwrap_or_default();
-        let way = |link: &Link| {
+    ) -> Result<Vec<network::Link>> {
+        let mut found = Vec::new();
+        for link in dir.settings()?.links {
+            let target = Dir::new(&self.home, &link.target);
             // One that is gone is nowhere.
-            let target = Target::look(self, &link.target).ok().filter(|target| target.runs)?;
-            let way = Way::find(own, &target.endpoints).filter(|way| way.network == network)?;
-            Some((way.client, way.server, ports(&target.config)))
-        };
-        links.iter().filter_map(way).collect()
+            let Some((theirs, config)) = self.places(&target).zip(target.config().ok()) else {
+                continue;
+            };
+            let ways = Way::all(own, &theirs).into_iter();
+            found.extend(ways.filter(|way| way.network == network).map(|way| way.link(&config)));
+        }
+        Ok(found)
+    }
+
+    /// The same of those that link to it.
+    pub(super) fn links_to(
+        &self,
+        network: &str,
+        dir: &Dir,
+        own: &[Endpoint],
+    ) -> Result<Vec<network::Link>> {
+        let mut found = Vec::new();
+        for id in dir.linkers()? {
+            let consumer = Dir::new(&self.home, &id);
+            let Some(theirs) = self.places(&consumer) else { continue };
+            let mut ways = Way::all(&theirs, own).into_iter();
+            let Some(way) = ways.find(|way| way.network == network) else { continue };
+            if consumer.settings()?.links.iter().any(|link| link.target == dir.id) {
+                found.push(way.link(&dir.config()?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where a container is that runs or is on its way up. `None` where it is not, or cannot be
+    /// read, which is for its next start.
+    pub(super) fn places(&self, dir: &Dir) -> Option<Vec<Endpoint>> {
+        let state = dir.state().ok().filter(|state| state.status.is_up())?;
+        let mut places = state.endpoints;
+        // It may not have got that far, and was there when it last ran.
+        places.retain(|at| self.networks().has(&at.network, &dir.id, at.address));
+        Some(places)
     }
 
     /// Opens the way, where containers do not reach each other anyway.
     fn open(&self, lock: &NetworkLock, way: &Way, target: &Config) -> Result<()> {
-        let Way { network, client, server } = way;
-        match self.networks().bridge(network)? {
-            Some(bridge) => self.networks().link(lock, &bridge, *client, *server, &ports(target)),
+        match self.networks().bridge(&way.network)? {
+            Some(bridge) => self.networks().link(lock, &bridge, &[way.link(target)]),
             None => Ok(()),
         }
     }
 
-    /// Tells those who run with a link to this container where it is now, and opens their ways
-    /// there; nowhere, without endpoints.
-    pub(super) fn tell_linkers(&self, dir: &Dir, own: &[Endpoint]) -> Result<()> {
-        if dir.linkers()?.is_empty() {
+    fn close(&self, lock: &NetworkLock, way: &Way) -> Result<()> {
+        match self.networks().bridge(&way.network)? {
+            Some(bridge) => self.networks().unlink(lock, &bridge, way.client, way.server),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the line of a link in the hosts of `consumer`, which is at `own`, and its ways be what they
+    /// should be.
+    fn lead(
+        &self,
+        lock: &NetworkLock,
+        consumer: &Dir,
+        own: &[Endpoint],
+        link: &Link,
+        target: &Target,
+    ) -> Result<()> {
+        let ways = Way::all(own, &target.endpoints);
+        let at: Vec<IpAddr> = ways.first().iter().map(|way| way.server.into()).collect();
+        let pointed = point(consumer, &target.names(&link.alias), &at);
+        let mut opened = ways.iter().map(|way| self.open(lock, way, &target.config));
+        opened.try_for_each(|opened| opened).and(pointed)
+    }
+
+    /// The same for all links that a container which changes has a part in.
+    pub(super) fn follow_links(&self, lock: &NetworkLock, dir: &Dir) -> Result<()> {
+        let links = dir.settings()?.links;
+        if links.is_empty() && dir.linkers()?.is_empty() {
             return Ok(());
         }
-        let lock = self.network_lock()?;
-        let (config, name) = (dir.config()?, dir.settings()?.name);
+        let itself = Target::look(self, &dir.id)?;
+        let mut errors = Vec::new();
+        for link in &links {
+            // One that is gone took its line along.
+            let Ok(target) = Target::look(self, &link.target) else { continue };
+            errors.extend(self.lead(lock, dir, &itself.endpoints, link, &target).err());
+        }
+        errors.extend(self.lead_linkers(lock, dir, &itself).err());
+        Error::collect(errors)
+    }
+
+    /// The same after a container was called `old`.
+    pub(super) fn follow_name(
+        &self,
+        lock: &NetworkLock,
+        dir: &Dir,
+        old: &ContainerName,
+    ) -> Result<()> {
+        let hostname = dir.config()?.hostname;
+        for id in dir.linkers()? {
+            let consumer = Dir::new(&self.home, &id);
+            let Ok(settings) = consumer.settings() else { continue };
+            for link in settings.links.iter().filter(|link| link.target == dir.id) {
+                point(&consumer, &hosts::names(&link.alias, &hostname, old), &[])?;
+            }
+        }
+        self.follow_links(lock, dir)
+    }
+
+    /// The same for those who run with a link to a container.
+    fn lead_linkers(&self, lock: &NetworkLock, dir: &Dir, target: &Target) -> Result<()> {
         let mut errors = Vec::new();
         for id in dir.linkers()? {
             let consumer = Dir::new(&self.home, &id);
@@ -232,19 +324,24 @@ impl Engine {
             let (Ok(settings), Ok(state)) = (consumer.settings(), consumer.state()) else {
                 continue;
             };
-            let way = Way::find(&state.endpoints, own);
+            let own = if state.status.is_up() { &state.endpoints[..] } else { &[] };
             for link in settings.links.iter().filter(|link| link.target == dir.id) {
-                let names = hosts::names(&link.alias, &config.hostname, &name);
-                let at: Vec<IpAddr> = way.iter().map(|way| way.server.into()).collect();
-                let pointed = point(&consumer, &names, &at);
-                errors.extend(pointed.doing(|| format!("tell {}", settings.name)).err());
-            }
-            if let Some(way) = way.filter(|_| state.status.is_up()) {
-                let opened = self.open(&lock, &way, &config);
-                errors.extend(opened.doing(|| format!("link {}", settings.name)).err());
+                let led = self.lead(lock, &consumer, own, link, target);
+                errors.extend(led.doing(|| format!("tell {}", settings.name)).err());
             }
         }
         Error::collect(errors)
+    }
+
+    /// Tells those who run with a link to this container where it is now; nowhere, without
+    /// endpoints.
+    pub(super) fn tell_linkers(&self, dir: &Dir, own: &[Endpoint]) -> Result<()> {
+        if dir.linkers()?.is_empty() {
+            return Ok(());
+        }
+        let lock = self.network_lock()?;
+        let target = Target { endpoints: own.to_vec(), ..Target::look(self, &dir.id)? };
+        self.lead_linkers(&lock, dir, &target)
     }
 
     /// Clears up after a container that ended, before its address is given up.
@@ -273,35 +370,40 @@ impl Engine {
                 .hint("name a link: rm --link PARENT/ALIAS"));
         };
         let consumer = self.find(parent)?;
+        let change = self.begin_change(&consumer)?;
         let lock = self.network_lock()?;
-        let removed = consumer.update_settings(|settings| {
-            let at = settings.links.iter().position(|link| link.alias.as_str() == alias)?;
-            let link = settings.links.remove(at);
-            let still = settings.links.iter().any(|other| other.target == link.target);
-            Some((link, still))
-        })?;
-        let (link, still) =
-            removed.ok_or_else(|| Error::not_found(format!("no such link: {path}")))?;
+        if !consumer.settings()?.links.iter().any(|link| link.alias.as_str() == alias) {
+            return Err(Error::not_found(format!("no such link: {path}")));
+        }
+        change.note_link(alias)?;
+        self.part_link(&lock, &consumer, alias)?;
+        change.end()
+    }
+
+    /// Takes a link away, however much of it is left. The settings know of it to the last.
+    pub(super) fn part_link(&self, lock: &NetworkLock, consumer: &Dir, alias: &str) -> Result<()> {
+        let links = consumer.settings()?.links;
+        let is_it = |link: &Link| link.alias.as_str() == alias;
+        let Some(link) = links.iter().find(|link| is_it(link)) else { return Ok(()) };
         let target = match Target::look(self, &link.target) {
             // With it went its line and its ways.
             Err(error) if error.is_not_found() => None,
             other => Some(other?),
         };
         if let Some(target) = &target {
-            point(&consumer, &target.names(&link.alias), &[])?;
+            // What the consumer made of its own file is no reason to keep the link.
+            let pointed = point(consumer, &target.names(&link.alias), &[]);
+            self.troubles.borrow_mut().extend(pointed.err());
         }
-        if still {
-            return Ok(());
+        if !links.iter().any(|other| other.target == link.target && !is_it(other)) {
+            let state = consumer.state()?;
+            let target = target.filter(|_| state.status.is_up());
+            for way in target.iter().flat_map(|to| Way::all(&state.endpoints, &to.endpoints)) {
+                self.close(lock, &way)?;
+            }
+            Dir::new(&self.home, &link.target).remove_linker(&consumer.id)?;
         }
-        Dir::new(&self.home, &link.target).remove_linker(&consumer.id)?;
-        let state = consumer.state()?;
-        let target = target.filter(|target| target.runs && state.status.is_up());
-        let way = target.and_then(|target| Way::find(&state.endpoints, &target.endpoints));
-        let Some(Way { network, client, server }) = way else { return Ok(()) };
-        match self.networks().bridge(&network)? {
-            Some(bridge) => self.networks().unlink(&lock, &bridge, client, server),
-            None => Ok(()),
-        }
+        consumer.update_settings(|settings| settings.links.retain(|link| !is_it(link)))
     }
 
     /// The container that a path leads to: `webapp/db`.

@@ -1,25 +1,34 @@
 //! `network connect` and `network disconnect`: at once where the container runs, else from its next
 //! start on.
 
-use super::{Engine, Place, endpoint, on_named_network};
+use super::change::{Change, Spot};
+use super::{Engine, Place, endpoint, has_name_server};
 use crate::container::{Client, Config, Dir, Frame, Membership, Network, State, Status};
 use crate::engine::link::point;
 use crate::error::{Context, Error, OsContext, Result};
-use crate::network::{Attachment, NETWORKS_MAX, NetworkLock, files, names};
-use crate::sys::atomic::{self, Durability};
+use crate::network::{self, Definition, NETWORKS_MAX, NetworkLock, files, names};
 use crate::sys::netlink::{self, Socket};
 use crate::sys::netns;
+use crate::sys::pidfd;
 use crate::types::Pid;
-use std::fs;
-use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A container that runs.
+struct Running {
+    state: State,
+    process: Pid,
+    namespace: OwnedFd,
+}
 
 impl Engine {
     /// Puts a container on a network.
     ///
     /// Errors: it is there already; it has no network namespace of its own.
     pub fn connect(&self, container: &str, wanted: &Membership) -> Result<()> {
+        self.refuse_rootless("network connect")?;
         self.begin()?;
         let dir = self.find(container)?;
         let config = dir.config()?;
@@ -28,23 +37,55 @@ impl Engine {
             let text = format!("{container} has --net={mode}, and no networks of its own");
             return Err(Error::conflict(text));
         }
+        let until = Instant::now() + network::GOING;
+        loop {
+            match self.connect_once(container, &dir, &config, wanted) {
+                // Others need the lock meanwhile.
+                Err(error) if network::is_taken(&error) && Instant::now() < until => {
+                    sleep(network::LOOK);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn connect_once(
+        &self,
+        container: &str,
+        dir: &Dir,
+        config: &Config,
+        wanted: &Membership,
+    ) -> Result<()> {
+        let change = self.begin_change(dir)?;
         let lock = self.network_lock()?;
         let wanted = self.usable(wanted)?;
         let name = &wanted.network;
         if dir.settings()?.networks.iter().any(|one| one.network == *name) {
             return Err(Error::conflict(format!("{container} is on network {name} already")));
         }
-        self.check_settled(&dir)?;
-        let change = self.begin_change(&dir, name)?;
-        let joined = dir
-            .update_settings(|settings| settings.networks.push(wanted.clone()))
-            .and_then(|()| self.join(&lock, &dir, &config, &wanted));
-        if joined.is_err() {
+        self.check_settled(dir)?;
+        let running = Running::of(dir)?;
+        let had_names = has_name_server(config, &dir.state()?.endpoints)?;
+        let number = match &running {
+            Some(running) => Some(free_number(&running.state)?),
+            None => None,
+        };
+        let spot = Spot { network: name, number };
+        change.note(&spot)?;
+        let joined = dir.update_settings(|settings| settings.networks.push(wanted.clone()));
+        let joined = joined.and_then(|()| match running.as_ref().zip(number) {
+            Some((running, number)) => self.join(&lock, dir, config, &wanted, running, number),
+            None => Ok(()),
+        });
+        if let Err(error) = joined {
             // The error to tell is that one.
-            let _ = self.leave_network(&lock, &dir, name);
+            if self.leave_network(lock, dir, &spot).is_ok() {
+                change.end()?;
+            }
+            return Err(error).doing(|| format!("connect {container} to {name}"));
         }
-        self.settle(lock, &dir, &config, change)?;
-        joined.doing(|| format!("connect {container} to {name}"))
+        let followed = self.follow_links(&lock, dir);
+        self.settle(lock, change, dir, config, had_names).and(followed)
     }
 
     /// What a container can be on, by the network's own name.
@@ -66,7 +107,12 @@ impl Engine {
         {
             return Err(Error::invalid(format!("{address} is no address for a host of {subnet}")));
         }
-        Ok(Membership { network: definition.name, ..wanted.clone() })
+        let address = match wanted.address6 {
+            Some(asked) => Some(beside(&definition, wanted.address, asked)?),
+            None => wanted.address,
+        };
+        let (network, aliases) = (definition.name, wanted.aliases.clone());
+        Ok(Membership { network, aliases, address, address6: None })
     }
 
     fn join(
@@ -75,16 +121,14 @@ impl Engine {
         dir: &Dir,
         config: &Config,
         wanted: &Membership,
+        running: &Running,
+        number: u8,
     ) -> Result<()> {
-        let Some((state, pid, process)) = running(dir)? else { return Ok(()) };
-        let number = free_number(&state).ok_or_else(|| {
-            Error::conflict(format!("a container can be on {NETWORKS_MAX} networks at most"))
-        })?;
-        let is_first = !state.endpoints.iter().any(|at| at.leads_out);
+        let is_first = !running.state.endpoints.iter().any(|at| at.leads_out);
         let place = Place { number, is_first, last: None };
-        let place = self.take_place(lock, dir, config, wanted, place, &state.ports)?;
-        place.connect(pid)?;
-        ask_within(&process, &place.requests())?;
+        let place = self.take_place(lock, dir, config, wanted, place, &running.state.ports)?;
+        place.connect(running.process, running.namespace.as_fd(), Duration::ZERO)?;
+        running.ask(&place.requests())?;
         dir.update_state(|state| state.endpoints.push(endpoint(&place)))
     }
 
@@ -94,6 +138,7 @@ impl Engine {
         self.begin()?;
         let dir = self.find(container)?;
         let config = dir.config()?;
+        let change = self.begin_change(&dir)?;
         let lock = self.network_lock()?;
         // One that is gone is left by its name.
         let name = match self.find_network(network) {
@@ -104,51 +149,75 @@ impl Engine {
             return Err(Error::not_found(format!("{container} is not on network {network}")));
         }
         self.check_settled(&dir)?;
-        let change = self.begin_change(&dir, &name)?;
-        let parted = self.leave_network(&lock, &dir, &name);
-        if parted.is_err() && force {
-            leave_settings(&dir, &name)?;
-        }
-        self.settle(lock, &dir, &config, change)?;
-        match force {
-            true => Ok(()),
-            false => parted.doing(|| format!("disconnect {container} from {name}")),
+        let endpoints = dir.state()?.endpoints;
+        let here = endpoints.iter().find(|at| at.network == name);
+        let spot = Spot { network: &name, number: here.map(|at| at.number) };
+        change.note(&spot)?;
+        match self.leave_network(lock, &dir, &spot) {
+            Ok(lock) => {
+                let had_names = has_name_server(&config, &endpoints)?;
+                self.settle(lock, change, &dir, &config, had_names)
+            }
+            // Its mark stays: whoever comes next tries again.
+            Err(_) if force => Ok(()),
+            Err(error) => Err(error).doing(|| format!("disconnect {container} from {name}")),
         }
     }
 
-    /// Has a container be off a network, however far it was on it.
-    fn leave_network(&self, lock: &NetworkLock, dir: &Dir, network: &str) -> Result<()> {
-        let running = running(dir)?;
-        if let Some((state, _, process)) = &running {
-            let here = state.endpoints.iter().find(|at| at.network == network);
-            if let Some(number) = here.map(|at| at.number).or(free_number(state)) {
-                within(process, |socket| Attachment::disconnect(socket, number))?;
+    /// Has a container be off a network, however far it was on it. Gives up the lock while the
+    /// kernel removes the link.
+    fn leave_network(&self, lock: NetworkLock, dir: &Dir, spot: &Spot) -> Result<NetworkLock> {
+        self.turn_away(&lock, dir, spot)?;
+        drop(lock);
+        remove_link(dir, spot)?;
+        let lock = self.network_lock()?;
+        self.free_address(&lock, dir, spot)?;
+        Ok(lock)
+    }
+
+    /// The same after somebody who was killed, with all that follows.
+    pub(super) fn take_off(&self, lock: &NetworkLock, dir: &Dir, spot: &Spot) -> Result<()> {
+        self.turn_away(lock, dir, spot)?;
+        remove_link(dir, spot)?;
+        self.free_address(lock, dir, spot)?;
+        // Its monitor may have heard of it or not, and looks again.
+        let config = dir.config()?;
+        let had_names = !has_name_server(&config, &dir.state()?.endpoints)?;
+        let told = self.follow_networks(dir, &config, had_names);
+        self.troubles.borrow_mut().extend(told.err());
+        Ok(())
+    }
+
+    /// Nobody is to find the container there any more.
+    fn turn_away(&self, lock: &NetworkLock, dir: &Dir, spot: &Spot) -> Result<()> {
+        dir.update_settings(|settings| settings.networks.retain(|at| at.network != spot.network))?;
+        dir.update_state(|state| {
+            if state.status == Status::Running {
+                state.endpoints.retain(|at| at.network != spot.network);
             }
-        }
-        if let Some(definition) = self.networks().read(network)? {
-            self.networks().leave(lock, &definition, &dir.id)?;
-        }
-        leave_settings(dir, network)?;
-        let Some((_, pid, process)) = running else { return Ok(()) };
-        let state = dir.update_state(|state| {
-            state.endpoints.retain(|at| at.network != network);
-            state.clone()
         })?;
-        match state.endpoints.iter().any(|at| at.leads_out) {
-            true => Ok(()),
-            false => self.lead_out(lock, dir, &state, pid, &process),
+        // What others made of their files is no reason to stay.
+        let followed = self.follow_links(lock, dir);
+        self.troubles.borrow_mut().extend(followed.err());
+        Ok(())
+    }
+
+    /// The address is anybody's.
+    fn free_address(&self, lock: &NetworkLock, dir: &Dir, spot: &Spot) -> Result<()> {
+        if let Some(definition) = self.networks().read(spot.network)? {
+            self.networks().leave(lock, &[definition], &dir.id)?;
+        }
+        match Running::of(dir)? {
+            Some(running) if !running.state.endpoints.iter().any(|at| at.leads_out) => {
+                self.lead_out(lock, dir, &running)
+            }
+            _ => Ok(()),
         }
     }
 
     /// Has the first network that can lead out of a container do so.
-    fn lead_out(
-        &self,
-        lock: &NetworkLock,
-        dir: &Dir,
-        state: &State,
-        pid: Pid,
-        process: &OwnedFd,
-    ) -> Result<()> {
+    fn lead_out(&self, lock: &NetworkLock, dir: &Dir, running: &Running) -> Result<()> {
+        let state = &running.state;
         let (config, memberships) = (dir.config()?, dir.settings()?.networks);
         for at in &state.endpoints {
             let membership = memberships.iter().find(|one| one.network == at.network);
@@ -160,8 +229,8 @@ impl Engine {
             if routes.is_empty() {
                 continue;
             }
-            place.turn_back(pid)?;
-            ask_within(process, &routes)?;
+            place.turn_back(running.process)?;
+            running.ask(&routes)?;
             return dir.update_state(|state| {
                 let mut endpoints = state.endpoints.iter_mut();
                 if let Some(now) = endpoints.find(|now| now.network == at.network) {
@@ -172,26 +241,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes down what is about to be changed, until `settle`.
-    fn begin_change(&self, dir: &Dir, network: &str) -> Result<bool> {
-        let (path, text) = (self.changing(), format!("{} {network}", dir.id));
-        fs::create_dir_all(&self.home.run).on("make", &self.home.run)?;
-        atomic::replace(&path, text.as_bytes(), Durability::Crash).on("write", &path)?;
-        Ok(on_named_network(&dir.state()?.endpoints))
-    }
-
     /// The end of a change of a container that `had_names` before it.
-    fn settle(&self, lock: NetworkLock, dir: &Dir, config: &Config, had_names: bool) -> Result<()> {
+    fn settle(
+        &self,
+        lock: NetworkLock,
+        change: Change,
+        dir: &Dir,
+        config: &Config,
+        had_names: bool,
+    ) -> Result<()> {
         let told = self.follow_networks(dir, config, had_names);
-        let path = self.changing();
-        fs::remove_file(&path).on("remove", &path)?;
+        change.end()?;
         // The monitor may be waiting for it.
         drop(lock);
-        let (told, state) = (told?, dir.state()?);
-        if state.status == Status::Running {
-            self.tell_linkers(dir, &state.endpoints)?;
-        }
-        told.map_or(Ok(()), heard)
+        told?.map_or(Ok(()), heard)
     }
 
     /// Has the files of a container that runs follow its networks, and its monitor do the rest,
@@ -202,10 +265,10 @@ impl Engine {
         config: &Config,
         had_names: bool,
     ) -> Result<Option<Client>> {
-        let Some((state, ..)) = running(dir)? else { return Ok(None) };
+        let Some(Running { state, .. }) = Running::of(dir)? else { return Ok(None) };
         let names = files::own_names(&config.hostname, Some(&config.domainname));
         point(dir, &names, &state.addresses())?;
-        if on_named_network(&state.endpoints) == had_names {
+        if has_name_server(config, &state.endpoints)? == had_names {
             return Ok(None);
         }
         // Where there is no monitor, the next one knows.
@@ -214,35 +277,6 @@ impl Engine {
             let _ = client.send(&Frame::Networks);
         }
         Ok(client)
-    }
-
-    /// Undoes what somebody began who was killed over it.
-    pub(super) fn undo_change(&self, lock: &NetworkLock) -> Result<()> {
-        let path = self.changing();
-        let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            other => other.on("read", &path)?,
-        };
-        let undone = match text.split_once(' ') {
-            Some((id, network)) => self.undo(lock, &Dir::new(&self.home, &id.parse()?), network),
-            None => Ok(()),
-        };
-        // What cannot be undone ends with the container.
-        fs::remove_file(&path).on("remove", &path).and(undone)
-    }
-
-    fn undo(&self, lock: &NetworkLock, dir: &Dir, network: &str) -> Result<()> {
-        if !dir.exists() {
-            return Ok(());
-        }
-        let parted = self.leave_network(lock, dir, network);
-        // Its monitor may have heard of it or not, and looks again.
-        let endpoints = dir.state()?.endpoints;
-        self.follow_networks(dir, &dir.config()?, !on_named_network(&endpoints)).and(parted)
-    }
-
-    fn changing(&self) -> PathBuf {
-        self.home.run.join("changing")
     }
 
     /// Errors: it is on its way up, and its networks are being read or made.
@@ -266,14 +300,40 @@ impl Engine {
     }
 }
 
-fn leave_settings(dir: &Dir, network: &str) -> Result<()> {
-    dir.update_settings(|settings| settings.networks.retain(|one| one.network != network))
+/// The IPv4 address that goes with this IPv6 address.
+fn beside(definition: &Definition, address: Option<Ipv4Addr>, asked: Ipv6Addr) -> Result<Ipv4Addr> {
+    let Some((subnet, range)) = definition.subnet.zip(definition.subnet6) else {
+        let text = format!("--ip6 {asked}: the network {} has no IPv6", definition.name);
+        return Err(Error::invalid(text).hint("make one with it: network create --ipv6"));
+    };
+    match range.untwin(&subnet, asked).filter(|own| subnet.is_host(*own)) {
+        Some(own) if address.is_none_or(|address| address == own) => Ok(own),
+        Some(own) => Err(Error::invalid(format!("--ip6 {asked} goes with --ip {own}"))
+            .hint("leave one out: a container has the same place in both ranges")),
+        None => Err(Error::invalid(format!(
+            "--ip6 {asked} goes with no address for a host of {subnet}: a container has the same \
+             place in both ranges"
+        ))
+        .hint(format!("choose one from {} on", range.twin(&subnet, subnet.gateway())))),
+    }
 }
 
 /// The number of its next link.
-fn free_number(state: &State) -> Option<u8> {
+fn free_number(state: &State) -> Result<u8> {
     let is_free = |number: &u8| !state.endpoints.iter().any(|at| at.number == *number);
-    (0..NETWORKS_MAX).find(is_free)
+    (0..NETWORKS_MAX).find(is_free).ok_or_else(|| {
+        Error::conflict(format!("a container can be on {NETWORKS_MAX} networks at most"))
+    })
+}
+
+/// Takes away the link that a container that runs has there.
+fn remove_link(dir: &Dir, spot: &Spot) -> Result<()> {
+    match Running::of(dir)?.zip(spot.number) {
+        Some((Running { process, namespace, .. }, number)) => {
+            network::disconnect(&dir.id, number, process, namespace.as_fd())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Waits until a monitor has followed. One that goes away meanwhile leaves it to the next.
@@ -294,25 +354,33 @@ fn heard(mut client: Client) -> Result<()> {
     }
 }
 
-/// The first process of a container that runs. `None` where it does not.
-fn running(dir: &Dir) -> Result<Option<(State, Pid, OwnedFd)>> {
-    let state = dir.state()?;
-    if state.status != Status::Running {
-        return Ok(None);
+impl Running {
+    /// `None` where it does not run.
+    fn of(dir: &Dir) -> Result<Option<Running>> {
+        let state = dir.state()?;
+        let is_up = state.status == Status::Running;
+        let process = state.process.as_ref().filter(|_| is_up);
+        let Some((process, held)) = process.and_then(|id| Some((id.pid, id.open()?))) else {
+            return Ok(None);
+        };
+        let namespace = netns::of(process);
+        // The number was its own until now.
+        match pidfd::wait_ended(held.as_fd(), Some(Duration::ZERO)).on("look at", "a process")? {
+            true => Ok(None),
+            false => {
+                let namespace = namespace.on("open", "the container's network")?;
+                Ok(Some(Running { state, process, namespace }))
+            }
+        }
     }
-    let process = state.process.as_ref().and_then(|id| Some((id.pid, id.open()?)));
-    Ok(process.map(|(pid, process)| (state, pid, process)))
-}
 
-/// Sends requests in the network namespace of a process.
-fn ask_within(process: &OwnedFd, requests: &[netlink::Request]) -> Result<()> {
-    within(process, |socket| {
-        let mut requests = requests.iter();
-        requests.try_for_each(|request| socket.request("configure", "the link", request))
-    })
-}
-
-fn within<T>(process: &OwnedFd, act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
-    netns::within(process.as_fd(), || act(&mut Socket::open()?))
-        .on("enter", "the container's network")?
+    /// Sends requests in its network namespace.
+    fn ask(&self, requests: &[netlink::Request]) -> Result<()> {
+        let ask = || {
+            let mut socket = Socket::open()?;
+            let mut requests = requests.iter();
+            requests.try_for_each(|request| socket.request("configure", "the link", request))
+        };
+        netns::within(self.namespace.as_fd(), ask).on("enter", "the container's network")?
+    }
 }

@@ -16,6 +16,9 @@ pub struct NetworkOptions {
     pub gateway: Option<Ipv4Addr>,
     /// The part of the range that containers get their addresses from.
     pub pool: Option<Subnet>,
+    /// `--aux-address`: whose they are.
+    pub reserved: BTreeMap<String, Ipv4Addr>,
+    pub is_attachable: bool,
     pub ipv6: bool,
     /// Means `ipv6`.
     pub subnet6: Option<Subnet6>,
@@ -29,6 +32,7 @@ pub struct NetworkOptions {
 impl Engine {
     /// Makes a network; its links are made for its first container. Gives its id.
     pub fn create_network(&self, options: &NetworkOptions) -> Result<String> {
+        self.refuse_rootless("network create")?;
         network::check_name(&options.name)?;
         let random = crate::sys::random::bytes().on("read", "random bytes")?;
         let mut definition = Definition::new(&options.name, random);
@@ -97,6 +101,7 @@ fn define(definition: &mut Definition, asked: &NetworkOptions) -> Result<()> {
     definition.internal = asked.internal;
     definition.labels = asked.labels.clone();
     definition.options = asked.options.clone();
+    definition.is_attachable = asked.is_attachable;
     definition.subnet = asked.subnet;
     definition.is_fixed = asked.subnet.is_some();
     for (key, value) in &asked.options {
@@ -113,10 +118,12 @@ fn define(definition: &mut Definition, asked: &NetworkOptions) -> Result<()> {
         }
     }
     let Some(subnet) = asked.subnet else {
-        return match (asked.gateway, asked.pool) {
-            (None, None) => Ok(()),
-            _ => Err(Error::invalid("--gateway and --ip-range are parts of a range")
-                .hint("give the whole of it: --subnet")),
+        return match (asked.gateway, asked.pool, asked.reserved.is_empty()) {
+            (None, None, true) => Ok(()),
+            _ => {
+                let text = "--gateway, --ip-range and --aux-address are parts of a range";
+                Err(Error::invalid(text).hint("give the whole of it: --subnet"))
+            }
         };
     };
     if let Some(gateway) = asked.gateway.filter(|gateway| !subnet.is_host(*gateway)) {
@@ -127,6 +134,12 @@ fn define(definition: &mut Definition, asked: &NetworkOptions) -> Result<()> {
     if let Some(pool) = asked.pool.filter(|pool| !subnet.has(pool)) {
         return Err(Error::invalid(format!("--ip-range {pool} is not a part of {subnet}")));
     }
+    let foreign = |(_, address): &(&String, &Ipv4Addr)| !subnet.is_host(**address);
+    if let Some((name, address)) = asked.reserved.iter().find(foreign) {
+        let text = format!("--aux-address {name}={address}: no address for a host of {subnet}");
+        return Err(Error::invalid(text));
+    }
+    definition.reserved = asked.reserved.clone();
     definition.gateway = asked.gateway;
     definition.pool = asked.pool;
     if asked.driver != Driver::Bridge && !asked.internal {

@@ -11,25 +11,32 @@ use crate::types::Digest;
 const SPECIAL: [(&str, &str); 2] = [("host", "host"), ("none", "null")];
 
 impl Engine {
-    /// All networks, by name; the default one, `host` and `none` among them.
+    /// All networks, by name, with who is on them; the default one, `host` and `none` among them.
     pub fn all_networks(&self) -> Result<Vec<report::Network>> {
+        let mut all = self.network_list()?;
+        self.tell_places(&mut all)?;
+        Ok(all)
+    }
+
+    /// The same without asking who is on them.
+    pub(super) fn network_list(&self) -> Result<Vec<report::Network>> {
         let mut definitions = self.networks().all()?;
         if !definitions.iter().any(|definition| definition.name == DEFAULT) {
             definitions.push(self.networks().get(DEFAULT)?);
         }
-        let places = self.places_taken()?;
+        let network = |driver: String, definition| report::Network {
+            driver,
+            definition,
+            containers: Vec::new(),
+        };
         let mut all: Vec<report::Network> = definitions
             .into_iter()
-            .map(|definition| {
-                let here = places.iter().filter(|place| place.endpoint.network == definition.name);
-                let containers = here.cloned().collect();
-                report::Network { driver: definition.driver.to_string(), definition, containers }
-            })
+            .map(|definition| network(definition.driver.to_string(), definition))
             .collect();
         for (name, driver) in SPECIAL {
             let mut definition = Definition::new(name, self.own_id(name));
             definition.created = Default::default();
-            all.push(report::Network { driver: driver.into(), definition, containers: Vec::new() });
+            all.push(network(driver.to_string(), definition));
         }
         all.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
         Ok(all)
@@ -40,9 +47,17 @@ impl Engine {
         *Digest::of(format!("{} {name}", self.home.root.display()).as_bytes()).bytes()
     }
 
-    /// By name, id, or the start of an id that no other network shares.
+    /// Finds one as `find_network` does, and who is on it.
+    pub fn inspect_network(&self, text: &str) -> Result<report::Network> {
+        let mut network = self.find_network(text)?;
+        self.tell_places(std::slice::from_mut(&mut network))?;
+        Ok(network)
+    }
+
+    /// By name, id, or the start of an id that no other network shares; without who is on it,
+    /// which takes a look at every container that runs.
     pub fn find_network(&self, text: &str) -> Result<report::Network> {
-        let mut all = self.all_networks()?;
+        let mut all = self.network_list()?;
         let named = all.iter().position(|network| network.definition.name == text);
         if let Some(at) = named {
             return Ok(all.swap_remove(at));
@@ -58,9 +73,8 @@ impl Engine {
         }
     }
 
-    /// Who is on which network now.
-    fn places_taken(&self) -> Result<Vec<report::Place>> {
-        let mut places = Vec::new();
+    /// Fills in who is on which network now.
+    pub(super) fn tell_places(&self, networks: &mut [report::Network]) -> Result<()> {
         for id in Dir::live(&self.home)? {
             let dir = Dir::new(&self.home, &id);
             // One that is just going, or cannot be read, is nowhere.
@@ -69,12 +83,13 @@ impl Engine {
             if state.status != Status::Running || !runs {
                 continue;
             }
-            places.extend(state.endpoints.into_iter().map(|endpoint| report::Place {
-                container: id.clone(),
-                name: settings.name.clone(),
-                endpoint,
-            }));
+            for endpoint in state.endpoints {
+                let here = networks.iter_mut().find(|one| one.definition.name == endpoint.network);
+                let Some(network) = here else { continue };
+                let (container, name) = (id.clone(), settings.name.clone());
+                network.containers.push(report::Place { container, name, endpoint });
+            }
         }
-        Ok(places)
+        Ok(())
     }
 }

@@ -1,38 +1,35 @@
 //! Networks: the verbs of the group `network`, and what containers do with networks. Joining both:
 //! leases under the network lock, and the files in /etc that follow from them.
-//!
-//! ```text
-//! <run>/changing   while a container is put on a network or taken off it: its id, and the network
-//! ```
-//!
-//! Where whoever gets the network lock next finds that, the one who did it was killed, and the
-//! container is taken off the network.
 
+mod change;
 mod connect;
 mod create;
 mod list;
 mod remove;
+mod usermode;
 
 pub use create::NetworkOptions;
 
 use super::Engine;
-use super::dns::on_named_network;
 use super::join::Joined;
 use crate::container::{
-    Config, Dir, Endpoint, Endpoint6, Membership, Network as Kind, Status, dir::lock_offset,
+    Config, Dir, Endpoint, Endpoint6, Membership, Network as Kind, dir::lock_offset,
 };
 use crate::dns::ADDRESS as NAME_SERVER;
-use crate::error::{OsContext, Result};
+use crate::error::{Error, OsContext, Result};
 use crate::network::{
-    self, Attachment, DEFAULT, NETWORKS_MAX, NetworkLock, Networks, Running, Wanted, files, names,
+    self, Attachment, DEFAULT, Link, NETWORKS_MAX, NetworkLock, Networks, Running, Wanted, files,
+    names,
 };
 use crate::sys::atomic;
 use crate::sys::fs::read_small;
 use crate::sys::lock::{self, Mode};
 use crate::sys::netlink::Request;
+use crate::sys::netns;
 use crate::types::{Digest, ExtraHost, MacAddress, Pid, Published};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// What a container's place on a network is to be like.
@@ -101,7 +98,16 @@ impl Plan {
 
     /// Gives the namespace of a process its links.
     pub fn connect(&self, process: Pid) -> Result<()> {
-        self.places().iter().try_for_each(|place| place.connect(process))
+        let connect = |place: &Attachment, namespace: &OwnedFd| {
+            place.connect(process, namespace.as_fd(), network::GOING)
+        };
+        match self.places() {
+            [] => Ok(()),
+            places => {
+                let namespace = netns::of(process).on("open", "the container's network")?;
+                places.iter().try_for_each(|place| connect(place, &namespace))
+            }
+        }
     }
 
     fn places(&self) -> &[Attachment] {
@@ -143,62 +149,48 @@ impl Engine {
         let guard = lock::lock(&path, lock_offset::NETWORK, Mode::Exclusive).on("lock", &path)?;
         let lock = NetworkLock::new(guard);
         // It concerns one container, and is no reason not to do what was asked.
-        let undone = self.undo_change(&lock);
-        self.troubles.borrow_mut().extend(undone.err());
+        let undone = [self.undo_changes(&lock), self.networks().finish_removals(&lock)];
+        self.troubles.borrow_mut().extend(undone.into_iter().filter_map(Result::err));
         Ok(lock)
     }
 
-    /// Leases addresses, has `ports` lead to the container, and writes what it finds in /etc.
-    /// `release_network` takes all of it back, whatever happens in between.
+    /// Leases addresses, opens the container's ways, and writes what it finds in /etc. Gives what
+    /// its links put into its environment too. `release_network` takes all of it back, whatever
+    /// happens in between.
     pub(super) fn prepare_network(
         &self,
         dir: &Dir,
         config: &Config,
         ports: &[Published],
-    ) -> Result<Plan> {
+    ) -> Result<(Plan, Vec<String>)> {
         let plan = match &config.network {
-            Kind::Bridge => Plan::Own(self.take_places(dir, config, ports)?),
-            Kind::None => Plan::Own(Vec::new()),
+            Kind::Bridge => {
+                // What could not be taken away at the end of its last run.
+                self.unplug(dir)?;
+                let lock = self.network_lock()?;
+                let plan = Plan::Own(self.take_places(&lock, dir, config, ports)?);
+                write_files(dir, config, &plan)?;
+                let variables = self.join_links(&lock, dir, &plan.endpoints())?;
+                return Ok((plan, variables));
+            }
+            Kind::None | Kind::UserMode(_) => Plan::Own(Vec::new()),
             Kind::Host => Plan::Host,
             Kind::Container(id) => {
                 // Its files are there already.
                 let joined = self.join_network(&Dir::new(&self.home, id))?;
-                return Ok(Plan::Joined(joined));
+                return Ok((Plan::Joined(joined), Vec::new()));
             }
         };
-        let more: Vec<_> = extra_hosts(config, &plan).collect();
-        let hosts = match plan {
-            Plan::Host => {
-                let text = fs::read_to_string("/etc/hosts").unwrap_or_default();
-                files::with_hosts(text, &more)
-            }
-            _ => {
-                let addresses = plan.addresses();
-                files::hosts(&config.hostname, Some(&config.domainname), &addresses, &more)
-            }
-        };
-        let resolv = match &plan {
-            Plan::Host => files::with_resolver(files::read_resolv_conf()?.0, &config.resolver),
-            _ => resolv_conf(config, &plan.endpoints())?,
-        };
-        for (path, text) in [
-            (dir.hostname(), files::hostname(&config.hostname)),
-            (dir.hosts(), hosts),
-            (dir.resolv_conf(), resolv),
-        ] {
-            // In place: it is bind-mounted. Everybody in the container may read it.
-            fs::write(&path, text).on("write", &path)?;
-        }
-        Ok(plan)
+        write_files(dir, config, &plan).map(|()| (plan, Vec::new()))
     }
 
     fn take_places(
         &self,
+        lock: &NetworkLock,
         dir: &Dir,
         config: &Config,
         ports: &[Published],
     ) -> Result<Vec<Attachment>> {
-        let lock = self.network_lock()?;
         let (memberships, last) = (dir.settings()?.networks, dir.state()?.endpoints);
         let mut places: Vec<Attachment> = Vec::new();
         for (membership, number) in memberships.iter().zip(0..NETWORKS_MAX) {
@@ -209,12 +201,24 @@ impl Engine {
             let last = of_old.map(|endpoint| endpoint.address);
             let is_first = !places.iter().any(|place| place.leads_out);
             let place = Place { number, is_first, last };
-            places.push(self.take_place(&lock, dir, config, membership, place, ports)?);
+            places.push(self.lease_place(lock, dir, config, membership, place)?);
         }
+        let endpoints: Vec<Endpoint> = places.iter().map(endpoint).collect();
+        // For whoever makes rules anew before this container runs.
+        dir.update_state(|state| {
+            state.endpoints.clone_from(&endpoints);
+            state.ports = ports.to_vec();
+        })?;
+        let links = |network: &str| {
+            let mut links = self.links_from(network, dir, &endpoints)?;
+            links.extend(self.links_to(network, dir, &endpoints)?);
+            Ok(links)
+        };
+        self.open_ways(lock, dir, &mut places, ports, &links)?;
         Ok(places)
     }
 
-    /// A place on one network, with what leads to it.
+    /// A place on one network, with the ports that lead to it.
     fn take_place(
         &self,
         lock: &NetworkLock,
@@ -223,6 +227,21 @@ impl Engine {
         membership: &Membership,
         place: Place,
         ports: &[Published],
+    ) -> Result<Attachment> {
+        let mut place = self.lease_place(lock, dir, config, membership, place)?;
+        let places = std::slice::from_mut(&mut place);
+        self.open_ways(lock, dir, places, ports, &|_| Ok(Vec::new()))?;
+        Ok(place)
+    }
+
+    /// A place on one network, with the container's names there.
+    fn lease_place(
+        &self,
+        lock: &NetworkLock,
+        dir: &Dir,
+        config: &Config,
+        membership: &Membership,
+        place: Place,
     ) -> Result<Attachment> {
         let Place { number, is_first, last } = place;
         let address = match (membership.address, last) {
@@ -234,13 +253,10 @@ impl Engine {
         let mac = config.mac_address.filter(|_| number == 0).map(|MacAddress(mac)| mac);
         let request = network::Request { address, mac, number, is_first };
         let name = &membership.network;
-        let mut place = self.networks().attach(lock, name, &dir.id, request)?;
-        let ports = if place.leads_out { ports } else { &[] };
-        let others = || self.published_by_others(dir, name);
-        self.networks().publish(lock, &mut place, ports, others)?;
+        let place = self.networks().attach(lock, name, &dir.id, request)?;
         if name != DEFAULT {
             let own = dir.settings()?.name;
-            let names = [own.as_str(), dir.id.short(), &config.hostname];
+            let names = [own.as_str(), dir.id.short()];
             let aliases = membership.aliases.iter().map(String::as_str);
             for called in names.into_iter().chain(aliases) {
                 let network = self.networks().dir(name);
@@ -250,17 +266,32 @@ impl Engine {
         Ok(place)
     }
 
-    /// What leads to the containers that run on a network, but for `dir`.
-    pub(super) fn published_by_others(&self, dir: &Dir, network: &str) -> Result<Running> {
+    /// Has `ports` lead to the container, and opens its links.
+    fn open_ways(
+        &self,
+        lock: &NetworkLock,
+        dir: &Dir,
+        places: &mut [Attachment],
+        ports: &[Published],
+        links: &dyn Fn(&str) -> Result<Vec<Link>>,
+    ) -> Result<()> {
+        let others = |network: &str| self.published_by_others(dir, network);
+        self.networks().publish(lock, places, ports, links, &others)
+    }
+
+    /// What leads to the other containers on a network, those on their way up included.
+    fn published_by_others(&self, dir: &Dir, network: &str) -> Result<Running> {
         let mut running = Running::default();
         for id in Dir::live(&self.home)?.into_iter().filter(|id| *id != dir.id) {
             let other = Dir::new(&self.home, &id);
+            let Some(places) = self.places(&other) else { continue };
+            let Some(at) = places.iter().find(|at| at.network == network) else { continue };
             // One that cannot be read is for its next start.
-            let Ok(state) = other.state() else { continue };
-            let at = state.endpoints.iter().find(|at| at.network == network);
-            let Some(at) = at.filter(|_| state.status == Status::Running) else { continue };
-            running.links.extend(self.links_on(network, &other, &state.endpoints));
-            let ports = if at.leads_out { state.ports } else { Vec::new() };
+            running.links.extend(self.links_from(network, &other, &places).unwrap_or_default());
+            let ports = match at.leads_out {
+                true => other.state().map(|state| state.ports).unwrap_or_default(),
+                false => Vec::new(),
+            };
             running.published.push((at.address, ports));
         }
         Ok(running)
@@ -279,15 +310,52 @@ impl Engine {
     }
 
     pub(super) fn release_network(&self, dir: &Dir) -> Result<()> {
+        self.unplug(dir)?;
         match dir.config() {
-            Ok(config) if config.network != Kind::Bridge => Ok(()),
+            Ok(config) if config.network != Kind::Bridge => {}
             // Where there is no record any more, there may be a lease.
-            _ => {
-                self.unplug(dir)?;
-                self.networks().release(&self.network_lock()?, &dir.id)
-            }
+            _ => self.networks().release(&self.network_lock()?, &dir.id)?,
         }
+        self.forget_shared(dir)
     }
+}
+
+/// What a container finds in /etc.
+fn write_files(dir: &Dir, config: &Config, plan: &Plan) -> Result<()> {
+    let more = extra_hosts(config, plan)?;
+    let hosts = match plan {
+        Plan::Host => {
+            let text = fs::read_to_string("/etc/hosts").unwrap_or_default();
+            files::with_hosts(text, &more)
+        }
+        _ => {
+            let addresses = match config.network {
+                Kind::UserMode(mode) => network::usermode::addresses(mode),
+                _ => plan.addresses(),
+            };
+            files::hosts(&config.hostname, Some(&config.domainname), &addresses, &more)
+        }
+    };
+    let resolv = match plan {
+        Plan::Host => files::with_resolver(files::read_resolv_conf()?.0, &config.resolver),
+        _ => match config.network {
+            Kind::UserMode(mode) => {
+                let server = network::usermode::name_server(mode);
+                let text = files::resolv_conf_by(&files::read_resolv_conf()?.0, server);
+                files::with_resolver(text, &config.resolver)
+            }
+            _ => resolv_conf(config, &plan.endpoints())?,
+        },
+    };
+    for (path, text) in [
+        (dir.hostname(), files::hostname(&config.hostname)),
+        (dir.hosts(), hosts),
+        (dir.resolv_conf(), resolv),
+    ] {
+        // In place: it is bind-mounted. Everybody in the container may read it.
+        fs::write(&path, text).on("write", &path)?;
+    }
+    Ok(())
 }
 
 /// The SHA-256 of a file; of one that cannot be read, or is larger than any of ours, nothing.
@@ -299,22 +367,51 @@ pub(super) fn digest_of(path: &Path) -> String {
 /// The text for a container with a network of its own.
 fn resolv_conf(config: &Config, endpoints: &[Endpoint]) -> Result<String> {
     let (host, upstream) = files::read_resolv_conf()?;
-    Ok(match on_named_network(endpoints) {
+    Ok(match needs_name_server(config, endpoints, &host, &upstream) {
         true => {
             let host = files::with_resolver(host, &config.resolver);
             files::resolv_conf_builtin(&host, NAME_SERVER.into())
         }
-        false => files::with_resolver(files::resolv_conf(&host, &upstream), &config.resolver),
+        false => {
+            let own = files::resolv_conf(&host, &upstream, has_ipv6(endpoints));
+            files::with_resolver(own.unwrap_or_default(), &config.resolver)
+        }
     })
 }
 
+/// Whether a container asks a name server of its own: on networks with names, and where it reaches
+/// none of the host's.
+pub(super) fn has_name_server(config: &Config, endpoints: &[Endpoint]) -> Result<bool> {
+    let (host, upstream) = files::read_resolv_conf()?;
+    Ok(needs_name_server(config, endpoints, &host, &upstream))
+}
+
+fn needs_name_server(config: &Config, endpoints: &[Endpoint], host: &str, upstream: &str) -> bool {
+    let reaches_some = || {
+        let has_own = endpoints.is_empty() || !config.resolver.servers.is_empty();
+        has_own || files::resolv_conf(host, upstream, has_ipv6(endpoints)).is_some()
+    };
+    // Containers know each other by name on all but the default one.
+    endpoints.iter().any(|at| at.network != DEFAULT) || !reaches_some()
+}
+
+fn has_ipv6(endpoints: &[Endpoint]) -> bool {
+    endpoints.iter().any(|at| at.ipv6.is_some())
+}
+
 /// The lines of `--add-host`, with `host-gateway` being where the host is reached.
-fn extra_hosts(config: &Config, plan: &Plan) -> impl Iterator<Item = (String, IpAddr)> {
+fn extra_hosts(config: &Config, plan: &Plan) -> Result<Vec<(String, IpAddr)>> {
     let gateway = match plan {
         Plan::Own(places) => places.iter().find_map(Attachment::gateway),
         Plan::Host => Some(Ipv4Addr::LOCALHOST),
         Plan::Joined(_) => None,
     };
-    let address = move |host: &ExtraHost| host.address.or(gateway.map(IpAddr::from));
-    config.extra_hosts.iter().filter_map(move |host| Some((host.name.clone(), address(host)?)))
+    let line = |host: &ExtraHost| {
+        let address = host.address.or(gateway.map(IpAddr::from)).ok_or_else(|| {
+            Error::conflict(format!("--add-host {host}: no network of the container has the host"))
+                .hint("put it on one that leads out too, or give the address")
+        })?;
+        Ok((host.name.clone(), address))
+    };
+    config.extra_hosts.iter().map(line).collect()
 }

@@ -20,13 +20,14 @@ impl Engine {
             let text = format!("{} is a network that is always there", network.definition.name);
             return Err(Error::conflict(text));
         }
-        self.remove_unused(&lock, &network)
+        self.remove_unused(lock, network)
     }
 
-    fn remove_unused(&self, lock: &NetworkLock, network: &report::Network) -> Result<()> {
-        let definition = &network.definition;
-        let holders = self.networks().holders(&definition.name)?;
+    fn remove_unused(&self, lock: NetworkLock, mut network: report::Network) -> Result<()> {
+        let holders = self.networks().holders(&network.definition.name)?;
         if !holders.is_empty() {
+            self.tell_places(std::slice::from_mut(&mut network))?;
+            let definition = &network.definition;
             let mut names: Vec<&str> =
                 network.containers.iter().map(|place| place.name.as_str()).collect();
             if names.is_empty() {
@@ -38,7 +39,7 @@ impl Engine {
                 definition.name, names[0]
             )));
         }
-        self.networks().remove(lock, definition)
+        self.networks().remove(lock, &network.definition)
     }
 
     /// Removes those networks that no container is to be on, whether it runs or not, and that are
@@ -48,16 +49,20 @@ impl Engine {
         is_meant: &dyn Fn(&report::Network) -> bool,
     ) -> Result<Vec<String>> {
         self.begin()?;
-        let lock = self.network_lock()?;
-        let used = self.networks_in_use()?;
         let mut pruned = Vec::new();
-        for network in self.all_networks()? {
+        for network in self.network_list()? {
             let name = &network.definition.name;
-            if network.is_builtin() || used.contains(name) || !is_meant(&network) {
+            if network.is_builtin() || !is_meant(&network) {
                 continue;
             }
-            self.remove_unused(&lock, &network)?;
-            pruned.push(network.definition.name);
+            let lock = self.network_lock()?;
+            // Somebody else may have removed it, or made use of it.
+            let now = self.networks().read(name)?;
+            let is_there = now.is_some_and(|now| now.id == network.definition.id);
+            if is_there && !self.networks_in_use()?.contains(name) {
+                pruned.push(name.clone());
+                self.remove_unused(lock, network)?;
+            }
         }
         Ok(pruned)
     }

@@ -2,10 +2,10 @@
 //! what this engine has. A key we have no truth for is left out.
 
 use super::Container;
-use crate::container::{self, Membership, Mount as Record, MountKind, Network};
+use super::host_config::{Binding, HostConfig, by_port, host_config, mode};
+use crate::container::{self, Membership, Mount as Record, MountKind};
 use crate::engine::usage::ContainerSize;
-use crate::network::DEFAULT;
-use crate::types::{MacAddress, Port, RestartPolicy, Timestamp};
+use crate::types::{MacAddress, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -68,61 +68,6 @@ struct State {
 
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "PascalCase")]
-struct HostConfig {
-    binds: Option<Vec<String>>,
-    /// Those of `--mount`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    mounts: Vec<Asked>,
-    /// Those of `--tmpfs`: where, and the options.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tmpfs: BTreeMap<String, String>,
-    volumes_from: Option<Vec<String>>,
-    /// `/db:/webapp/db`
-    links: Option<Vec<String>>,
-    log_config: LogConfig,
-    network_mode: String,
-    /// Those asked for.
-    port_bindings: BTreeMap<String, Vec<Binding>>,
-    restart_policy: Restart,
-    auto_remove: bool,
-    dns: Vec<String>,
-    dns_options: Vec<String>,
-    dns_search: Vec<String>,
-    extra_hosts: Option<Vec<String>>,
-    privileged: bool,
-    publish_all_ports: bool,
-    readonly_rootfs: bool,
-    cpu_shares: u64,
-    memory: u64,
-    pids_limit: Option<u64>,
-}
-
-#[derive(Serialize, Debug)]
-#[serde(rename_all = "PascalCase")]
-struct LogConfig {
-    r#type: &'static str,
-    config: BTreeMap<String, String>,
-}
-
-/// A place on the host.
-#[derive(Serialize, Debug)]
-#[serde(rename_all = "PascalCase")]
-struct Binding {
-    /// Empty for every address.
-    host_ip: String,
-    /// Empty for any that is free.
-    host_port: String,
-}
-
-#[derive(Serialize, Debug)]
-#[serde(rename_all = "PascalCase")]
-struct Restart {
-    name: &'static str,
-    maximum_retry_count: u32,
-}
-
-#[derive(Serialize, Debug)]
-#[serde(rename_all = "PascalCase")]
 struct Mount {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,26 +81,6 @@ struct Mount {
     writable: bool,
     propagation: String,
 }
-
-/// What a `--mount` asked for (API 1.50's Mount).
-#[derive(Serialize, Debug)]
-#[serde(rename_all = "PascalCase")]
-struct Asked {
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    source: String,
-    target: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    read_only: bool,
-    #[serde(skip_serializing_if = "Fields::is_empty")]
-    bind_options: Fields,
-    #[serde(skip_serializing_if = "Fields::is_empty")]
-    volume_options: Fields,
-    #[serde(skip_serializing_if = "Fields::is_empty")]
-    tmpfs_options: Fields,
-}
-
-type Fields = BTreeMap<&'static str, serde_json::Value>;
 
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "PascalCase")]
@@ -265,7 +190,7 @@ impl InspectContainer {
             state: State {
                 status: container.status(),
                 running: container.is_running(),
-                paused: false,
+                paused: container.status() == "paused",
                 restarting: container.status() == "restarting",
                 oom_killed: state.oom_killed,
                 dead: false,
@@ -283,7 +208,11 @@ impl InspectContainer {
             resolv_conf_path: in_files("resolv.conf"),
             hostname_path: in_files("hostname"),
             hosts_path: in_files("hosts"),
-            log_path: container.directory.join("log").display().to_string(),
+            log_path: match container.config.log.target() {
+                None => container.directory.join("log").display().to_string(),
+                Some("/dev/null") => String::new(),
+                Some(path) => path.to_string(),
+            },
             name: format!("/{}", container.settings.name),
             restart_count: state.restarts,
             driver: container.driver.name(),
@@ -295,58 +224,6 @@ impl InspectContainer {
             config: run_config(container),
             network_settings: network_settings(container),
         }
-    }
-}
-
-fn host_config(container: &Container) -> HostConfig {
-    let config = &container.config;
-    let settings = &container.settings;
-    let own = || config.mounts.iter().filter(|mount| !mount.inherited);
-    let named = own().filter(|m| !m.anonymous && !m.by_mount && m.kind != MountKind::Tmpfs);
-    let binds = named.map(|mount| match mode(mount).as_str() {
-        "" => format!("{}:{}", mount.source, mount.target),
-        mode => format!("{}:{}:{mode}", mount.source, mount.target),
-    });
-    let binds: Vec<String> = binds.collect();
-    let links = container.links.iter();
-    let links = links.map(|(name, alias)| format!("/{name}:/{}/{alias}", settings.name));
-    let links: Vec<String> = links.collect();
-    let tmpfs = own().filter(|mount| mount.kind == MountKind::Tmpfs && !mount.by_mount);
-    let (name, maximum_retry_count) = match settings.restart {
-        RestartPolicy::No => ("no", 0),
-        RestartPolicy::Always => ("always", 0),
-        RestartPolicy::UnlessStopped => ("unless-stopped", 0),
-        RestartPolicy::OnFailure { max } => ("on-failure", max.unwrap_or_default()),
-    };
-    HostConfig {
-        binds: (!binds.is_empty()).then_some(binds),
-        mounts: own().filter(|mount| mount.by_mount).map(asked).collect(),
-        tmpfs: tmpfs.map(|mount| (mount.target.clone(), mount.options.join(","))).collect(),
-        volumes_from: (!config.volumes_from.is_empty()).then(|| config.volumes_from.clone()),
-        links: (!links.is_empty()).then_some(links),
-        log_config: LogConfig { r#type: "json-file", config: BTreeMap::new() },
-        network_mode: match &config.network {
-            Network::Bridge => container.networks().next().unwrap_or(DEFAULT).to_string(),
-            special => special.to_string(),
-        },
-        port_bindings: by_port(config.ports.iter().map(|binding| {
-            let host_ip = binding.address.map(|address| address.to_string()).unwrap_or_default();
-            let host_port = binding.host.map(|range| range.to_string()).unwrap_or_default();
-            (binding.port, Binding { host_ip, host_port })
-        })),
-        restart_policy: Restart { name, maximum_retry_count },
-        auto_remove: config.auto_remove,
-        dns: config.resolver.servers.iter().map(ToString::to_string).collect(),
-        dns_options: config.resolver.options.clone(),
-        dns_search: config.resolver.search.clone(),
-        extra_hosts: (!config.extra_hosts.is_empty())
-            .then(|| config.extra_hosts.iter().map(ToString::to_string).collect()),
-        privileged: config.privileged,
-        publish_all_ports: config.publish_all,
-        readonly_rootfs: false,
-        cpu_shares: settings.cpu_shares.unwrap_or_default(),
-        memory: settings.memory.unwrap_or_default(),
-        pids_limit: settings.pids_limit,
     }
 }
 
@@ -373,67 +250,11 @@ fn mounts(container: &Container) -> Vec<Mount> {
     container.config.mounts.iter().filter(shown).map(mount).collect()
 }
 
-fn kind(mount: &Record) -> &'static str {
+pub fn kind(mount: &Record) -> &'static str {
     match mount.kind {
         MountKind::Bind => "bind",
         MountKind::Volume => "volume",
         MountKind::Tmpfs => "tmpfs",
-    }
-}
-
-/// The last part of a `-v`.
-fn mode(mount: &Record) -> String {
-    let words = [
-        mount.read_only.then_some("ro"),
-        mount.propagation(),
-        // What comes from another container is never filled.
-        (mount.nocopy && !mount.inherited).then_some("nocopy"),
-    ];
-    words.into_iter().flatten().collect::<Vec<_>>().join(",")
-}
-
-fn asked(mount: &Record) -> Asked {
-    let has = |word: &str| mount.options.iter().any(|option| option == word);
-    let number = |key: &str, radix| {
-        let text = mount.options.iter().find_map(|o| o.strip_prefix(key)?.strip_prefix('='))?;
-        u64::from_str_radix(text, radix).ok()
-    };
-    let (mut bind, mut volume, mut tmpfs) = (Fields::new(), Fields::new(), Fields::new());
-    let flag = |fields: &mut Fields, key, is_set: bool| {
-        if is_set {
-            fields.insert(key, true.into());
-        }
-    };
-    match mount.kind {
-        MountKind::Bind => {
-            bind.extend(mount.propagation().map(|word| ("Propagation", word.into())));
-            flag(&mut bind, "NonRecursive", has("bind"));
-            flag(&mut bind, "ReadOnlyNonRecursive", has("ro"));
-            flag(&mut bind, "CreateMountpoint", !mount.must_exist);
-        }
-        MountKind::Volume => {
-            flag(&mut volume, "NoCopy", mount.nocopy);
-            if !mount.labels.is_empty() {
-                let labels = mount.labels.iter().map(|(k, v)| (k.clone(), v.clone().into()));
-                volume.insert("Labels", serde_json::Value::Object(labels.collect()));
-            }
-            if !mount.subpath.is_empty() {
-                volume.insert("Subpath", mount.subpath.clone().into());
-            }
-        }
-        MountKind::Tmpfs => {
-            tmpfs.extend(number("size", 10).map(|size| ("SizeBytes", size.into())));
-            tmpfs.extend(number("mode", 8).map(|mode| ("Mode", mode.into())));
-        }
-    }
-    Asked {
-        r#type: kind(mount),
-        source: if mount.anonymous { String::new() } else { mount.source.clone() },
-        target: mount.target.clone(),
-        read_only: mount.read_only,
-        bind_options: bind,
-        volume_options: volume,
-        tmpfs_options: tmpfs,
     }
 }
 
@@ -461,14 +282,6 @@ fn run_config(container: &Container) -> Config {
         stop_signal: config.stop_signal.to_string(),
         stop_timeout: config.stop_timeout,
     }
-}
-
-fn by_port(all: impl Iterator<Item = (Port, Binding)>) -> BTreeMap<String, Vec<Binding>> {
-    let mut map: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
-    for (port, binding) in all {
-        map.entry(port.to_string()).or_default().push(binding);
-    }
-    map
 }
 
 fn network_settings(container: &Container) -> NetworkSettings {

@@ -1,6 +1,7 @@
 //! What the engine tells about containers and itself: plain data, which every face shows in its
 //! own way.
 
+mod host_config;
 mod inspect;
 mod network;
 mod volume;
@@ -31,6 +32,8 @@ pub struct Container {
     pub network_files: PathBuf,
     /// `<root>/volumes`
     pub volumes: PathBuf,
+    /// The cgroup above its own, where it was chosen.
+    pub cgroup_parent: String,
     /// Those it links to: what each is called by itself, and here.
     pub links: Vec<(String, ContainerName)>,
     /// Its paths, `webapp/db`, by the links of others. Told where all containers are.
@@ -42,6 +45,7 @@ impl Container {
     pub fn status(&self) -> &'static str {
         match self.state.status {
             Status::Creating | Status::Created | Status::Starting => "created",
+            Status::Running if self.state.paused => "paused",
             Status::Running => "running",
             Status::Restarting => "restarting",
             Status::Exited => "exited",
@@ -148,15 +152,15 @@ pub fn sample(name: &str, digit: &str) -> Container {
             labels: Default::default(),
             network: crate::container::Network::Bridge,
             auto_remove: false,
-            privileged: false,
+            namespaces: Default::default(),
+            log: Default::default(),
+            isolation: Default::default(),
         },
         settings: Settings {
             name: name.parse().unwrap(),
             links: Vec::new(),
             restart: RestartPolicy::No,
-            memory: None,
-            cpu_shares: None,
-            pids_limit: None,
+            limits: Default::default(),
             networks: vec![crate::container::Membership::new("bridge")],
         },
         state: State::new(Status::Created),
@@ -166,6 +170,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
         directory: PathBuf::from("/root/containers/x"),
         network_files: PathBuf::from("/root/containers/x"),
         volumes: PathBuf::from("/root/volumes"),
+        cgroup_parent: String::new(),
         links: Vec::new(),
         paths: Vec::new(),
     }

@@ -6,6 +6,7 @@ use crate::network::{DEFAULT, Definition, Driver};
 use crate::types::{ContainerId, ContainerName, Digest, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 /// A network as it is now.
 #[derive(Clone, Debug)]
@@ -81,6 +82,8 @@ struct Range {
     ip_range: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     gateway: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    auxiliary_addresses: BTreeMap<String, Ipv4Addr>,
 }
 
 #[derive(Serialize, Debug)]
@@ -108,12 +111,18 @@ impl From<&Network> for InspectNetwork {
             subnet: subnet.to_string(),
             ip_range: text(definition.pool.map(|pool| pool.to_string())),
             gateway: text(gateway.map(|gateway| gateway.to_string())),
+            auxiliary_addresses: definition.reserved.clone(),
         });
         let range6 = definition.subnet6.map(|range| {
             // Upon a link of the host it is for routers there to tell.
             let gateway = gateway.filter(|_| definition.is_bridge()).zip(definition.subnet);
             let gateway = gateway.map(|(gateway, subnet)| range.twin(&subnet, gateway).to_string());
-            Range { subnet: range.to_string(), ip_range: String::new(), gateway: text(gateway) }
+            Range {
+                subnet: range.to_string(),
+                ip_range: String::new(),
+                gateway: text(gateway),
+                auxiliary_addresses: BTreeMap::new(),
+            }
         });
         let container = |place: &Place| {
             let Place { container, name, endpoint } = place;
@@ -144,7 +153,7 @@ impl From<&Network> for InspectNetwork {
                 config: range.into_iter().chain(range6).collect(),
             },
             internal: definition.internal,
-            attachable: false,
+            attachable: definition.is_attachable,
             ingress: false,
             containers: network.containers.iter().map(container).collect(),
             options: definition.options.clone(),

@@ -11,6 +11,7 @@ mod keys;
 mod outbox;
 mod signals;
 
+pub use keys::Keys;
 pub use outbox::Outbox;
 pub use signals::{Forward, catch};
 
@@ -61,7 +62,7 @@ pub struct Standard<'a> {
     pub error: BorrowedFd<'a>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Pass our stdin on.
     pub stdin: bool,
@@ -69,12 +70,8 @@ pub struct Options {
     pub tty: bool,
     /// Signals are for the program; else they end the session.
     pub sig_proxy: bool,
-    /// ctrl-p ctrl-q, or whatever was chosen, leaves the container running.
-    pub detach_keys: Option<[u8; 2]>,
-}
-
-impl Options {
-    pub const DETACH_KEYS: [u8; 2] = [16, 17];
+    /// What leaves the container running.
+    pub detach_keys: Option<Keys>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

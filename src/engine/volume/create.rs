@@ -29,7 +29,11 @@ impl Engine {
         self.begin()?;
         let volumes = self.volume_store();
         let _lock = volumes.lock()?;
+        let is_new = volumes.get(&name).is_err();
         volumes.make(&Volume::new(&name, labels), Durability::PowerLoss)?;
+        if is_new {
+            self.tell_of_volume("create", &name, &[]);
+        }
         Ok(name)
     }
 }

@@ -29,6 +29,7 @@ impl Engine {
             };
             for name in going.iter().filter(|name| !users.contains_key(**name)) {
                 volumes.discard(name)?;
+                self.tell_of_volume("destroy", name, &[]);
             }
         }
         volumes.empty_trash()

@@ -141,7 +141,12 @@ impl Engine {
                     }
                     let maker = Some(config.id.clone());
                     let volume = Volume { maker, ..Volume::new(&mount.source, labels) };
-                    volumes.make(&volume, durability(config, mount))
+                    let is_new = volumes.get(&mount.source).is_err();
+                    let made = volumes.make(&volume, durability(config, mount));
+                    if made.is_ok() && is_new {
+                        self.tell_of_volume("create", &mount.source, &[]);
+                    }
+                    made
                 }
                 MountKind::Tmpfs => Ok(()),
             };

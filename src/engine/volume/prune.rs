@@ -22,6 +22,7 @@ impl Engine {
                 }
                 pruned.bytes = pruned.bytes.saturating_add(usage::bytes(&volume.mountpoint));
                 volumes.discard(&volume.name)?;
+                self.tell_of_volume("destroy", &volume.name, &[]);
                 pruned.removed.push(volume.name);
             }
         }

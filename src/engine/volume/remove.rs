@@ -26,6 +26,7 @@ impl Engine {
                     .hint(format!("remove {them} first: rm {}", users.replace(",", ""))));
             }
             volumes.discard(name)?;
+            self.tell_of_volume("destroy", name, &[]);
         }
         volumes.empty_trash()
     }

@@ -25,7 +25,8 @@
 //!
 //! Where containers have IPv6 addresses, the sets and the rules that look at addresses are there for
 //! either version, with a 6 behind their names (`version`). The host's ::1 leads to no container: the
-//! kernel takes no answers for it from a bridge (IPv4 has route_localnet for that).
+//! kernel takes no answers for it from a bridge (IPv4 has route_localnet for that). Nor does fe80::/10,
+//! to be refused at once: what comes from there is not sent on.
 //!
 //! What a bridge passes from port to port the inet table sees only where br_netfilter shows it:
 //! so the bridge table isolates containers. It knows no connections and lets answers through by
@@ -35,10 +36,11 @@
 //! the neighbour would answer it directly, and as somebody else than was asked; so would it in the
 //! bridge table without icc. There the neighbour sees the bridge's address instead of the client's.
 //!
-//! The rules follow from the bridge's policy, and what a container publishes is elements of the
-//! maps, which enter and leave in one batch. The kernel is the truth: what leaves is what leads to
+//! The rules follow from the bridge's policy. What a container publishes, and the links from and to
+//! it, are elements of the maps and sets, which enter and leave in one batch, on all its networks. The kernel is the truth: what leaves is what leads to
 //! the address. The table's comment tells what its rules were made for; where that is no longer so,
-//! or somebody flushed it, it is made anew, with what all running containers publish.
+//! or somebody flushed it or the bridge table, both are made anew, with what leads to all running
+//! containers.
 //!
 //! The tables stay with their bridge, with nothing in their maps: to remove them with the last
 //! container and to make them with the next one took 2 to 5 ms of each `run`, for which the kernel
@@ -48,9 +50,10 @@
 
 mod frames;
 mod packets;
-mod version;
+pub(super) mod transit;
+pub(super) mod version;
 
-use self::version::Version;
+pub(super) use self::version::Version;
 use super::{Bridge, Subnet, Subnet6, forwarding};
 use crate::error::{Error, Result};
 use crate::sys::netlink::Socket;
@@ -79,6 +82,22 @@ impl Default for Policy {
 const PUBLISH: &str = "publish";
 const INTO: &str = "into";
 
+/// What leads to running containers of a network.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// The address of each, and its ports.
+    pub published: Vec<(Ipv4Addr, Vec<Published>)>,
+    pub links: Vec<Link>,
+}
+
+/// Who may ask whom without icc, and at which of his ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub client: Ipv4Addr,
+    pub server: Ipv4Addr,
+    pub ports: Vec<Port>,
+}
+
 /// How the comment of each table of ours begins.
 const OURS: &str = "coracle ";
 
@@ -90,70 +109,59 @@ pub(super) struct Rules<'a> {
     pub tables: &'a mut Tables,
 }
 
-impl Rules<'_> {
-    /// Has the host's ports lead to the container at `address`. Where the tables are missing or
-    /// out of date, they are made, and `running` tells what else is to be in them. Tells whether
-    /// they were missing.
+impl<'a> Rules<'a> {
+    pub fn of(bridge: &'a Bridge, tables: &'a mut Tables) -> Rules<'a> {
+        Rules { name: &bridge.name, has_ipv6: bridge.subnet6.is_some(), tables }
+    }
+
+    /// Has the host's ports lead to the container at `own`, and opens its links. Where the tables
+    /// are missing or out of date, they are made, and `others` tells what else is to be in them.
+    /// Tells whether they were missing.
     pub fn publish(
         &mut self,
+        batch: &mut Batch,
         bridge: &Bridge,
-        address: Ipv4Addr,
-        ports: &[Published],
-        running: impl FnOnce() -> Result<Vec<(Ipv4Addr, Vec<Published>)>>,
+        own: &Running,
+        others: impl FnOnce() -> Result<Running>,
     ) -> Result<bool> {
         let making = Making::of(bridge);
-        let mut batch = Batch::new(self.name);
+        batch.turn_to_table(self.name);
         let there = self.tables.table(Family::Inet, self.name)?;
         if there.as_ref().is_some_and(|made| !made.starts_with(OURS)) {
             self.check_ours()?;
         }
+        let is_whole = bridge.policy.icc || self.tables.table(Family::Bridge, self.name)?.is_some();
         // A kernel that keeps no comments keeps none of ours.
-        if there.as_ref().is_none_or(|made| !made.is_empty() && *made != making.comment()) {
-            self.make(&mut batch, bridge, &making)?;
-            for (address, ports) in running()? {
-                enter(&mut batch, bridge, address, &ports);
-            }
+        let is_current = |made: &String| made.is_empty() || *made == making.comment();
+        if !is_whole || !there.as_ref().is_some_and(is_current) {
+            self.make(batch, bridge, &making)?;
+            enter(batch, bridge, &others()?);
         }
-        enter(&mut batch, bridge, address, ports);
-        self.tables.commit(batch)?;
-        self.forget_before(ports)?;
+        enter(batch, bridge, own);
         Ok(there.is_none())
     }
 
-    /// Opens these ports of `server` to `client`, where containers do not reach each other anyway.
-    pub fn link(
-        &mut self,
-        bridge: &Bridge,
-        client: Ipv4Addr,
-        server: Ipv4Addr,
-        ports: &[Port],
-    ) -> Result<()> {
-        if bridge.policy.icc || ports.is_empty() {
-            return Ok(());
-        }
+    /// Opens links that are not open yet.
+    pub fn link(&mut self, bridge: &Bridge, links: &[Link]) -> Result<()> {
         let mut batch = Batch::new(self.name);
-        for (version, client, server) in ends(bridge, client, server) {
-            let element = |key: Vec<u8>| Element { key, value: None };
-            let link = |port: &Port| {
-                let protocol = nft::protocol(port.protocol.number());
-                let port = nft::port(port.number.get());
-                element([&client[..], &server, &protocol, &port].concat())
-            };
-            let links: Vec<Element> = ports.iter().map(link).collect();
-            let linked = [[&client[..], &server].concat(), [&server[..], &client].concat()];
-            batch.turn_to(Family::Inet);
-            batch.add(version.links, &links);
-            batch.turn_to(Family::Bridge);
-            batch.add(version.links, &links);
-            batch.add(version.linked, &linked.map(element));
+        for (family, set, mut elements) in openings(bridge, links) {
+            let open = self.tables.elements(family, self.name, set)?;
+            elements.retain(|element| !open.contains(element));
+            batch.turn_to(family);
+            batch.add(set, &elements);
         }
         self.tables.commit(batch)
     }
 
     /// Takes away all that leads to these addresses, and the links they have a part in: with none,
-    /// all that lead to anybody.
-    pub fn withdraw(&mut self, addresses: Option<&[IpAddr]>) -> Result<()> {
-        let mut batch = Batch::new(self.name);
+    /// all that lead to anybody. Gives what `forget_after` is to have
+    /// once that is done.
+    pub fn withdraw(
+        &mut self,
+        batch: &mut Batch,
+        addresses: Option<&[IpAddr]>,
+    ) -> Result<Withdrawn> {
+        batch.turn_to_table(self.name);
         let mut all = Vec::new();
         for version in version::all(self.has_ipv6) {
             let is_it = |octets: &[u8]| {
@@ -169,13 +177,10 @@ impl Rules<'_> {
                 elements.retain(|element| to(element) == Some(true));
                 batch.remove(map, elements);
             }
-            self.part(&mut batch, version, |key| {
-                key.chunks_exact(version.bytes()).take(2).any(is_it)
-            })?;
+            self.part(batch, version, |key| key.chunks_exact(version.bytes()).take(2).any(is_it))?;
             all.push((version, published));
         }
-        self.tables.commit(batch)?;
-        self.forget_after(&all)
+        Ok(all)
     }
 
     /// Closes what `link` opened. What goes on by it already is let through to its end.
@@ -217,21 +222,20 @@ impl Rules<'_> {
         Ok(())
     }
 
-    /// Removes the tables.
-    pub fn remove(&mut self) -> Result<()> {
+    /// Removes the tables, as `withdraw` does what is in them.
+    pub fn remove(&mut self, batch: &mut Batch) -> Result<Withdrawn> {
         self.check_ours()?;
         let versions = version::all(self.has_ipv6).iter();
         let published = versions.map(|version| Ok((version, self.published(version)?)));
         let published: Vec<_> = published.collect::<Result<_>>()?;
-        let mut batch = Batch::new(self.name);
+        batch.turn_to_table(self.name);
         for family in [Family::Inet, Family::Bridge] {
             if self.tables.table(family, self.name)?.is_some() {
                 batch.turn_to(family);
                 batch.remove_table();
             }
         }
-        self.tables.commit(batch)?;
-        self.forget_after(&published)
+        Ok(published)
     }
 
     /// What leads to containers, by map.
@@ -241,9 +245,8 @@ impl Rules<'_> {
         maps.map(elements).collect()
     }
 
-    /// The tables without containers; links of before stay.
+    /// The tables without containers.
     fn make(&mut self, batch: &mut Batch, bridge: &Bridge, making: &Making) -> Result<()> {
-        let mut kept = Vec::new();
         for family in [Family::Inet, Family::Bridge] {
             batch.turn_to(family);
             if self.tables.table(family, self.name)?.is_some() {
@@ -251,28 +254,17 @@ impl Rules<'_> {
             }
         }
         if !bridge.policy.icc {
-            for version in version::all(bridge.subnet6.is_some()) {
-                let sets = version.of_addresses().into_iter();
-                for (family, set) in sets.filter(|(_, set)| *set != version.itself) {
-                    kept.push((family, set, self.tables.elements(family, self.name, set)?));
-                }
-            }
             batch.turn_to(Family::Bridge);
             frames::make(batch, bridge);
         }
         batch.turn_to(Family::Inet);
         packets::make(batch, bridge, making);
-        for (family, set, elements) in kept {
-            batch.turn_to(family);
-            batch.add(set, &elements);
-        }
-        batch.turn_to(Family::Inet);
         Ok(())
     }
 
     /// Has the kernel forget who was sending to these ports: it would lead them where it did
     /// before.
-    fn forget_before(&mut self, ports: &[Published]) -> Result<()> {
+    pub fn forget_before(&mut self, ports: &[Published]) -> Result<()> {
         for version in version::all(self.has_ipv6) {
             let is_udp = |p: &&Published| {
                 p.port.protocol == Protocol::Udp && p.address.is_ipv4() == version.is_ipv4()
@@ -306,40 +298,62 @@ impl Rules<'_> {
         }
         Ok(())
     }
-
-    /// Has the kernel forget who was led to containers by these elements: the addresses may be
-    /// others' next.
-    fn forget_after(&mut self, published: &[(&Version, ByMap)]) -> Result<()> {
-        let udp = nft::protocol(Protocol::Udp.number());
-        // Host's port, then the container's address and port.
-        let way = |element: &Element| {
-            let (rest, port) = element.key.split_last_chunk::<4>()?;
-            let value = element.value.as_ref().filter(|_| rest.ends_with(&udp))?;
-            Some([&port[..], value].concat())
-        };
-        for (version, published) in published {
-            let elements = published.iter().flat_map(|(_, elements)| elements);
-            let ways: Vec<Vec<u8>> = elements.filter_map(way).collect();
-            let port = match &ways[..] {
-                [] => continue,
-                [one] => one.first_chunk().map(|port| u16::from_be_bytes(*port)),
-                _ => None,
-            };
-            self.tables.forget_udp(
-                version.family,
-                port,
-                |Connection { destination, server }| {
-                    let (from, to) = (nft::port(destination.port()), nft::port(server.port()));
-                    ways.contains(&[&from[..], &nft::address(server.ip()), &to].concat())
-                },
-            )?;
-        }
-        Ok(())
-    }
 }
 
 /// What leads to containers, by map.
 type ByMap = Vec<(&'static str, Vec<Element>)>;
+
+/// What led to containers.
+pub type Withdrawn = Vec<(&'static Version, ByMap)>;
+
+/// Has the kernel forget who was led to containers by these elements: the addresses may be
+/// others' next.
+pub fn forget_after(tables: &mut Tables, published: &Withdrawn) -> Result<()> {
+    let udp = nft::protocol(Protocol::Udp.number());
+    // Host's port, then the container's address and port.
+    let way = |element: &Element| {
+        let (rest, port) = element.key.split_last_chunk::<4>()?;
+        let value = element.value.as_ref().filter(|_| rest.ends_with(&udp))?;
+        Some([&port[..], value].concat())
+    };
+    for (version, published) in published {
+        let elements = published.iter().flat_map(|(_, elements)| elements);
+        let ways: Vec<Vec<u8>> = elements.filter_map(way).collect();
+        let port = match &ways[..] {
+            [] => continue,
+            [one] => one.first_chunk().map(|port| u16::from_be_bytes(*port)),
+            _ => None,
+        };
+        tables.forget_udp(version.family, port, |Connection { destination, server }| {
+            let (from, to) = (nft::port(destination.port()), nft::port(server.port()));
+            ways.contains(&[&from[..], &nft::address(server.ip()), &to].concat())
+        })?;
+    }
+    Ok(())
+}
+
+/// The elements that open links, by the sets they are to be in: none where containers reach each
+/// other anyway.
+fn openings(bridge: &Bridge, links: &[Link]) -> Vec<(Family, &'static str, Vec<Element>)> {
+    let mut openings = Vec::new();
+    let links = if bridge.policy.icc { &[] } else { links };
+    for Link { client, server, ports } in links.iter().filter(|link| !link.ports.is_empty()) {
+        for (version, client, server) in ends(bridge, *client, *server) {
+            let element = |key: Vec<u8>| Element { key, value: None };
+            let link = |port: &Port| {
+                let protocol = nft::protocol(port.protocol.number());
+                let port = nft::port(port.number.get());
+                element([&client[..], &server, &protocol, &port].concat())
+            };
+            let links: Vec<Element> = ports.iter().map(link).collect();
+            let linked = [[&client[..], &server].concat(), [&server[..], &client].concat()];
+            openings.push((Family::Inet, version.links, links.clone()));
+            openings.push((Family::Bridge, version.links, links));
+            openings.push((Family::Bridge, version.linked, linked.map(element).to_vec()));
+        }
+    }
+    openings
+}
 
 /// The ends of a link by either version that the bridge has.
 fn ends(
@@ -392,7 +406,19 @@ impl Making {
     }
 }
 
-fn enter(batch: &mut Batch, bridge: &Bridge, address: Ipv4Addr, ports: &[Published]) {
+/// Has these ports and links in the tables.
+fn enter(batch: &mut Batch, bridge: &Bridge, running: &Running) {
+    for (address, ports) in &running.published {
+        batch.turn_to(Family::Inet);
+        lead(batch, bridge, *address, ports);
+    }
+    for (family, set, elements) in openings(bridge, &running.links) {
+        batch.turn_to(family);
+        batch.add(set, &elements);
+    }
+}
+
+fn lead(batch: &mut Batch, bridge: &Bridge, address: Ipv4Addr, ports: &[Published]) {
     let ports = if bridge.policy.internal { &[] } else { ports };
     for version in version::all(bridge.subnet6.is_some()) {
         let Some(address) = version.address(bridge, address).map(nft::address) else { continue };

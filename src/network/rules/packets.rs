@@ -65,6 +65,15 @@ pub(super) fn make(batch: &mut Batch, bridge: &Bridge, making: &Making) {
             Step::Map(version.published_at, 0),
             to,
         ];
+        if !version.is_ipv4() {
+            // The kernel sends nothing on that comes from such an address.
+            let [mask, range] =
+                [0xffc0, 0xfe80].map(|first| Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0).octets());
+            let of_the_link =
+                [Step::Load(version.destination, 0), Step::Mask(0, &mask), Step::Is(0, &range)];
+            let steps = [&of_version[..], &of_the_link, &[Step::Accept]];
+            rule(PUBLISH, "not by what the link alone has", &steps);
+        }
         rule(PUBLISH, "ports of one address", &[&of_version, &ports_at]);
         rule(PUBLISH, "ports of all addresses", &[&of_version, &ports]);
         if !version.is_ipv4() {

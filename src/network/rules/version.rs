@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 pub struct Version {
     /// `NFPROTO_...`
     pub family: u8,
+    /// That of tables that see nothing else.
+    pub table: Family,
     pub field: Field,
     pub source: Source,
     pub destination: Source,
@@ -31,6 +33,7 @@ pub struct Version {
 static VERSIONS: [Version; 2] = [
     Version {
         family: nft::NFPROTO_IPV4,
+        table: Family::Ipv4,
         field: Field::Ipv4,
         source: Source::Ipv4Source,
         destination: Source::Ipv4Destination,
@@ -47,6 +50,7 @@ static VERSIONS: [Version; 2] = [
     },
     Version {
         family: nft::NFPROTO_IPV6,
+        table: Family::Ipv6,
         field: Field::Ipv6,
         source: Source::Ipv6Source,
         destination: Source::Ipv6Destination,

@@ -8,7 +8,7 @@ use crate::types::{Pid, Signal};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a frozen or killed group may take to be so: the kernel needs milliseconds, a process
@@ -169,7 +169,9 @@ impl Cgroup {
 
     /// The directory by which to know the processes.
     fn main_dir(&self) -> Option<&Path> {
-        self.dirs().last()
+        // A cpuset may have been added later, and not have them yet.
+        let all = self.v1_dir("freezer").or(self.v1_dir("memory")).map(PathBuf::as_path);
+        self.unified.as_deref().or(all).or_else(|| self.dirs().last())
     }
 }
 

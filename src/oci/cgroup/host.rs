@@ -3,6 +3,7 @@
 
 use crate::error::{OsContext, Result};
 use crate::sys::namespace::device_numbers;
+use crate::sys::userns;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -34,6 +35,10 @@ impl Cgroups {
     pub fn detect() -> Result<Cgroups> {
         let read = |path: &str| fs::read(path).on("read", path);
         let found = Cgroups::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
+        if !userns::is_initial() {
+            let unified = found.unified.filter(Hierarchy::is_reachable);
+            return Ok(Cgroups { v1: Vec::new(), unified: unified.and_then(Hierarchy::given) });
+        }
         Ok(Cgroups {
             v1: found.v1.into_iter().filter(Hierarchy::is_reachable).collect(),
             unified: found.unified.filter(Hierarchy::is_reachable),
@@ -106,6 +111,17 @@ impl Hierarchy {
     fn is_reachable(&self) -> bool {
         let device = fs::metadata(&self.mount).map(|meta| device_numbers(meta.dev()));
         device.is_ok_and(|(major, minor)| format!("{major}:{minor}") == self.device)
+    }
+
+    /// The part of it that whoever is root of a user namespace was given: from the highest of our
+    /// cgroups on that is theirs (cgroup-v2.rst, "Delegation"). v1 gives nothing away.
+    fn given(self) -> Option<Hierarchy> {
+        let is_ours = |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.uid() == 0);
+        let ours = self.own.ancestors().take_while(|dir| {
+            dir.starts_with(&self.mount) && is_ours(dir) && is_ours(&dir.join("cgroup.procs"))
+        });
+        let mount = ours.last()?.to_path_buf();
+        Some(Hierarchy { mount, ..self })
     }
 
     pub fn has(&self, controller: &str) -> bool {

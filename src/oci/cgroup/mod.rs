@@ -21,12 +21,16 @@ mod host;
 mod placement;
 mod resources;
 mod settings;
+mod update;
 mod usage;
 
 pub use devices::default_devices;
 pub use host::{Cgroups, View};
-pub use placement::MONITORS;
-pub use resources::{BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Pids, Resources, Throttle};
+pub use placement::{MONITORS, check_path};
+pub use resources::{
+    BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Pids, Resources, Throttle, WeightDevice,
+};
+pub use update::{Patch, put_back};
 pub use usage::Usage;
 
 use std::path::PathBuf;
@@ -50,6 +54,11 @@ impl Cgroup {
     /// What could not be done, to be told once.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Whether there is anything of it.
+    pub fn is_there(&self) -> bool {
+        !self.v1.is_empty() || self.unified.is_some()
     }
 
     fn v1_dir(&self, controller: &str) -> Option<&PathBuf> {

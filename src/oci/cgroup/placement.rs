@@ -7,6 +7,7 @@ use super::settings::{self, CONTROLLERS, Setting, Version};
 use super::{Cgroup, V1};
 use crate::error::{Cause, Context, Error, OsContext, Result};
 use crate::sys::bpf::cgroup_device;
+use crate::sys::userns;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
@@ -26,10 +27,10 @@ const ALWAYS_V2: [(&str, &str); 4] =
 pub const MONITORS: &str = "coracle/monitors";
 
 /// Settings for one controller, or (with no name) for `linux.resources.unified`.
-struct Planned {
-    version: Version,
-    controller: &'static str,
-    settings: Vec<Setting>,
+pub(super) struct Planned {
+    pub version: Version,
+    pub controller: &'static str,
+    pub settings: Vec<Setting>,
 }
 
 impl Cgroups {
@@ -69,7 +70,7 @@ impl Cgroups {
         Ok(self.open_path(&relative(path)?))
     }
 
-    fn open_path(&self, path: &Path) -> Cgroup {
+    pub(super) fn open_path(&self, path: &Path) -> Cgroup {
         let existing = |base: &Path| Some(base.join(path)).filter(|dir| dir.is_dir());
         let v1 = self.v1.iter().filter_map(|h| {
             let dir = existing(&h.mount)?;
@@ -102,7 +103,7 @@ impl Cgroups {
     }
 
     /// What to write where, found out before anything is made.
-    fn plan(&self, resources: &Resources) -> Result<Vec<Planned>> {
+    pub(super) fn plan(&self, resources: &Resources) -> Result<Vec<Planned>> {
         let available = self.unified.as_ref().map_or(Vec::new(), |h| h.words("cgroup.controllers"));
         let mut plan = Vec::new();
         for controller in &CONTROLLERS {
@@ -220,7 +221,7 @@ impl Cgroups {
 
 impl Hierarchy {
     /// Makes `path` and its parents (v1), and gives a cpuset what its parent has.
-    fn make(&self, path: &Path) -> Result<()> {
+    pub(super) fn make(&self, path: &Path) -> Result<()> {
         let mut dir = self.mount.clone();
         for part in path.components() {
             dir.push(part);
@@ -264,7 +265,7 @@ fn inherit(dir: &Path, file: &str) -> Result<()> {
 
 /// Makes `path` below `base` (v2) with the controllers `wanted`; those that are not to be had are
 /// added to `unavailable`.
-fn make_below<'c>(
+pub(super) fn make_below<'c>(
     base: &Path,
     path: &Path,
     wanted: &[&'c str],
@@ -296,7 +297,8 @@ fn enable<'c>(dir: &Path, base: &Path, wanted: &[&'c str]) -> Vec<&'c str> {
             Ok(()) => true,
             // A cgroup other than the root with processes of its own cannot give controllers to
             // its children ("no internal processes"): these move to a leaf.
-            Err(e) if e.kind() == ErrorKind::ResourceBusy && !moved => {
+            // Only where we are ourselves: whose groups those on the way are, we do not know.
+            Err(e) if e.kind() == ErrorKind::ResourceBusy && !moved && dir == base => {
                 moved = true;
                 evacuate(dir, base).and_then(|()| switch()).is_ok()
             }
@@ -328,7 +330,8 @@ fn evacuate(dir: &Path, base: &Path) -> io::Result<()> {
 }
 
 fn restrict_devices(cgroup: &Cgroup, rules: &[devices::Rule]) -> Result<()> {
-    if rules.is_empty() {
+    // In a user namespace nobody makes device nodes, or may restrict them.
+    if rules.is_empty() || !userns::is_initial() {
         return Ok(());
     }
     if let Some(dir) = cgroup.v1_dir("devices") {
@@ -380,7 +383,7 @@ fn limit(cgroup: &mut Cgroup, plan: &[Planned]) -> Result<()> {
 }
 
 /// Error of a limit that was asked for.
-fn missing(controller: &str) -> Error {
+pub(super) fn missing(controller: &str) -> Error {
     let problem = format!("this host has no {controller} cgroup controller to set the limit with");
     Error::not_found(problem).hint(match controller {
         "memory" => "boot with cgroup_enable=memory, or run without the limit".to_string(),
@@ -419,8 +422,13 @@ fn words(file: &Path) -> Vec<String> {
     text.split_ascii_whitespace().map(str::to_string).collect()
 }
 
+/// Errors: no cgroup can have this path.
+pub fn check_path(path: &str) -> Result<()> {
+    relative(path).map(drop)
+}
+
 /// A cgroup's path below the mount of a hierarchy.
-fn relative(path: &str) -> Result<PathBuf> {
+pub(super) fn relative(path: &str) -> Result<PathBuf> {
     let below = Path::new(path.trim_start_matches('/'));
     let plain = below.components().all(|part| matches!(part, Component::Normal(_)));
     if plain && !below.as_os_str().is_empty() {

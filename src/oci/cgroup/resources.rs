@@ -90,6 +90,8 @@ pub struct BlockIo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weight_device: Vec<WeightDevice>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub throttle_read_bps_device: Vec<Throttle>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub throttle_write_bps_device: Vec<Throttle>,
@@ -97,6 +99,14 @@ pub struct BlockIo {
     pub throttle_read_iops_device: Vec<Throttle>,
     #[serde(rename = "throttleWriteIOPSDevice", skip_serializing_if = "Vec::is_empty")]
     pub throttle_write_iops_device: Vec<Throttle>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightDevice {
+    pub major: u32,
+    pub minor: u32,
+    /// 10 to 1000.
+    pub weight: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

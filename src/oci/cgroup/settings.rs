@@ -3,7 +3,7 @@
 //! Source: the kernel's Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst; the translation
 //! of shares and weights is that of the runtime spec's implementations (runc, crun).
 
-use super::resources::{BlockIo, Cpu, HugepageLimit, Memory, Resources, Throttle};
+use super::resources::{BlockIo, Cpu, HugepageLimit, Memory, Resources, Throttle, WeightDevice};
 use crate::error::{Error, Result};
 
 /// A file of a cgroup's directory and what to write to it.
@@ -121,15 +121,20 @@ fn memory_v2(memory: &Memory) -> Result<Vec<Setting>> {
         };
         settings.push(Setting { or_say: Some(NO_SWAP), ..set("memory.swap.max", bytes(alone)) });
     }
-    settings.extend(memory.reservation.map(|n| set("memory.low", bytes(n))));
+    // None is no protection.
+    settings.extend(memory.reservation.map(|n| set("memory.low", n.max(0))));
     Ok(settings)
 }
 
 fn cpu(resources: &Resources, version: Version) -> Result<Vec<Setting>> {
-    Ok(resources.cpu.as_ref().map_or(Vec::new(), |cpu| match version {
-        Version::V1 => cpu_v1(cpu),
-        Version::V2 => cpu_v2(cpu),
-    }))
+    let Some(cpu) = &resources.cpu else { return Ok(Vec::new()) };
+    match version {
+        Version::V1 => Ok(cpu_v1(cpu)),
+        Version::V2 if cpu.realtime_runtime.or(cpu.realtime_period.map(|_| 1)).is_some() => {
+            Err(Error::invalid("cgroup v2 has no limits for processes in real time"))
+        }
+        Version::V2 => Ok(cpu_v2(cpu)),
+    }
 }
 
 fn cpu_v1(cpu: &Cpu) -> Vec<Setting> {
@@ -192,17 +197,28 @@ fn block_io(resources: &Resources, version: Version) -> Result<Vec<Setting>> {
         return Ok(Vec::new());
     };
     let mut settings = Vec::new();
-    if let Some(weight) = io.weight.filter(|n| *n > 0) {
+    // 10 to 1000 onto 1 to 10000.
+    let scaled = |weight: u16| 1 + (u32::from(weight).saturating_sub(10)) * 9999 / 990;
+    let whole = io.weight.filter(|n| *n > 0).map(|weight| {
+        let setting = match version {
+            Version::V1 => set("blkio.weight", weight),
+            Version::V2 => set("io.weight", scaled(weight)),
+        };
+        (weight, setting)
+    });
+    let devices = io.weight_device.iter().map(|WeightDevice { major, minor, weight }| {
+        let setting = match version {
+            Version::V1 => set("blkio.weight_device", format!("{major}:{minor} {weight}")),
+            Version::V2 => set("io.weight", format!("{major}:{minor} {}", scaled(*weight))),
+        };
+        (*weight, setting)
+    });
+    for (weight, setting) in whole.into_iter().chain(devices) {
         if !(10..=1000).contains(&weight) {
             let problem = format!("the block I/O weight {weight} is not one of 10 to 1000");
             return Err(Error::invalid(problem));
         }
         let say = "the block I/O weight is not set: this kernel has no I/O scheduler that heeds it";
-        let setting = match version {
-            Version::V1 => set("blkio.weight", weight),
-            // 10 to 1000 onto 1 to 10000.
-            Version::V2 => set("io.weight", 1 + (u32::from(weight) - 10) * 9999 / 990),
-        };
         settings.push(Setting { or_say: Some(say), ..setting });
     }
     for (limits, v1, v2) in throttles(io) {

@@ -43,13 +43,21 @@ impl Cgroup {
         let idle = idle.iter().find_map(|key| number_in(&stat, key)).unwrap_or(0);
         let memory = number(text("memory", "memory.usage_in_bytes", "memory.current")).unwrap_or(0);
         let limit = number(text("memory", "memory.limit_in_bytes", "memory.max"));
-        let blocks = text("blkio", "blkio.throttle.io_service_bytes_recursive", "io.stat");
+        let mut blocks = text("blkio", "blkio.throttle.io_service_bytes_recursive", "io.stat");
+        let sum = |text: &str| {
+            (transferred(text, "Read", "rbytes="), transferred(text, "Write", "wbytes="))
+        };
+        if sum(&blocks) == (0, 0) && self.v1_dir("blkio").is_some() {
+            // Newer kernels count there only what is throttled, and the scheduler the rest.
+            blocks = text("blkio", "blkio.bfq.io_service_bytes_recursive", "io.stat");
+        }
+        let (read, written) = sum(&blocks);
         Usage {
             cpu,
             memory: memory.saturating_sub(idle),
             memory_limit: limit.unwrap_or(u64::MAX),
-            read: transferred(&blocks, "Read", "rbytes="),
-            written: transferred(&blocks, "Write", "wbytes="),
+            read,
+            written,
             tasks: number(text("pids", "pids.current", "pids.current")).unwrap_or(0),
         }
     }

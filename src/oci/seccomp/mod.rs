@@ -1,14 +1,16 @@
 //! The system calls a container may make (`linux.seccomp` of the OCI runtime spec), and the
 //! classic BPF program that says so to the kernel.
 //!
-//! `profile` is Docker's default, `compile` turns any profile into a program, `numbers` is the
+//! `profile` is Docker's default, `file` reads those of users, `compile` turns any profile into a program, `numbers` is the
 //! table of the calls. Source: runtime-spec `config-linux.md`, "Seccomp".
 
 mod compile;
+mod file;
 mod numbers;
 mod profile;
 
 pub use compile::compile;
+pub use file::read_profile;
 pub use profile::default_profile;
 
 use serde::{Deserialize, Serialize};

@@ -4,9 +4,9 @@
 use super::{ACK, CREATE, DUMP, Message, REPLACE, Request, Socket};
 use super::{attribute, text, u32_at};
 use crate::error::{Error, Result};
-use crate::types::Pid;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 pub type Mac = [u8; 6];
 
@@ -14,6 +14,7 @@ pub type Mac = [u8; 6];
 pub const LOOPBACK: u32 = 1;
 
 const UP: u32 = libc::IFF_UP as u32;
+const DOWN: u32 = 0;
 
 // linux/if_link.h, linux/veth.h, linux/neighbour.h
 const IFLA_INFO_KIND: u16 = 1;
@@ -70,10 +71,10 @@ pub fn route_default(gateway: IpAddr, index: u32) -> Request {
     message.finish()
 }
 
-/// A bridge, up. With an address of its own it does not take over that of a port, and with an
+/// A bridge, down. With an address of its own it does not take over that of a port, and with an
 /// MTU (in bytes) not the least one of its ports.
 pub fn bridge_create(name: &str, mac: Mac, mtu: u32) -> Request {
-    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link_header(0, 0, UP));
+    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link_header(0, 0, DOWN));
     message.put_name(libc::IFLA_IFNAME, name);
     message.put(libc::IFLA_ADDRESS, &mac);
     message.put(libc::IFLA_MTU, &mtu.to_ne_bytes());
@@ -95,8 +96,7 @@ pub struct Veth<'a> {
     pub peer_name: &'a str,
     pub peer_index: u32,
     pub peer_mac: Mac,
-    /// A process in the peer's namespace.
-    pub peer_process: Pid,
+    pub peer_namespace: BorrowedFd<'a>,
     /// Of both ends, in bytes.
     pub mtu: u32,
 }
@@ -116,14 +116,14 @@ pub fn veth_create(veth: &Veth) -> Request {
                 peer.put_name(libc::IFLA_IFNAME, veth.peer_name);
                 peer.put(libc::IFLA_ADDRESS, &veth.peer_mac);
                 peer.put(libc::IFLA_MTU, &veth.mtu.to_ne_bytes());
-                peer.put(libc::IFLA_NET_NS_PID, &veth.peer_process.raw().to_ne_bytes());
+                peer.put(libc::IFLA_NET_NS_FD, &veth.peer_namespace.as_raw_fd().to_ne_bytes());
             });
         });
     });
     message.finish()
 }
 
-/// A link upon another one, born in the network namespace of a process; to be brought up there.
+/// A link upon another one, born in another network namespace; to be brought up there.
 #[derive(Clone, Copy, Debug)]
 pub struct Vlan<'a> {
     pub name: &'a str,
@@ -135,7 +135,7 @@ pub struct Vlan<'a> {
     pub mac: Mac,
     /// Bytes; its parent's where nothing is said.
     pub mtu: Option<u32>,
-    pub process: Pid,
+    pub namespace: BorrowedFd<'a>,
 }
 
 /// What a link upon another one is, and how those upon the same link see each other.
@@ -181,14 +181,14 @@ impl VlanKind {
     }
 }
 
-/// Makes the link, and brings it up: errors that come of its station come here.
+/// Makes the link, down: errors that come of its station come when it is brought up.
 pub fn vlan_create(vlan: &Vlan) -> Request {
     const MODE: u16 = 1; // IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE
-    let header = link_header(0, vlan.index, UP);
+    let header = link_header(0, vlan.index, DOWN);
     let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &header);
     message.put_name(libc::IFLA_IFNAME, vlan.name);
     message.put(libc::IFLA_LINK, &vlan.parent.to_ne_bytes());
-    message.put(libc::IFLA_NET_NS_PID, &vlan.process.raw().to_ne_bytes());
+    message.put(libc::IFLA_NET_NS_FD, &vlan.namespace.as_raw_fd().to_ne_bytes());
     if let Some(mtu) = vlan.mtu {
         message.put(libc::IFLA_MTU, &mtu.to_ne_bytes());
     }
@@ -282,9 +282,20 @@ impl Socket {
     }
 
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>> {
+        self.link(0, name)
+    }
+
+    pub fn link_by_index(&mut self, index: u32) -> Result<Option<Link>> {
+        self.link(index, "")
+    }
+
+    /// By its index, or where that is zero by its name.
+    fn link(&mut self, index: u32, name: &str) -> Result<Option<Link>> {
         let flags = libc::NLM_F_REQUEST as u16;
-        let mut message = Message::new(libc::RTM_GETLINK, flags, &link_header(0, 0, 0));
-        message.put_name(libc::IFLA_IFNAME, name);
+        let mut message = Message::new(libc::RTM_GETLINK, flags, &link_header(0, index, 0));
+        if index == 0 {
+            message.put_name(libc::IFLA_IFNAME, name);
+        }
         let mut link = None;
         let asked = self.exchange(&message.finish(), &mut |_, body| link = parse_link(body));
         match asked {
@@ -446,7 +457,9 @@ mod tests {
         let lo = socket.link_by_name("lo").unwrap().unwrap();
         assert_eq!(lo.index, LOOPBACK);
         assert!(socket.links().unwrap().contains(&lo));
+        assert_eq!(socket.link_by_index(LOOPBACK).unwrap(), Some(lo));
         assert_eq!(socket.link_by_name("no-such-link").unwrap(), None);
+        assert_eq!(socket.link_by_index(999_999).unwrap(), None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub use target::{Missing, Target};
 use super::raw::{self, Errno};
 use crate::types::Signal;
 use std::ffi::CString;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 #[derive(Debug)]
@@ -82,6 +83,11 @@ pub enum Step<'fd> {
     /// How ready the kernel is to kill the process when memory is short: -1000 to 1000, as text.
     /// Where we may not lower it, it stays.
     OomScore(Vec<u8>),
+    /// Writes a file of /proc/sys, by its path in the mounts of whoever made us.
+    Sysctl {
+        file: CString,
+        value: Vec<u8>,
+    },
     WriteFd {
         fd: BorrowedFd<'fd>,
         data: Vec<u8>,
@@ -89,6 +95,11 @@ pub enum Step<'fd> {
     /// Forks, and goes on in the child: a process whose parent ends at once belongs to the first
     /// process of its pid namespace.
     LeaveParent,
+    /// Goes on as the child of an init that this process becomes, and which forgets its words
+    /// (`process::words`).
+    Init {
+        words: Range<usize>,
+    },
     /// Forks, and goes on in the child, whose pidfd goes over this socket. The parent stays until
     /// the child has ended, reaps it, and ends with its exit code: where the child is in another
     /// pid namespace, that one can end whatever *its* parent is doing.
@@ -156,6 +167,11 @@ pub enum Step<'fd> {
     Mask(Target),
     /// Makes the new root read-only.
     ReadOnlyRoot,
+    /// Clones the mount at a path of another process's mounts.
+    CloneOf {
+        process: BorrowedFd<'fd>,
+        path: CString,
+    },
     /// Takes the root we are in for the new one (after `SetNamespace`).
     OpenRoot,
     /// Makes a terminal in the new root's /dev/pts and sends its master over this socket; binds it
@@ -195,8 +211,13 @@ impl Step<'_> {
             Step::DefaultSignals { .. } => "reset signals".into(),
             Step::IgnoreSignals(_) => "ignore signals".into(),
             Step::OomScore(_) => "set oom_score_adj".into(),
+            Step::Sysctl { file, value } => {
+                let value = String::from_utf8_lossy(value);
+                format!("write {value:?} to {}", file.to_string_lossy())
+            }
             Step::NewKeyring => "make a session keyring".into(),
             Step::WriteFd { .. } => "join the cgroup".into(),
+            Step::Init { .. } => "start an init".into(),
             Step::LeaveParent | Step::StandBetween(_) => "fork".into(),
             Step::Close(_) => "close a descriptor".into(),
             Step::Await(_) => "wait for the parent".into(),
@@ -213,6 +234,9 @@ impl Step<'_> {
             Step::AttachRoot { .. } => "mount the root".into(),
             Step::OpenFs { kind, .. } => format!("make a {} file system", text(kind)),
             Step::Tree(_) => "take a mount".into(),
+            Step::CloneOf { path, .. } => {
+                format!("take {} of the other container", path.to_string_lossy())
+            }
             Step::CloneInRoot(target) => format!("mount the container's {}", target.path()),
             Step::MountAttr { .. } => "set mount attributes".into(),
             Step::Make(_) => "make device nodes".into(),
@@ -256,8 +280,10 @@ impl Step<'_> {
             Step::DefaultSignals { set, mask } => process::default_signals(*set, *mask)?,
             Step::IgnoreSignals(set) => process::ignore_signals(*set)?,
             Step::OomScore(score) => process::set_oom_score(score)?,
+            Step::Sysctl { file, value } => process::write_file(file, value)?,
             Step::NewKeyring => credentials::new_keyring()?,
             Step::WriteFd { fd, data } => descriptors::write(*fd, data)?,
+            Step::Init { words } => process::become_init(words)?,
             Step::LeaveParent => process::leave_parent()?,
             Step::StandBetween(socket) => process::stand_between(*socket)?,
             Step::Close(fd) => descriptors::close(*fd)?,
@@ -276,6 +302,7 @@ impl Step<'_> {
             Step::AttachRoot { tree, at } => walk.root = Some(mounts::attach_root(*tree, at)?),
             Step::OpenFs { kind, options } => walk.tree = Some(mounts::open_fs(kind, options)?),
             Step::Tree(tree) => walk.tree = Some(raw::dup(tree.as_raw_fd(), 0)?),
+            Step::CloneOf { process, path } => walk.tree = Some(mounts::clone_of(*process, path)?),
             Step::CloneInRoot(target) => walk.tree = mounts::clone_in_root(walk.root()?, target)?,
             Step::MountAttr { set, recursive } => {
                 if let Some(tree) = &walk.tree {

@@ -59,6 +59,22 @@ pub fn clone_in_root(root: BorrowedFd, target: &Target) -> Result<Option<OwnedFd
     }
 }
 
+/// A clone of the mount at a path in the mounts of another process.
+pub fn clone_of(process: BorrowedFd, path: &CStr) -> Result<OwnedFd, Errno> {
+    let own = raw::open(c"/proc/self/ns/mnt", libc::O_RDONLY)?;
+    let root = open_root(c"/")?;
+    raw::setns(process, libc::CLONE_NEWNS)?;
+    let tree = raw::open_tree(Place::Path(path), false);
+    raw::setns(own.as_fd(), libc::CLONE_NEWNS)?;
+    // That took the root of all mounts for ours.
+    // SAFETY: a C string.
+    unsafe {
+        check(libc::fchdir(root.as_raw_fd()))?;
+        check(libc::chroot(c".".as_ptr()))?;
+    }
+    tree
+}
+
 pub fn make_entries(tree: BorrowedFd, entries: &[Entry]) -> Result<(), Errno> {
     let tree = tree.as_raw_fd();
     for entry in entries {

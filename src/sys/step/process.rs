@@ -2,6 +2,7 @@
 
 use crate::sys::raw::{self, Errno, check};
 use std::ffi::CStr;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 pub fn new_session() -> Result<(), Errno> {
@@ -71,6 +72,69 @@ pub fn stand_between(socket: BorrowedFd) -> Result<(), Errno> {
     }
 }
 
+/// The child goes on; its parent becomes an init for it: it passes signals on, reaps whatever comes
+/// to it, and ends as the child did. What it was started with, at the addresses of `words`, is not
+/// for those inside to read in /proc/1/cmdline.
+pub fn become_init(words: &Range<usize>) -> Result<(), Errno> {
+    raw::sigprocmask(u64::MAX)?;
+    let child = fork(None)?;
+    if child == 0 {
+        // SAFETY: integers, and a live one for the ioctl; where there is no terminal it only fails.
+        unsafe {
+            libc::setpgid(0, 0);
+            let group = libc::getpid();
+            libc::ioctl(0, libc::TIOCSPGRP, &raw const group);
+        }
+        return raw::sigprocmask(0).map(drop);
+    }
+    // SAFETY: `words` are ours, on the stack of the program, which is writable.
+    unsafe { std::ptr::write_bytes(words.start as *mut u8, 0, words.len()) };
+    // Nobody inside may reach our program by /proc/1/exe (CVE-2019-5736).
+    raw::prctl(libc::PR_SET_DUMPABLE, 0, 0)?;
+    raw::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0)?;
+    raw::prctl(libc::PR_SET_NAME, c"init".as_ptr() as u64, 0)?;
+    // SAFETY: integers only; nothing below uses a descriptor.
+    unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
+    let all = u64::MAX;
+    loop {
+        let none = std::ptr::null::<u8>();
+        let size = size_of::<u64>();
+        // SAFETY: a live set of the size told; no information and no limit is asked for.
+        let signal =
+            unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, none, none, size) };
+        match signal as libc::c_int {
+            libc::SIGCHLD => {
+                if let Some(code) = reap(child) {
+                    exit(code);
+                }
+            }
+            // SAFETY: integers only. A child that is gone has told so by SIGCHLD.
+            1.. => drop(unsafe { libc::kill(child, signal as libc::c_int) }),
+            // Interrupted.
+            _ => {}
+        }
+    }
+}
+
+/// Reaps all that have ended; the exit code of `child` where it is among them.
+fn reap(child: libc::pid_t) -> Option<libc::c_int> {
+    let mut code = None;
+    loop {
+        let mut status = 0;
+        // SAFETY: a live integer.
+        let ended = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        if ended <= 0 {
+            return code;
+        }
+        if ended == child {
+            code = Some(match libc::WIFEXITED(status) {
+                true => libc::WEXITSTATUS(status),
+                false => 128 + libc::WTERMSIG(status),
+            });
+        }
+    }
+}
+
 /// 0 in the child; else its pid, and its pidfd where asked for.
 fn fork(pidfd: Option<&mut libc::c_int>) -> Result<libc::pid_t, Errno> {
     let (stack, none) = (0u64, 0u64);
@@ -89,12 +153,16 @@ fn exit(code: libc::c_int) -> ! {
 }
 
 pub fn set_oom_score(score: &[u8]) -> Result<(), Errno> {
-    let file = raw::open(c"/proc/self/oom_score_adj", libc::O_WRONLY)?;
-    match raw::write(file.as_fd(), score) {
+    match write_file(c"/proc/self/oom_score_adj", score) {
         // Lowering it takes CAP_SYS_RESOURCE.
         Err(Errno(libc::EACCES)) => Ok(()),
-        other => other.map(drop),
+        other => other,
     }
+}
+
+pub fn write_file(path: &CStr, data: &[u8]) -> Result<(), Errno> {
+    let file = raw::open(path, libc::O_WRONLY)?;
+    raw::write(file.as_fd(), data).map(drop)
 }
 
 pub fn default_signals(set: u64, mask: u64) -> Result<(), Errno> {

@@ -5,7 +5,7 @@ use super::{Family, GET_CHAIN, GET_RULE, Source, Tables, general, message, refus
 use crate::error::Result;
 use crate::sys::netlink::{DUMP, Message, attribute, attributes, text, u32_at};
 
-/// A chain of IPv4 packets.
+/// A chain of IP packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     pub family: Family,
@@ -88,6 +88,7 @@ fn chain(body: &[u8]) -> Option<Chain> {
     let family = match body.first()? {
         1 => Family::Inet,
         2 => Family::Ipv4,
+        10 => Family::Ipv6,
         _ => return None,
     };
     let attributes = body.get(4..)?;

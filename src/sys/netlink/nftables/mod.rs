@@ -23,13 +23,14 @@ pub enum Family {
     /// IPv4 and IPv6.
     Inet = 1,
     Ipv4 = 2,
+    Ipv6 = 10,
     /// Frames, between the ports of bridges.
     Bridge = 7,
 }
 
 /// `Source::Family`
 pub const NFPROTO_IPV4: u8 = Family::Ipv4 as u8;
-pub const NFPROTO_IPV6: u8 = 10;
+pub const NFPROTO_IPV6: u8 = Family::Ipv6 as u8;
 
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -86,11 +87,11 @@ pub struct Element {
     pub value: Option<Vec<u8>>,
 }
 
-/// Changes of the tables of one name, for `Tables::commit`.
+/// Changes of tables, for `Tables::commit`.
 #[derive(Debug)]
-pub struct Batch<'a> {
-    table: &'a str,
-    /// That of the next change.
+pub struct Batch {
+    /// Those of the next change.
+    table: String,
     family: Family,
     bytes: Vec<u8>,
     /// Where the last message begins.
@@ -99,13 +100,20 @@ pub struct Batch<'a> {
     removes: bool,
 }
 
-impl<'a> Batch<'a> {
-    pub fn new(table: &'a str) -> Batch<'a> {
-        let family = Family::Inet;
+impl Batch {
+    /// One that begins with changes of the inet table called `table`.
+    pub fn new(table: &str) -> Batch {
+        let (table, family) = (table.to_string(), Family::Inet);
         let (bytes, removes) = (Vec::new(), false);
         let mut batch = Batch { table, family, bytes, last: 0, count: 0, removes };
         batch.push(Message::new(BATCH_BEGIN, REQUEST, &general(0, SUBSYSTEM)));
         batch
+    }
+
+    /// The changes from here on are of the inet table of this name.
+    pub fn turn_to_table(&mut self, table: &str) {
+        self.table = table.to_string();
+        self.family = Family::Inet;
     }
 
     /// The changes from here on are of the table of this family.
@@ -116,8 +124,18 @@ impl<'a> Batch<'a> {
     /// Makes the table; `comment` is what a listing shows, and `Tables::table` tells.
     pub fn make_table(&mut self, comment: &str) {
         let mut message = message(self.family, NEW_TABLE, CREATE);
-        message.put_name(1, self.table);
+        message.put_name(1, &self.table);
         message.put(6, &user_data(comment));
+        self.push(message);
+    }
+
+    /// Has the table, which is there, see packets or none.
+    pub fn wake_table(&mut self, awake: bool) {
+        const DORMANT: u32 = 1;
+        let flags = if awake { 0 } else { DORMANT };
+        let mut message = message(self.family, NEW_TABLE, CREATE);
+        message.put_name(1, &self.table);
+        message.put(2, &flags.to_be_bytes());
         self.push(message);
     }
 
@@ -125,14 +143,14 @@ impl<'a> Batch<'a> {
     pub fn remove_table(&mut self) {
         self.removes = true;
         let mut message = message(self.family, DELETE_TABLE, REQUEST);
-        message.put_name(1, self.table);
+        message.put_name(1, &self.table);
         self.push(message);
     }
 
     /// A chain that rules jump to, or that a hook leads to.
     pub fn chain(&mut self, name: &str, hook: Option<Hook>) {
         let mut message = message(self.family, NEW_CHAIN, CREATE);
-        message.put_name(1, self.table);
+        message.put_name(1, &self.table);
         message.put_name(3, name);
         if let Some(hook) = hook {
             message.nest(4, |nest| {
@@ -148,7 +166,7 @@ impl<'a> Batch<'a> {
     pub fn set(&mut self, name: &str, key: &[Field], value: &[Field]) {
         const MAP: u32 = 8;
         let mut message = message(self.family, NEW_SET, CREATE);
-        message.put_name(1, self.table);
+        message.put_name(1, &self.table);
         message.put_name(2, name);
         let flags = if value.is_empty() { 0 } else { MAP };
         message.put(3, &flags.to_be_bytes());
@@ -166,7 +184,7 @@ impl<'a> Batch<'a> {
     /// Adds a rule at the end of a chain; `comment` is what a listing shows beside it.
     pub fn rule(&mut self, chain: &str, comment: &str, steps: &[Step]) {
         let mut message = message(self.family, NEW_RULE, APPEND);
-        message.put_name(1, self.table);
+        message.put_name(1, &self.table);
         message.put_name(2, chain);
         message.nest(4, |list| steps.iter().for_each(|step| step.put(list)));
         message.put(7, &user_data(comment));
@@ -186,7 +204,7 @@ impl<'a> Batch<'a> {
     fn elements(&mut self, kind: u16, flags: u16, set: &str, elements: &[Element]) {
         for elements in elements.chunks(ELEMENTS_MAX) {
             let mut message = message(self.family, kind, flags);
-            message.put_name(1, self.table);
+            message.put_name(1, &self.table);
             message.put_name(2, set);
             message.nest(3, |list| {
                 for element in elements {
@@ -365,7 +383,7 @@ impl Tables {
         }
         batch.push(Message::new(BATCH_END, REQUEST, &general(0, SUBSYSTEM)));
         let sent = self.transact(&batch.bytes, last);
-        sent.map_err(|refusal| refused(refusal, "change table", batch.table))
+        sent.map_err(|refusal| refused(refusal, "change table", &batch.table))
     }
 
     fn transact(&mut self, bytes: &[u8], last: u32) -> std::result::Result<(), Refusal> {
@@ -397,8 +415,10 @@ impl Tables {
     }
 }
 
+/// Of what was asked for by its name: nfnetlink says EINVAL where nobody would answer, in a kernel
+/// without nf_tables.
 fn is_missing(refusal: &Refusal) -> bool {
-    refusal.source.raw_os_error() == Some(libc::ENOENT)
+    matches!(refusal.source.raw_os_error(), Some(libc::ENOENT | libc::EINVAL))
 }
 
 fn refused(refusal: Refusal, op: &'static str, target: &str) -> Error {

@@ -19,6 +19,9 @@ pub enum Source {
     /// Sixteen bytes.
     InputName,
     OutputName,
+    /// What the links are (`bridge`, `wireguard`), as a name is written; those of hardware are nothing.
+    InputKind,
+    OutputKind,
     /// The groups of the links: four bytes each.
     InputGroup,
     OutputGroup,
@@ -146,6 +149,8 @@ impl Source {
             Source::Protocol => meta(16),
             Source::InputName => meta(6),
             Source::OutputName => meta(7),
+            Source::InputKind => meta(26),
+            Source::OutputKind => meta(27),
             Source::InputGroup => meta(21),
             Source::OutputGroup => meta(22),
             Source::Ipv4Source => payload(NETWORK_HEADER, 12, 4),

@@ -1,158 +1,38 @@
 //! `run`, and the options that it shares with `create`.
 
+mod args;
+mod cidfile;
+mod isolation;
+mod limits;
+mod logging;
+mod lxc;
+mod network;
+
+pub use args::Args;
+pub use cidfile::CidFile;
+pub use limits::Texts;
+
 use super::argv::Flags;
 use super::command::{Command, labels, number, value};
-use super::network::address;
+use super::network::{address, address6};
 use super::{attach, env, output};
 use crate::engine::Engine;
-use crate::engine::options::{Membership, NetworkMode, Options};
-use crate::error::{Context, Error, OsContext, Result};
-use crate::network::DEFAULT;
-use crate::types::{Resolver, parse_ports, parse_publish, parse_size};
+use crate::engine::options::{Limits, Options};
+use crate::engine::session::Keys;
+use crate::error::{Context, Error, Result};
+use crate::types::{Resolver, parse_ports, parse_publish};
 use crate::volume;
-use argh::{ArgsInfo, FromArgs};
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Create and run a new container from an image
-#[derive(FromArgs, ArgsInfo, Debug, Default)]
-#[argh(help_triggers("--help"))]
-pub struct Args {
-    /// add a line to /etc/hosts (name:address or name:host-gateway)
-    #[argh(option, arg_name = "list")]
-    add_host: Vec<String>,
-    /// attach to stdin, stdout or stderr
-    #[argh(option, short = 'a', arg_name = "list")]
-    attach: Vec<String>,
-    /// write the container's id to this file, which must not exist
-    #[argh(option, arg_name = "file")]
-    cidfile: Option<String>,
-    /// relative weight of CPU time (1024 is one share)
-    #[argh(option, short = 'c', arg_name = "int")]
-    cpu_shares: Option<String>,
-    /// run in the background and print the container's id
-    #[argh(switch, short = 'd')]
-    detach: bool,
-    /// ask this name server, not the host's
-    #[argh(option, arg_name = "list")]
-    dns: Vec<String>,
-    /// option of the resolver (ndots:2)
-    #[argh(option, arg_name = "list")]
-    dns_option: Vec<String>,
-    /// search this domain (. for none), not the host's
-    #[argh(option, arg_name = "list")]
-    dns_search: Vec<String>,
-    /// domain name of the container
-    #[argh(option, default = "String::new()", arg_name = "string")]
-    domainname: String,
-    /// replace the image's entrypoint
-    #[argh(option, arg_name = "program")]
-    entrypoint: Option<String>,
-    /// set an environment variable (KEY=value, or KEY to pass it on)
-    #[argh(option, short = 'e', arg_name = "list")]
-    env: Vec<String>,
-    /// read environment variables from a file
-    #[argh(option, arg_name = "list")]
-    env_file: Vec<String>,
-    /// tell of a port the program listens on (port[-port][/protocol])
-    #[argh(option, arg_name = "port")]
-    expose: Vec<String>,
-    /// host name of the container
-    #[argh(option, short = 'h', arg_name = "string")]
-    hostname: Option<String>,
-    /// keep stdin open, and attach it where not in the background
-    #[argh(switch, short = 'i')]
-    interactive: bool,
-    /// its address on its first network
-    #[argh(option, arg_name = "address")]
-    ip: Option<String>,
-    /// set a label (key=value)
-    #[argh(option, short = 'l', arg_name = "list")]
-    label: Vec<String>,
-    /// tell it of another container, and let it reach that one's exposed ports
-    /// (name[:alias])
-    #[argh(option, arg_name = "list")]
-    link: Vec<String>,
-    /// address of its network card (02:42:ac:11:00:02)
-    #[argh(option, arg_name = "string")]
-    mac_address: Option<String>,
-    /// memory limit (512m, 1g)
-    #[argh(option, short = 'm', arg_name = "bytes")]
-    memory: Option<String>,
-    /// mount a host path, a volume or a tmpfs (type=bind,source=...,target=...,readonly)
-    #[argh(option, arg_name = "mount")]
-    mount: Vec<String>,
-    /// name of the container
-    #[argh(option, arg_name = "string")]
-    name: Option<String>,
-    /// network to be on (more than one, or name=...,alias=...,ip=...); or bridge, none, host or
-    /// container:NAME
-    #[argh(option, arg_name = "network")]
-    network: Vec<String>,
-    /// one more name by which others find it on its first network
-    #[argh(option, arg_name = "list")]
-    network_alias: Vec<String>,
-    /// off: no network, as --net none (-n alone; default true)
-    #[argh(option, short = 'n', arg_name = "on|off", default = "true")]
-    networking: bool,
-    /// most processes and threads at a time (-1 for any number)
-    #[argh(option, arg_name = "int")]
-    pids_limit: Option<String>,
-    /// give every capability and device of the host
-    #[argh(switch)]
-    privileged: bool,
-    /// publish a port ([[ip]:[port]]:container-port[/protocol])
-    #[argh(option, short = 'p', arg_name = "list")]
-    publish: Vec<String>,
-    /// publish all ports that are exposed
-    #[argh(switch, short = 'P')]
-    publish_all: bool,
-    /// when to start it again: no, always, unless-stopped, on-failure[:max-retries]
-    #[argh(option, arg_name = "policy")]
-    restart: Option<String>,
-    /// remove the container when it ends
-    #[argh(switch)]
-    rm: bool,
-    /// pass signals on to the program (default true)
-    #[argh(option, arg_name = "bool", default = "true")]
-    sig_proxy: bool,
-    /// signal that asks the program to stop
-    #[argh(option, arg_name = "signal")]
-    stop_signal: Option<String>,
-    /// seconds from that signal to SIGKILL
-    #[argh(option, arg_name = "int")]
-    stop_timeout: Option<String>,
-    /// mount an empty file system in memory (target[:size=64m,mode=1777,...])
-    #[argh(option, arg_name = "list")]
-    tmpfs: Vec<String>,
-    /// give the program a terminal
-    #[argh(switch, short = 't')]
-    tty: bool,
-    /// user name or number, with an optional group (user[:group])
-    #[argh(option, short = 'u', arg_name = "string")]
-    user: Option<String>,
-    /// mount a host path or a volume ([source:]target[:ro|rw])
-    #[argh(option, short = 'v', arg_name = "list")]
-    volume: Vec<String>,
-    /// mount what other containers have mounted (container[:ro|rw],...)
-    #[argh(option, arg_name = "list")]
-    volumes_from: Vec<String>,
-    /// working directory of the program
-    #[argh(option, short = 'w', arg_name = "string")]
-    workdir: Option<String>,
-    #[argh(positional)]
-    image_and_command: Vec<String>,
-}
-
 /// What the options say of the caller, not of the container.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     pub options: Options,
     pub cidfile: Option<PathBuf>,
     /// None where it runs in the background.
     pub streams: Streams,
     pub sig_proxy: bool,
+    pub detach_keys: Keys,
 }
 
 /// The streams to attach.
@@ -175,11 +55,18 @@ impl Request {
         // Where it is gone, only what is relative to it fails.
         let cwd = std::env::current_dir().unwrap_or_default();
         let env = |key: &str| std::env::var(key).ok();
+        Texts::of(&args).warn();
         Request::parse(args, &Caller { env: &env, cwd: &cwd })
     }
 
-    fn parse(args: Args, caller: &Caller) -> Result<Request> {
+    fn parse(mut args: Args, caller: &Caller) -> Result<Request> {
+        lxc::apply(&mut args)?;
         let streams = streams(&args)?;
+        let isolation = isolation::isolation(&args, caller.cwd)?;
+        let namespaces = isolation::namespaces(&args)?;
+        let limits = Texts::of(&args).change(Limits::default())?;
+        let log = logging::logging(&args)?;
+        let detach_keys = value("--detach-keys", &args.detach_keys)?;
         let mut words = args.image_and_command.into_iter();
         let mut options = Options::new(words.next().unwrap_or_default());
         options.command = words.collect();
@@ -222,15 +109,18 @@ impl Request {
         options.ports.sort_unstable();
         options.ports.dedup();
         options.publish_all = args.publish_all;
-        (options.network, options.networks) = networks(&args.network, args.networking)?;
-        if !args.network_alias.is_empty() || args.ip.is_some() {
+        (options.network, options.networks) = network::networks(&args.network, args.networking)?;
+        if !args.network_alias.is_empty() || args.ip.is_some() || args.ip6.is_some() {
             let first = options.networks.first_mut().ok_or_else(|| {
-                Error::invalid("--network-alias and --ip are for a network of the user's")
+                Error::invalid("--network-alias, --ip and --ip6 are for a network of the user's")
                     .hint("choose one with --network NAME")
             })?;
             first.aliases.extend(args.network_alias);
             if let Some(text) = &args.ip {
                 first.address = Some(address("--ip", text)?);
+            }
+            if let Some(text) = &args.ip6 {
+                first.address6 = Some(address6("--ip6", text)?);
             }
         }
         for text in &args.dns {
@@ -258,30 +148,23 @@ impl Request {
         options.open_stdin = args.interactive;
         options.stdin_once = args.interactive && streams.stdin;
         options.auto_remove = args.rm;
-        options.privileged = args.privileged;
+        options.isolation = isolation;
+        options.namespaces = namespaces;
+        options.limits = limits;
+        options.cgroup_parent = args.cgroup_parent.filter(|path| !path.is_empty());
+        options.log = log;
         options.stop_signal =
             args.stop_signal.map(|text| value("--stop-signal", &text)).transpose()?;
         options.stop_timeout =
             args.stop_timeout.map(|text| number("--stop-timeout", &text)).transpose()?;
         options.restart = value("--restart", &args.restart.unwrap_or_default())?;
-        if let Some(text) = &args.memory {
-            let bytes = parse_size(text).doing(|| "--memory".into())?;
-            options.memory = (bytes > 0).then_some(bytes);
-        }
-        if let Some(text) = &args.cpu_shares {
-            let shares = number("--cpu-shares", text)?;
-            options.cpu_shares = (shares > 0).then_some(shares);
-        }
-        if let Some(text) = &args.pids_limit {
-            let limit: i64 = number("--pids-limit", text)?;
-            options.pids_limit = u64::try_from(limit).ok().filter(|limit| *limit > 0);
-        }
         options.check()?;
         Ok(Request {
             options,
             cidfile: args.cidfile.map(|file| caller.cwd.join(file)),
             streams,
             sig_proxy: args.sig_proxy,
+            detach_keys,
         })
     }
 }
@@ -306,102 +189,6 @@ fn streams(args: &Args) -> Result<Streams> {
         streams = Streams { stdin: args.interactive, stdout: true, stderr: true };
     }
     Ok(streams)
-}
-
-/// What `--network` says, each time.
-fn networks(texts: &[String], networking: bool) -> Result<(NetworkMode, Vec<Membership>)> {
-    let mut modes = Vec::new();
-    let mut memberships = Vec::new();
-    for text in texts {
-        match (text.as_str(), text.strip_prefix("container:")) {
-            ("none", _) => modes.push(NetworkMode::None),
-            ("host", _) => modes.push(NetworkMode::Host),
-            (_, Some("")) => {
-                return Err(Error::invalid("--network: container: is without a name")
-                    .hint("write container:NAME or container:ID"));
-            }
-            (_, Some(name)) => modes.push(NetworkMode::Container(name.to_string())),
-            _ => memberships.push(membership(text)?),
-        }
-    }
-    if !networking {
-        return match &texts {
-            [] => Ok((NetworkMode::None, memberships)),
-            [name] if name == "none" => Ok((NetworkMode::None, memberships)),
-            [name, ..] => Err(Error::invalid(format!(
-                "--networking=false and --network {name} exclude each other"
-            ))),
-        };
-    }
-    match (modes.pop(), texts) {
-        (None, _) => Ok((NetworkMode::Bridge, memberships)),
-        (Some(mode), [_]) => Ok((mode, memberships)),
-        (Some(mode), _) => {
-            Err(Error::invalid(format!("--network {mode} and other networks exclude each other")))
-        }
-    }
-}
-
-/// `NAME`, or `name=NAME,alias=...,ip=...` as Docker has it.
-fn membership(text: &str) -> Result<Membership> {
-    let wrong = |error: Error| error.doing(format!("--network {text}"));
-    if !text.contains('=') {
-        return Ok(Membership::new(if text == "default" { DEFAULT } else { text }));
-    }
-    let mut wanted = Membership::new("");
-    for part in text.split(',') {
-        match part.split_once('=') {
-            Some(("name", name)) => wanted.network = name.to_string(),
-            Some(("alias", alias)) => wanted.aliases.push(alias.to_string()),
-            Some(("ip", ip)) => wanted.address = Some(address("ip", ip).map_err(wrong)?),
-            _ => {
-                return Err(wrong(Error::invalid(format!("\"{part}\" is unknown")))
-                    .hint("write name=NAME,alias=NAME,ip=ADDRESS"));
-            }
-        }
-    }
-    match wanted.network.is_empty() {
-        true => Err(wrong(Error::invalid("name= is missing"))),
-        false => Ok(wanted),
-    }
-}
-
-/// The file of `--cidfile`: made before the container, filled after, and removed where no
-/// container came of it.
-#[must_use]
-pub struct CidFile {
-    path: Option<PathBuf>,
-    file: Option<File>,
-}
-
-impl CidFile {
-    pub fn create(path: Option<&Path>) -> Result<CidFile> {
-        let Some(path) = path else { return Ok(CidFile { path: None, file: None }) };
-        match File::create_new(path) {
-            Ok(file) => Ok(CidFile { path: Some(path.to_path_buf()), file: Some(file) }),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                Err(Error::conflict(format!("--cidfile: {} exists already", path.display()))
-                    .hint("remove it, if the container it names is gone"))
-            }
-            Err(e) => Err(Error::os("create", path.display().to_string(), e)),
-        }
-    }
-
-    pub fn write(mut self, id: &impl std::fmt::Display) -> Result<()> {
-        if let (Some(path), Some(mut file)) = (self.path.take(), self.file.take()) {
-            write!(file, "{id}").on("write", &path)?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for CidFile {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // It is empty and ours; where it cannot be removed there is no more to be done.
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 pub struct Run(Request);
@@ -434,16 +221,17 @@ impl Command for Create {
     const USAGE: &'static str = "IMAGE [COMMAND] [ARG...]";
     const ABOUT: Option<&'static str> = Some("Create a new container");
     const FLAGS: Flags = Flags::First;
-    const WITHOUT: &'static [&'static str] = &["detach", "sig-proxy"];
+    const WITHOUT: &'static [&'static str] = &["detach", "detach-keys", "sig-proxy"];
 
     fn new(args: Args) -> Result<Create> {
         Request::new(args).map(Create)
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        let cidfile = CidFile::create(self.0.cidfile.as_deref())?;
+        let mut cidfile = CidFile::create(self.0.cidfile.as_deref())?;
         let id = engine.create(&self.0.options)?;
         cidfile.write(&id)?;
+        cidfile.keep();
         output::line(id)?;
         Ok(0)
     }
@@ -457,8 +245,9 @@ impl Command for Create {
 mod tests {
     use super::*;
     use crate::cli::argv::{Line, normalise};
-    use crate::engine::options::{EnvChange, Source};
+    use crate::engine::options::{EnvChange, NetworkMode, SeccompChoice, Source};
     use crate::types::{RestartPolicy, Signal};
+    use argh::{ArgsInfo, FromArgs};
 
     fn request(line: &str) -> Result<Request> {
         let words: Vec<String> = line.split_whitespace().map(str::to_string).collect();
@@ -498,8 +287,8 @@ mod tests {
         let ports: Vec<String> = options.exposed_ports.iter().map(ToString::to_string).collect();
         assert_eq!(ports, ["80/tcp", "53/udp", "54/udp"]);
         assert_eq!(options.network, NetworkMode::None);
-        assert_eq!((options.memory, options.cpu_shares), (Some(64 << 20), Some(512)));
-        assert_eq!(options.pids_limit, Some(100));
+        assert_eq!((options.limits.memory, options.limits.cpu_shares), (Some(64 << 20), Some(512)));
+        assert_eq!(options.limits.pids, Some(100));
         assert_eq!(
             options.labels.into_iter().collect::<Vec<_>>(),
             [("plain".to_string(), String::new()), ("tier".to_string(), "front".to_string()),]
@@ -547,6 +336,30 @@ mod tests {
     }
 
     #[test]
+    fn isolation_is_asked_for_by_many_flags() {
+        let isolation = request(
+            "--cap-add net_admin --cap-add ALL --cap-drop MKNOD --security-opt no-new-privileges \
+             --security-opt seccomp=unconfined --read-only --device /dev/fuse:/dev/net/f:r \
+             --ulimit nofile=5:6 --oom-score-adj -5 --shm-size 1m --group-add video \
+             --sysctl net.core.somaxconn=7 x",
+        )
+        .unwrap()
+        .options
+        .isolation;
+        let adds: Vec<String> = isolation.cap_add.iter().map(ToString::to_string).collect();
+        assert_eq!(adds, ["CAP_NET_ADMIN", "ALL"]);
+        assert_eq!(isolation.cap_drop[0].to_string(), "CAP_MKNOD");
+        assert!(isolation.no_new_privileges && isolation.read_only_root);
+        assert_eq!(isolation.seccomp, SeccompChoice::Unconfined);
+        assert_eq!(isolation.security_options, ["no-new-privileges", "seccomp=unconfined"]);
+        assert_eq!(isolation.devices[0].to_string(), "/dev/fuse:/dev/net/f:r");
+        assert_eq!(isolation.ulimits[0].to_string(), "nofile=5:6");
+        assert_eq!((isolation.oom_score_adj, isolation.shm_size), (-5, Some(1 << 20)));
+        assert_eq!(isolation.groups, ["video"]);
+        assert_eq!(isolation.sysctls["net.core.somaxconn"], "7");
+    }
+
+    #[test]
     fn streams_follow_attach_and_detach() {
         let streams = |line: &str| {
             let Streams { stdin, stdout, stderr } = request(line).unwrap().streams;
@@ -561,14 +374,82 @@ mod tests {
 
     #[test]
     fn no_limit_is_said_by_zero_or_minus_one() {
-        let options = request("-m 0 -c 0 --pids-limit=-1 x").unwrap().options;
-        assert_eq!((options.memory, options.cpu_shares, options.pids_limit), (None, None, None));
+        let line = "-m 0 -c 0 --pids-limit=-1 --memory-swap 0 --cpus 0 --cpu-quota=-1 x";
+        assert_eq!(request(line).unwrap().options.limits, Limits::default());
+    }
+
+    #[test]
+    fn what_was_said_to_lxc_is_said_to_us() {
+        let options = request(
+            "-lxc-conf=lxc.utsname=foo -lxc-conf lxc.cgroup.cpuset.cpus=0 \
+             --lxc-conf=lxc.cgroup.memory.limit_in_bytes=64M -lxc-conf=lxc.cgroup.cpu.shares=512 \
+             -lxc-conf=lxc.cap.drop=mknod -lxc-conf lxc.cgroup.pids.max=max \
+             -lxc-conf=lxc.cgroup.cpu.cfs_quota_us=-1 -lxc-conf=lxc.cgroup.devices.deny=a x",
+        )
+        .unwrap()
+        .options;
+        assert_eq!(options.hostname.as_deref(), Some("foo"));
+        let limits = options.limits;
+        assert_eq!((limits.memory, limits.cpu_shares), (Some(64 << 20), Some(512)));
+        assert_eq!((limits.cpuset_cpus.as_deref(), limits.pids), (Some("0"), None));
+        assert_eq!(options.isolation.cap_drop[0].to_string(), "CAP_MKNOD");
+        for (line, text, hint) in [
+            ("lxc.network.type=veth", "--lxc-conf: there is no LXC here", "--network"),
+            ("lxc.aa_profile=x", "--lxc-conf: there is no LXC here", "--security-opt apparmor=x"),
+            ("lxc.nosuch=x", "--lxc-conf: there is no LXC here", "see 'coracle run --help'"),
+            ("lxc.utsname", "--lxc-conf: \"lxc.utsname\" is not key=value", "lxc.utsname=web"),
+            ("lxc.cgroup.cpu.shares=x", "--lxc-conf lxc.cgroup.cpu.shares=x: --cpu-shares: ", ""),
+        ] {
+            let error = request(&format!("-lxc-conf={line} x")).unwrap_err();
+            assert!(error.to_string().starts_with(text), "{error}");
+            assert!(error.hints().join(" ").contains(hint), "{line}: {:?}", error.hints());
+        }
     }
 
     #[test]
     fn bad_values_name_their_flag() {
         for (line, text) in [
+            ("--blkio-weight-device /dev/sda:5 x", "--blkio-weight-device /dev/sda:5"),
+            ("--cpu-rt-runtime many x", "--cpu-rt-runtime: \"many\" is not a whole number"),
+            ("--kernel-memory lots x", "--kernel-memory: invalid size \"lots\""),
+            ("--cgroup-parent ../x x", "--cgroup-parent: \"../x\" is not the path of a cgroup"),
             ("--name a/b x", "--name: invalid container name \"a/b\""),
+            ("-m 64m --memory-swap 1m x", "--memory-swap 1048576 is less than --memory 67108864"),
+            ("--memory-swap lots x", "--memory-swap: invalid size \"lots\""),
+            ("--cpus two x", "--cpus: \"two\" is no number of processors"),
+            ("--cpus 1 --cpu-quota 5000 x", "--cpus excludes --cpu-period and --cpu-quota"),
+            ("--cpuset-cpus a x", "--cpuset-cpus: \"a\" is not a list of numbers"),
+            ("--blkio-weight 5 x", "--blkio-weight 5"),
+            ("--device-read-bps sda x", "--device-read-bps: invalid rate \"sda\""),
+            ("--cap-add NET_ADMN x", "--cap-add: unknown capability \"NET_ADMN\""),
+            ("--cap-drop x x", "--cap-drop: unknown capability \"x\""),
+            (
+                "--device fuse x",
+                "--device: invalid device \"fuse\": \"fuse\" is not an absolute path",
+            ),
+            ("--ulimit nofile x", "--ulimit: invalid limit \"nofile\": there is no \"=\""),
+            ("--oom-score-adj 1001 x", "--oom-score-adj 1001"),
+            ("--oom-score-adj much x", "--oom-score-adj: \"much\" is not a whole number"),
+            ("--shm-size 0 x", "--shm-size 0"),
+            ("--sysctl a x", "--sysctl: \"a\" is not name=value"),
+            (
+                "--sysctl vm.swappiness=1 x",
+                "--sysctl vm.swappiness: no container has one of its own",
+            ),
+            (
+                "--security-opt seccomp=/none x",
+                "--security-opt seccomp=/none: read /none: no such file or directory",
+            ),
+            ("--pid none x", "--pid: \"none\" is no namespace"),
+            ("--pid container: x", "--pid: \"container:\" is without a container"),
+            ("--ipc lan x", "--ipc: \"lan\" is no namespace"),
+            ("--cgroupns container:a x", "--cgroupns: \"container:a\" is no namespace"),
+            ("--userns keep-id x", "--userns: \"keep-id\" is not there"),
+            ("--uts host -h a x", "conflicting options: hostname and the UTS mode"),
+            (
+                "--ipc host --sysctl kernel.sem=1 x",
+                "--sysctl kernel.sem: the ipc namespace is not the container's own",
+            ),
             ("-m lots x", "--memory: invalid size \"lots\""),
             ("-m 1k x", "a memory limit of 1024 bytes is too small"),
             ("-c many x", "--cpu-shares: \"many\" is not a whole number"),
@@ -592,7 +473,7 @@ mod tests {
             ("--net alias=a x", "--network alias=a: name= is missing"),
             ("--net a --net host x", "--network host and other networks exclude each other"),
             ("--net a --ip 1.2.3 x", "--ip: \"1.2.3\" is no IPv4 address"),
-            ("--ip 10.0.0.2 x", "--network-alias and --ip are for a network of the user's"),
+            ("--ip 10.0.0.2 x", "--network-alias, --ip and --ip6 are for a network of the user's"),
             ("-n --net host x", "--networking=false and --network host exclude each other"),
             ("--dns dns.dev.org x", "--dns: \"dns.dev.org\" is no IP address"),
             ("--dns-search -x x", "--dns-search: \"-x\" is no domain"),
@@ -608,18 +489,5 @@ mod tests {
         ] {
             assert_eq!(request(line).unwrap_err().to_string(), text, "{line}");
         }
-    }
-
-    #[test]
-    fn a_cidfile_is_never_overwritten_and_goes_with_a_failure() {
-        let path = std::env::temp_dir().join(format!("coracle-cid-{}", std::process::id()));
-        drop(CidFile::create(Some(&path)).unwrap());
-        assert!(!path.exists());
-        CidFile::create(Some(&path)).unwrap().write(&"abc").unwrap();
-        let second = CidFile::create(Some(&path)).map(drop);
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(text, "abc");
-        assert!(second.unwrap_err().to_string().contains("exists already"));
     }
 }

@@ -1,0 +1,115 @@
+//! Copying a directory over another: what is in both is merged, files are replaced one by one,
+//! and a directory that is there keeps its owner and mode.
+
+use super::put::{Owner, Target, attributes};
+use crate::error::{Error, OsContext, Result};
+use crate::image::merged::Merged;
+use crate::image::tree::split;
+use crate::image::walk::{self, Event, Walk};
+use crate::sys::fs::{self, FileType, Stat, Time};
+use crate::sys::xattr;
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Makes the directory `name`, where there is none, with what `from` has. Whether it was made.
+pub fn directory(to: &Target, from: BorrowedFd, owner: Owner) -> Result<bool> {
+    match fs::mkdir_at(to.dir, to.name, 0o700) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            let now = fs::stat_at(to.dir, to.name).on("look at", &to.shown)?;
+            return match now.map(|now| now.file_type) {
+                Some(FileType::Directory) => Ok(false),
+                _ => Err(Error::conflict(format!("{} is there, and no directory", to.shown))
+                    .hint("remove it first, or give another name")),
+            };
+        }
+        made => made.on("create", &to.shown)?,
+    }
+    let stat = fs::fstat(from).on("look at", &to.shown)?;
+    let mut xattrs = xattr::all_at(from, b".").on("look at", &to.shown)?;
+    let attributes = attributes(owner, &stat, &mut xattrs);
+    let dir = walk::open(to.dir, to.name).unwrap_or_else(|| Err(ErrorKind::NotFound.into()));
+    let dir = dir.on("open", &to.shown)?;
+    fs::fchown(dir.as_fd(), attributes.uid, attributes.gid).on("chown", &to.shown)?;
+    for (key, value) in attributes.xattrs {
+        xattr::supported(xattr::fset(dir.as_fd(), key, value)).on("mark", &to.shown)?;
+    }
+    fs::fchmod(dir.as_fd(), attributes.mode).on("chmod", &to.shown)?;
+    Ok(true)
+}
+
+/// Copies what is in `from` into `to`, which is called `shown`. Gives the bytes of its files.
+pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, owner: Owner) -> Result<u64> {
+    let mut walk = Walk::new(Merged::plain(from), None)?;
+    let mut bytes = 0;
+    let mut here = open(to, b"", shown)?;
+    // The first name of each file of several.
+    let mut links: HashMap<(u64, u64), (Vec<u8>, u64)> = HashMap::new();
+    // The directories on the way, and the times of those that were made.
+    let mut on_the_way: Vec<(Vec<u8>, Option<Time>)> = Vec::new();
+    while let Some(event) = walk.advance()? {
+        let Event::Entry(entry) = event else {
+            if let Some((path, time)) = on_the_way.pop() {
+                if let Some(time) = time {
+                    fs::futimens(here.as_fd(), time).on("set the time of", shown)?;
+                }
+                here = open(to, split(&path).0, shown)?;
+            }
+            continue;
+        };
+        let Some(stat) = entry.stat else { continue };
+        let target = Target {
+            dir: here.as_fd(),
+            name: entry.name,
+            shown: format!("{shown}/{}", String::from_utf8_lossy(entry.path)),
+        };
+        if stat.file_type == FileType::Directory {
+            let dir = walk::open(entry.dir, entry.name).transpose();
+            let Some(dir) = dir.on("open", &target.shown)? else { continue };
+            let is_new = directory(&target, dir.as_fd(), owner)?;
+            let path = entry.path.to_vec();
+            here = open(to, &path, shown)?;
+            on_the_way.push((path, is_new.then_some(stat.mtime)));
+            walk.enter(None)?;
+            continue;
+        }
+        let first = match stat.links {
+            0 | 1 => None,
+            _ => first_name(&mut links, entry.path, &stat),
+        };
+        match first {
+            Some(first) => {
+                let (parent, name) = split(&first);
+                let parent = open(to, parent, shown)?;
+                let link =
+                    |dir: BorrowedFd, aside: &[u8]| fs::link_at(parent.as_fd(), name, dir, aside);
+                target.made(None, stat.file_type, link)?;
+            }
+            None => bytes += target.copy(entry.dir, entry.name, &stat, owner)?,
+        }
+    }
+    Ok(bytes)
+}
+
+/// Under which name a file of several names was copied already.
+fn first_name(
+    links: &mut HashMap<(u64, u64), (Vec<u8>, u64)>,
+    path: &[u8],
+    stat: &Stat,
+) -> Option<Vec<u8>> {
+    let Some((first, to_come)) = links.get_mut(&stat.inode) else {
+        links.insert(stat.inode, (path.to_vec(), stat.links - 1));
+        return None;
+    };
+    *to_come -= 1;
+    match to_come {
+        0 => links.remove(&stat.inode).map(|(first, _)| first),
+        _ => Some(first.clone()),
+    }
+}
+
+fn open(root: BorrowedFd, path: &[u8], shown: &str) -> Result<OwnedFd> {
+    let gone = || Err(io::Error::from(ErrorKind::NotFound));
+    let what = || format!("{shown}/{}", String::from_utf8_lossy(path));
+    walk::open(root, path).unwrap_or_else(gone).on("open", what())
+}

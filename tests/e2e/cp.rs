@@ -1,0 +1,280 @@
+//! `cp`: both ways and as a tar, into what runs and what does not, by Docker's rules, and with
+//! links that want to lead out.
+
+use crate::common::Test;
+use crate::test;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A container that was created, and another that runs.
+fn both(t: &Test) -> [&'static str; 2] {
+    t.coracle(["create", "--name", "down", "busybox", "true"]).ok();
+    t.coracle(["run", "-d", "--name", "up", "busybox", "sleep", "1000"]).ok();
+    ["down", "up"]
+}
+
+fn cp(t: &Test, from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let words = [from.as_ref().to_str().expect("text"), to.as_ref().to_str().expect("text")];
+    t.coracle(["cp", words[0], words[1]]).stdout("").ok();
+}
+
+/// What a file of a container holds.
+fn content(t: &Test, container: &str, path: &str) -> String {
+    let to = t.path("looked-at");
+    let _ = fs::remove_file(&to);
+    cp(t, format!("{container}:{path}"), &to);
+    fs::read_to_string(to).expect("read the copy")
+}
+
+#[test]
+fn what_is_there_decides_where_things_go() {
+    let t = test!(busybox);
+    let here = t.dir("here");
+    fs::create_dir_all(here.join("dir/sub")).expect("make directories");
+    fs::write(here.join("dir/sub/file"), "deep").expect("write");
+    fs::write(here.join("file"), "one").expect("write");
+    for c in both(&t) {
+        let to = |path: &str| format!("{c}:{path}");
+        cp(&t, here.join("file"), to("/new"));
+        cp(&t, here.join("file"), to("/tmp"));
+        cp(&t, here.join("file"), to("tmp/"));
+        cp(&t, here.join("dir"), to("/made"));
+        cp(&t, here.join("dir"), to("/tmp"));
+        cp(&t, here.join("dir/."), to("/tmp"));
+        for (path, text) in [
+            ("/new", "one"),
+            ("/tmp/file", "one"),
+            ("/made/sub/file", "deep"),
+            ("/tmp/dir/sub/file", "deep"),
+            ("/tmp/sub/file", "deep"),
+        ] {
+            assert_eq!(content(&t, c, path), text, "{c}:{path}");
+        }
+        fs::write(here.join("file"), "two").expect("write");
+        cp(&t, here.join("file"), to("/new"));
+        assert_eq!(content(&t, c, "/new"), "two");
+        fs::write(here.join("file"), "one").expect("write");
+
+        for (from, to, text) in [
+            (here.join("file"), to("/nowhere/"), "the directory"),
+            (here.join("file"), to("/nowhere/x"), "could not find"),
+            (here.join("file/"), to("/x"), "file/"),
+            (here.join("none"), to("/x"), "could not find"),
+            (here.join("dir"), to("/new"), "is a file, and cannot become a directory"),
+            (here.join("file"), to("/new/"), "is no directory"),
+        ] {
+            let words = ["cp", from.to_str().expect("text"), &to];
+            t.coracle(words).code(1).stdout("").stderr_has(text).ok();
+        }
+        t.coracle(["cp", &to("/none"), "/tmp"]).code(1).stderr_has("could not find").ok();
+
+        let out = t.dir(&format!("out-{c}"));
+        cp(&t, to("/made"), &out);
+        cp(&t, to("/made/."), out.join("content"));
+        cp(&t, to("/made/sub/file"), out.join("renamed"));
+        for path in ["made/sub/file", "content/sub/file", "renamed"] {
+            assert_eq!(fs::read_to_string(out.join(path)).expect("read"), "deep", "{path}");
+        }
+    }
+    t.coracle(["cp", "up:/a", "down:/b"]).code(125).stderr_has("between containers").ok();
+}
+
+#[test]
+fn owners_modes_times_links_and_holes_are_kept() {
+    let t = test!(busybox);
+    let here = t.dir("here/tree");
+    let file = here.join("file");
+    fs::write(&file, "text").expect("write");
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o4750)).expect("chmod");
+    std::os::unix::fs::chown(&file, Some(1234), Some(4321)).expect("chown");
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o4750)).expect("chmod");
+    fs::hard_link(&file, here.join("again")).expect("link");
+    symlink("/etc/passwd", here.join("link")).expect("link");
+    let sparse = fs::File::create(here.join("sparse")).expect("create");
+    sparse.set_len(1 << 30).expect("set the length");
+    for c in both(&t) {
+        cp(&t, &here, format!("{c}:/"));
+        let kept = t.path(&format!("kept-{c}"));
+        t.coracle(["cp", "-a", &format!("{c}:/tree"), kept.to_str().expect("text")]).ok();
+        let plain = t.path(&format!("plain-{c}"));
+        cp(&t, format!("{c}:/tree"), &plain);
+        let meta = |dir: &Path, name: &str| fs::symlink_metadata(dir.join(name)).expect(name);
+        let old = meta(&here, "file");
+        let new = meta(&kept, "file");
+        assert_eq!((new.uid(), new.gid(), new.mode()), (1234, 4321, old.mode()));
+        assert_eq!((new.mtime(), new.mtime_nsec()), (old.mtime(), old.mtime_nsec()));
+        assert_eq!(new.ino(), meta(&kept, "again").ino());
+        // Not ours to give: the right of another owner.
+        let ours = meta(&plain, "file");
+        assert_eq!((ours.uid(), ours.gid(), ours.mode() & 0o7777), (0, 0, 0o750));
+        assert_eq!(fs::read_link(kept.join("link")).expect("a link"), Path::new("/etc/passwd"));
+        let sparse = meta(&kept, "sparse");
+        assert_eq!(sparse.len(), 1 << 30);
+        assert!(sparse.blocks() * 512 < 1 << 20, "the hole was filled");
+        // What the link leads to is of the container.
+        let followed = t.path(&format!("followed-{c}"));
+        let link = format!("{c}:/tree/link");
+        cp(&t, here.join("file"), format!("{c}:/etc/passwd"));
+        t.coracle(["cp", "-L", &link, followed.to_str().expect("text")]).ok();
+        assert_eq!(fs::read_to_string(&followed).expect("read"), "text");
+    }
+}
+
+#[test]
+fn a_tar_goes_in_and_comes_out() {
+    let t = test!(busybox);
+    let here = t.dir("here/d/sub");
+    fs::write(here.join("file"), "text").expect("write");
+    for c in both(&t) {
+        let tar = Command::new("tar")
+            .args(["-C", t.path("here").to_str().expect("text"), "-cz", "d"])
+            .output()
+            .expect("run tar");
+        t.coracle(["cp", "-", &format!("{c}:/tmp")]).stdin(tar.stdout).ok();
+        assert_eq!(content(&t, c, "/tmp/d/sub/file"), "text");
+        let out = t.coracle(["cp", &format!("{c}:/tmp/d"), "-"]).ok();
+        let mut list = Command::new("tar")
+            .arg("-t")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("run tar");
+        let mut stdin = list.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut stdin, &out.stdout).expect("write to tar");
+        drop(stdin);
+        let listed = list.wait_with_output().expect("run tar");
+        assert_eq!(String::from_utf8_lossy(&listed.stdout), "d/\nd/sub/\nd/sub/file\n");
+        t.coracle(["cp", "-", &format!("{c}:/none")]).code(1).stderr_has("could not find").ok();
+        t.coracle(["cp", "-", &format!("{c}:/bin/busybox")])
+            .code(1)
+            .stderr_has("no directory")
+            .ok();
+    }
+}
+
+#[test]
+fn volumes_and_binds_are_seen_and_written() {
+    let t = test!(busybox);
+    let bind = t.dir("bind");
+    let from = t.path("from");
+    fs::write(&from, "text").expect("write");
+    let mount = format!("{}:/bind", bind.display());
+    let options = ["-v", "vol:/deep/vol", "-v", &mount, "-v", "/tmp:/ro:ro"];
+    let create = [&["create", "--name", "down"], &options[..], &["busybox", "true"]];
+    t.coracle(create.concat()).ok();
+    let run = [&["run", "-d", "--name", "up"], &options[..], &["--tmpfs", "/mem"]];
+    t.coracle([run.concat(), vec!["busybox", "sleep", "1000"]].concat()).ok();
+    for c in ["down", "up"] {
+        cp(&t, &from, format!("{c}:/bind/{c}"));
+        cp(&t, &from, format!("{c}:/deep/vol/{c}"));
+        assert_eq!(fs::read_to_string(bind.join(c)).expect("read"), "text");
+        assert_eq!(t.says(["exec", "up", "cat", &format!("/deep/vol/{c}")]), "text");
+        let words = ["cp", from.to_str().expect("text"), &format!("{c}:/ro/x")];
+        t.coracle(words).code(1).stderr_has("read-only").ok();
+    }
+    cp(&t, &from, "up:/mem/x");
+    assert_eq!(t.says(["exec", "up", "cat", "/mem/x"]), "text");
+    // Nothing of it is left mounted, and the container starts.
+    t.coracle(["start", "-a", "down"]).ok();
+}
+
+#[test]
+fn links_of_a_container_never_lead_out_of_it() {
+    let t = test!(busybox);
+    let secret = t.path("secret");
+    fs::write(&secret, "host").expect("write");
+    let victim = t.dir("victim");
+    let evil = t.path("evil");
+    fs::write(&evil, "evil").expect("write");
+    let base = t.path("").display().to_string();
+    let script = format!(
+        "mkdir -p /a/b; ln -s {base}/secret /a/file; ln -s {base}/victim /a/dir; \
+         ln -s ../../../../../../../..{base}/victim /a/up; ln -s loop /a/loop; \
+         ln -s /proc/1/root{base}/victim /a/proc; echo ready; exec sleep 1000"
+    );
+    t.script("c", &[], &script);
+    t.wait_for_log("c", "ready");
+    let refused = |from: &str, to: &str| {
+        t.coracle(["cp", from, to]).code(1).stdout("").any_stderr().ok();
+    };
+    let evil = evil.to_str().expect("text");
+    refused(evil, "c:/a/dir/evil");
+    refused(evil, "c:/a/up/evil");
+    refused(evil, "c:/a/proc/evil");
+    refused(evil, "c:/a/loop");
+    t.coracle(["cp", "-L", "c:/a/file", "/tmp/never"]).code(1).any_stderr().ok();
+    // The link itself may be had.
+    let out = t.dir("out");
+    cp(&t, "c:/a", &out);
+    assert!(fs::symlink_metadata(out.join("a/file")).expect("a link").is_symlink());
+
+    // A tar with the same intent.
+    let tree = t.dir("tar");
+    symlink(&victim, tree.join("x")).expect("link");
+    let tar = |args: &[&str]| {
+        let mut tar = Command::new("tar");
+        tar.current_dir(&tree).args(args);
+        let output = tar.output().expect("run tar");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    tar(&["-cf", "both.tar", "x"]);
+    fs::remove_file(tree.join("x")).expect("remove");
+    fs::create_dir(tree.join("x")).expect("make a directory");
+    fs::write(tree.join("x/evil"), "evil").expect("write");
+    tar(&["-rf", "both.tar", "x/evil"]);
+    tar(&["-cf", "up.tar", "-P", "--transform", "s,x/evil,../../../evil,", "x/evil"]);
+    let both = fs::read(tree.join("both.tar")).expect("read");
+    t.coracle(["cp", "-", "c:/a/b"]).stdin(both).code(1).any_stderr().ok();
+    let up = fs::read(tree.join("up.tar")).expect("read");
+    t.coracle(["cp", "-", "c:/a/b"]).stdin(up).code(1).stderr_has("leads out").ok();
+    assert_eq!(fs::read_dir(&victim).expect("read").count(), 0);
+    assert_eq!(fs::read_to_string(&secret).expect("read"), "host");
+}
+
+#[test]
+fn a_container_that_changes_its_links_meanwhile_gets_nothing_of_the_host() {
+    let t = test!(busybox);
+    let victim = t.dir("victim");
+    let tree = t.dir("tree");
+    for n in 0..50 {
+        fs::create_dir_all(tree.join(format!("d{n}"))).expect("make a directory");
+        fs::write(tree.join(format!("d{n}/f")), "x").expect("write");
+    }
+    let script = format!(
+        "mkdir /in; ln -s {} /link; echo ready; \
+         while :; do for n in /in/*; do mv $n /gone 2>/dev/null && ln -s /link $n; rm -rf /gone; \
+         done; rm -rf /in/d*; done",
+        victim.display()
+    );
+    t.script("c", &[], &script);
+    t.wait_for_log("c", "ready");
+    for _ in 0..20 {
+        let from = format!("{}/.", tree.display());
+        let run = t.coracle(["cp", &from, "c:/in"]).spawn();
+        assert!(run.ends_within(crate::common::LIMIT));
+    }
+    assert_eq!(fs::read_dir(&victim).expect("read").count(), 0);
+}
+
+#[test]
+fn killed_it_leaves_the_file_that_was_there() {
+    let t = test!(busybox);
+    let large = t.path("large");
+    let old = "old".repeat(1000);
+    fs::write(&large, vec![b'n'; 20 << 20]).expect("write");
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    let first = t.path("first");
+    fs::write(&first, &old).expect("write");
+    cp(&t, &first, "c:/f");
+    for delay in 0..8 {
+        let words = ["cp", large.to_str().expect("text"), "c:/f"];
+        let run = t.coracle(words).spawn();
+        run.ends_within(std::time::Duration::from_millis(delay));
+        run.signal(coracle::types::Signal::KILL);
+        drop(run);
+        let size = t.says(["exec", "c", "stat", "-c", "%s", "/f"]);
+        assert!(size == "3000" || size == (20 << 20).to_string(), "{size}");
+    }
+}
