@@ -52,7 +52,7 @@ fn added_hosts_are_found_by_name() {
         "--add-host",
         "up:host-gateway",
     ];
-    let script = "grep -E 'db|up' /etc/hosts; ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'; ping -c 1 -W 2 up | grep -c 'from'";
+    let script = "grep -E 'org|fd00::3|up$' /etc/hosts; ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'; ping -c 1 -W 2 up | grep -c 'from'";
     let text = run(&t, &options, script);
     let lines: Vec<&str> = text.lines().collect();
     let [first, second, third, gateway, "1"] = lines[..] else { panic!("{text}") };
