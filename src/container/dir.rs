@@ -26,11 +26,13 @@ use crate::sys::lock::{self, Guard, Mode};
 use crate::types::{ContainerId, ContainerName, Home};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::cell::OnceCell;
 use std::fs;
 use std::io::ErrorKind::{QuotaExceeded, StorageFull};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Offsets in `<root>/locks`; taken in ascending order.
 pub mod lock_offset {
@@ -47,6 +49,8 @@ pub struct Dir {
     home: Home,
     path: PathBuf,
     run: PathBuf,
+    /// The configuration, which never changes, once it was read by this one or a clone.
+    config: Rc<OnceCell<Rc<Config>>>,
 }
 
 /// The right to work on a container, or on its networks: exclusive, and given up by dying.
@@ -108,6 +112,7 @@ impl Dir {
             home: home.clone(),
             path: home.root.join("containers").join(id.as_str()),
             run: home.run.join("c").join(id.as_str()),
+            config: Rc::default(),
         }
     }
 
@@ -181,15 +186,16 @@ impl Dir {
     }
 
     /// Makes the directory of a new container and writes its records, `state.json` first: a
-    /// directory without a config was never finished.
-    pub fn create(&self, config: &Config, settings: &Settings, state: &State) -> Result<()> {
+    /// directory without a config was never finished. Gives the configuration back.
+    pub fn create(&self, config: Config, settings: &Settings, state: &State) -> Result<Rc<Config>> {
         for dir in [&self.path, &self.upper(), &self.work()] {
             fs::create_dir_all(dir).on("create", dir)?;
         }
         let durability = durability(!state.ephemeral);
         self.write("state.json", state, durability)?;
         self.write("settings.json", settings, durability)?;
-        self.write("config.json", config, durability)
+        self.write("config.json", &config, durability)?;
+        Ok(self.config.get_or_init(|| Rc::new(config)).clone())
     }
 
     /// The cgroup in which it has its own, where that was chosen: the text of a symbolic link, so
@@ -211,7 +217,16 @@ impl Dir {
         Ok(())
     }
 
-    pub fn config(&self) -> Result<Config> {
+    pub fn config(&self) -> Result<Rc<Config>> {
+        if let Some(config) = self.config.get() {
+            return Ok(config.clone());
+        }
+        let config = Rc::new(self.read_config()?);
+        Ok(self.config.get_or_init(|| config).clone())
+    }
+
+    /// The same, for whoever keeps it.
+    pub fn read_config(&self) -> Result<Config> {
         self.read("config.json")
     }
 

@@ -68,8 +68,8 @@ impl Engine {
         let live = dir.wait_live()?;
         let new = New { dir, live };
         match self.lay(&new, options, links, &image, name, images) {
-            Ok(()) => {
-                self.tell_of(&new.dir, "create", &[]);
+            Ok(name) => {
+                self.tell_of_this(&*new.dir.config()?, &name, "create", &[]);
                 Ok(new)
             }
             Err(error) => {
@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// Writes the records, and makes what they refer to. The images lock is given up when the
-    /// records say that the image is used.
+    /// records say that the image is used. Gives the container's name.
     fn lay(
         &self,
         new: &New,
@@ -90,7 +90,7 @@ impl Engine {
         image: &Image,
         random: &[u8],
         images: Guard,
-    ) -> Result<()> {
+    ) -> Result<ContainerName> {
         let volumes = self.lock_volumes_of(options, image)?;
         let mounts = self.resolve_mounts(options, image)?;
         let namespaces = self.resolve_namespaces(&options.namespaces)?;
@@ -122,7 +122,7 @@ impl Engine {
         if options.log.is_none() {
             config.log = self.settings.log.clone();
         }
-        new.dir.create(&config, &settings, &state)?;
+        let config = new.dir.create(config, &settings, &state)?;
         if let Some(parent) = &options.cgroup_parent {
             new.dir.set_cgroup_parent(parent.trim_end_matches('/'))?;
         }
@@ -130,7 +130,7 @@ impl Engine {
             let link = new.dir.log();
             std::os::unix::fs::symlink(target, &link).on("link", &link)?;
         }
-        self.name(new, settings, wanted.is_some(), random)?;
+        let name = self.name(new, settings, wanted.is_some(), random)?;
         self.make_sources(&config)?;
         // Copying may take long, and the records keep others from removing anything.
         drop((images, volumes));
@@ -139,7 +139,8 @@ impl Engine {
         if !ephemeral {
             new.dir.sync_entry()?;
         }
-        new.dir.update_state(|state| state.status = Status::Created)
+        new.dir.update_state(|state| state.status = Status::Created)?;
+        Ok(name)
     }
 
     /// The networks that a container with links of its own is on.
@@ -172,7 +173,7 @@ impl Engine {
             }
             Share::Container(owner) => {
                 let other = self.find(owner).doing(|| "--uts".into())?.config()?;
-                Some((other.hostname, other.domainname))
+                Some((other.hostname.clone(), other.domainname.clone()))
             }
         };
         let (network, own) = self.network_and_name(options, id)?;
@@ -200,27 +201,32 @@ impl Engine {
             NetworkMode::Container(name) => {
                 let dir = self.find(name).doing(|| "--network".into())?;
                 let other = dir.config()?;
-                let name = HostName { host: other.hostname, domain: other.domainname };
+                let name =
+                    HostName { host: other.hostname.clone(), domain: other.domainname.clone() };
                 (Network::Container(dir.id), name)
             }
         })
     }
 
     /// Claims the name, or invents ones until one is free.
-    fn name(&self, new: &New, mut settings: Settings, given: bool, random: [u8; 2]) -> Result<()> {
-        for attempt in 0.. {
-            if attempt > 0 {
-                settings.name = names::invent(random, attempt).parse()?;
-                new.dir.write_settings(&settings)?;
-            }
+    fn name(
+        &self,
+        new: &New,
+        mut settings: Settings,
+        given: bool,
+        random: [u8; 2],
+    ) -> Result<ContainerName> {
+        for attempt in 1.. {
             if dir::claim_name(&new.dir, &settings.name)? {
-                return Ok(());
+                break;
             }
             if given {
                 return Err(name_taken(self, &settings.name));
             }
+            settings.name = names::invent(random, attempt).parse()?;
+            new.dir.write_settings(&settings)?;
         }
-        Ok(())
+        Ok(settings.name)
     }
 }
 

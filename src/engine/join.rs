@@ -105,9 +105,9 @@ impl Engine {
 
     /// The container whose files tell about the network that `dir`'s container is in.
     pub(super) fn network_files(&self, dir: &Dir) -> Result<Dir> {
-        match dir.config()?.network {
+        match &dir.config()?.network {
             // Ids are never used again, so this comes to an end.
-            Network::Container(id) => self.network_files(&Dir::new(&self.home, &id)),
+            Network::Container(id) => self.network_files(&Dir::new(&self.home, id)),
             _ => Ok(dir.clone()),
         }
     }

@@ -1,7 +1,6 @@
 //! What a container's programs may do: capabilities and system calls, from its isolation and from
 //! what we may ourselves.
 
-use super::Engine;
 use crate::container::{Isolation, SeccompChoice};
 use crate::error::{Context, OsContext, Result};
 use crate::oci::CapSet;
@@ -19,30 +18,33 @@ pub struct Privileges {
     pub capabilities: CapSet,
     /// None: every system call.
     pub seccomp: Option<Seccomp>,
+    /// The capabilities that we have ourselves.
+    ours: u64,
 }
 
-impl Engine {
-    pub(super) fn privileges(&self, isolation: &Isolation) -> Result<Privileges> {
-        let ours = process::permitted_capabilities().on("capget", "")?;
-        let capabilities = CapSet(asked(isolation) & ours);
-        let seccomp = match &isolation.seccomp {
-            SeccompChoice::Default if isolation.privileged => None,
-            SeccompChoice::Default => Some(seccomp::default_profile(capabilities.0)),
-            SeccompChoice::Unconfined => None,
-            SeccompChoice::Profile(text) => {
-                let kernel = fs::read_to_string(KERNEL).on("read", KERNEL)?;
-                let profile = seccomp::read_profile(text, capabilities.0, kernel.trim());
-                Some(profile.doing(|| "--security-opt seccomp".into())?)
-            }
-        };
-        Ok(Privileges { capabilities, seccomp })
-    }
+pub fn privileges(isolation: &Isolation) -> Result<Privileges> {
+    let ours = process::permitted_capabilities().on("capget", "")?;
+    let capabilities = CapSet(asked(isolation) & ours);
+    let seccomp = match &isolation.seccomp {
+        SeccompChoice::Default if isolation.privileged => None,
+        SeccompChoice::Default => Some(seccomp::default_profile(capabilities.0)),
+        SeccompChoice::Unconfined => None,
+        SeccompChoice::Profile(text) => {
+            let kernel = fs::read_to_string(KERNEL).on("read", KERNEL)?;
+            let profile = seccomp::read_profile(text, capabilities.0, kernel.trim());
+            Some(profile.doing(|| "--security-opt seccomp".into())?)
+        }
+    };
+    Ok(Privileges { capabilities, seccomp, ours })
+}
 
+impl Privileges {
     /// What was asked for and we may not give: a container runs without it.
-    pub(super) fn withheld(&self, isolation: &Isolation) -> Result<Vec<String>> {
-        let ours = process::permitted_capabilities().on("capget", "")?;
+    pub fn withheld(&self, isolation: &Isolation) -> Result<Vec<String>> {
         let missing = isolation.cap_add.iter().filter_map(|added| match added {
-            Capability::One(bit) if ours & (1 << bit) == 0 => Some(CAPABILITIES[usize::from(*bit)]),
+            Capability::One(bit) if self.ours & (1 << bit) == 0 => {
+                Some(CAPABILITIES[usize::from(*bit)])
+            }
             _ => None,
         });
         let mut told: Vec<String> = missing
@@ -50,7 +52,7 @@ impl Engine {
                 format!("--cap-add {name}: coracle itself is without it, so is the container")
             })
             .collect();
-        if ours & SYS_RESOURCE != 0 {
+        if self.ours & SYS_RESOURCE != 0 {
             return Ok(told);
         }
         for limit in &isolation.ulimits {

@@ -1,9 +1,24 @@
 //! `rm`, and clearing away what a container that ended leaves.
 
 use super::{Engine, spec};
-use crate::container::{Dir, Live, State, Status, TakesVolumes, dir};
+use crate::container::{Config, Dir, Live, State, Status, TakesVolumes, dir};
 use crate::error::{Cause, Error, Result};
 use crate::types::Signal;
+
+/// Whether processes of a container are left after its first one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Left {
+    /// They ended with their pid namespace.
+    None,
+    Perhaps,
+}
+
+impl Left {
+    /// Where it shares a pid namespace, the first one took none with it.
+    pub fn of(config: &Config) -> Left {
+        if config.namespaces.pid.is_own() { Left::None } else { Left::Perhaps }
+    }
+}
 
 impl Engine {
     /// Removes a container that does not run; one that runs too, with `force` (SIGKILL). With
@@ -68,8 +83,7 @@ impl Engine {
             other => other?,
         };
         // Nobody is left there, unless what was written of it was lost.
-        self.cgroups()?.open(&spec::cgroup_path(dir))?.kill()?;
-        self.clear(dir)?;
+        self.clear(dir, Left::Perhaps)?;
         self.discard_volumes(dir, takes)?;
         let (config, settings) = (dir.config(), dir.settings());
         if let Ok(settings) = &settings {
@@ -93,18 +107,14 @@ impl Engine {
     }
 
     /// Takes away what the kernel and the run directory hold of a container that is gone. Tries
-    /// everything; what is gone already is fine.
-    pub(super) fn clear(&self, dir: &Dir) -> Result<()> {
+    /// everything, unless one of its processes cannot be ended; what is gone already is fine.
+    pub(super) fn clear(&self, dir: &Dir, left: Left) -> Result<()> {
         let mut errors = Vec::new();
-        let cgroup = self.cgroups().and_then(|cgroups| {
-            let cgroup = cgroups.open(&spec::cgroup_path(dir))?;
-            // Where it shares a pid namespace, its first process took none with it.
-            if dir.config().is_ok_and(|config| !config.namespaces.pid.is_own()) {
-                cgroup.kill()?;
-            }
-            cgroup.remove()
-        });
-        errors.extend(cgroup.err());
+        let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
+        if left == Left::Perhaps {
+            cgroup.kill()?;
+        }
+        errors.extend(cgroup.remove().err());
         errors.extend(self.end_usermode(dir).err());
         errors.extend(self.part_links(dir).err());
         errors.extend(self.release_network(dir).err());

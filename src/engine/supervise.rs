@@ -12,6 +12,8 @@
 use super::devices::{self, Grant};
 use super::monitor::{CLIENT_FD, LIVE_FD};
 use super::network::digest_of;
+use super::privileges::privileges;
+use super::remove::Left;
 use super::spec::{self, Given, May};
 use super::sweep::{Ran, UNKNOWN_EXIT};
 use super::{Engine, Mode, resources, user};
@@ -28,7 +30,7 @@ use crate::oci::spec::NamespaceKind;
 use crate::sys::exec::{Environment, replace};
 use crate::sys::lock::Guard;
 use crate::sys::{fd, fifo, mount, userns};
-use crate::types::{ContainerId, Timestamp};
+use crate::types::{ContainerId, ContainerName, Timestamp};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,6 +58,8 @@ struct Up {
     service: Option<Box<dyn Service>>,
     /// What it has to do without.
     warnings: Vec<String>,
+    /// What it is called.
+    name: ContainerName,
 }
 
 impl Engine {
@@ -108,13 +112,13 @@ impl Engine {
             }
             Err(error) => return self.give_up(&dir, &config, live, monitor, error),
         };
-        let Up { process, pipes, cgroup, ports, service, warnings } = up;
+        let Up { process, pipes, cgroup, ports, service, warnings, name } = up;
         for warning in cgroup.iter().flat_map(Cgroup::warnings).chain(&warnings) {
             monitor.tell(&Frame::Warning(warning.clone()));
         }
         if mode != Mode::Adopt {
             self.tell_of_mounts(&config, "mount");
-            self.tell_of_this(&config, &dir.settings()?.name, "start", &[]);
+            self.tell_of_this(&config, &name, "start", &[]);
         }
         monitor.tell(&Frame::Started);
         self.place_monitor();
@@ -169,15 +173,16 @@ impl Engine {
         let restart = monitor.asked == Some(Asked::Restart);
         let is_log_torn = !monitor.is_log_complete;
         let ran = Ran { oom_killed, restart, is_log_torn, ..Ran::default() };
-        let again = self.record_end(dir, code, ran)?;
+        let settings = dir.settings()?;
+        let again = self.record_end(dir, settings.restart, code, ran)?;
         if oom_killed {
-            self.tell_of(dir, "oom", &[]);
+            self.tell_of_this(config, &settings.name, "oom", &[]);
         }
-        self.tell_of(dir, "die", &[("exitCode", &code.to_string())]);
+        self.tell_of_this(config, &settings.name, "die", &[("exitCode", &code.to_string())]);
         self.tell_of_mounts(config, "unmount");
         if again.is_some() {
             // What cannot be cleared now is cleared before the next start.
-            let _ = self.clear(dir);
+            let _ = self.clear(dir, Left::of(config));
             let again = if restart { Again::Asked } else { Again::ByPolicy };
             let ended = monitor.exited(code, again);
             monitor.farewell(&ended, Some(LAST_WORDS));
@@ -194,7 +199,7 @@ impl Engine {
     fn finish(&self, dir: &Dir, config: &Config, live: Live) -> Result<()> {
         match config.auto_remove {
             true => self.discard(dir, live),
-            false => self.clear(dir).and_then(|()| live.finish()),
+            false => self.clear(dir, Left::of(config)).and_then(|()| live.finish()),
         }
     }
 
@@ -293,7 +298,8 @@ impl Engine {
             false => mounts.extend(grants.iter().map(Grant::bind)),
         }
         let shared = self.share(config)?;
-        let withheld = self.withheld(&config.isolation)?;
+        let privileges = privileges(&config.isolation)?;
+        let withheld = privileges.withheld(&config.isolation)?;
         let given = Given {
             root: root_mount,
             files: attachment.files().unwrap_or(dir),
@@ -304,7 +310,7 @@ impl Engine {
             mounts: &attached.mounts,
             account,
             links: &links,
-            privileges: self.privileges(&config.isolation)?,
+            privileges,
             resources,
             devices,
             may: May {
@@ -362,7 +368,8 @@ impl Engine {
             state.started = Timestamp::now();
         })?;
         let pipes = channels.outside(terminal)?;
-        Ok(Up { process: child.pidfd, pipes, cgroup, ports, service, warnings })
+        let name = settings.name;
+        Ok(Up { process: child.pidfd, pipes, cgroup, ports, service, warnings, name })
     }
 
     /// Holds a container whose monitor died.
@@ -391,7 +398,8 @@ impl Engine {
             Ok(service) => (service, Vec::new()),
             Err(error) => (None, vec![error.to_string()]),
         };
-        Ok(Up { process, pipes, cgroup: Some(cgroup), ports, service, warnings })
+        let name = dir.settings()?.name;
+        Ok(Up { process, pipes, cgroup: Some(cgroup), ports, service, warnings, name })
     }
 
     /// Becomes the next monitor of the same container, with the same pid, from the installed

@@ -6,11 +6,12 @@
 //! came, the kernel says whether the container lives; `repair` goes on from there. Each act is
 //! one that can be done twice.
 
+use super::remove::Left;
 use super::{Engine, Mode};
 use crate::container::{Dir, Live, State, Status, Want, restart};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::pidfd;
-use crate::types::{Signal, Timestamp};
+use crate::types::{RestartPolicy, Signal, Timestamp};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ impl Engine {
             // It was on its way to be removed, or nobody knows of it.
             Status::Created | Status::Exited if state.ephemeral => self.discard(dir, live),
             Status::Created | Status::Exited => {
-                self.clear(dir)?;
+                self.clear(dir, Left::Perhaps)?;
                 live.finish()
             }
             Status::Starting | Status::Running | Status::Restarting => {
@@ -78,7 +79,7 @@ impl Engine {
             let _ = pidfd::send_signal(process.as_fd(), Signal::KILL);
             pidfd::wait_ended(process.as_fd(), None).on("wait for", "its first process")?;
         }
-        self.clear(dir)?;
+        self.clear(dir, Left::Perhaps)?;
         if self.settings.restart == Some(false) {
             let leave = |state: &mut State| {
                 state.want = Want::Down;
@@ -97,7 +98,7 @@ impl Engine {
             return self.spawn_monitor(dir, live, Mode::Restart, None);
         }
         let ran = Ran { never: state.status != Status::Running, ..Ran::default() };
-        let ended = self.record_end(dir, UNKNOWN_EXIT, ran)?;
+        let ended = self.record_end(dir, dir.settings()?.restart, UNKNOWN_EXIT, ran)?;
         if !ran.never {
             let code = UNKNOWN_EXIT.to_string();
             self.tell_of(dir, "die", &[("exitCode", &code), ("late", "true")]);
@@ -116,8 +117,13 @@ impl Engine {
 
     /// Writes down that the container ended; the delay before its next start, where its policy
     /// wants one.
-    pub(super) fn record_end(&self, dir: &Dir, code: i32, ran: Ran) -> Result<Option<Duration>> {
-        let policy = dir.settings()?.restart;
+    pub(super) fn record_end(
+        &self,
+        dir: &Dir,
+        policy: RestartPolicy,
+        code: i32,
+        ran: Ran,
+    ) -> Result<Option<Duration>> {
         dir.update_state(|state| {
             let now = Timestamp::now();
             let lived = u64::try_from(now.0 - state.started.0).unwrap_or_default();

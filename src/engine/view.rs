@@ -37,7 +37,7 @@ impl Engine {
         driver: Driver,
         names: &mut HashMap<(Digest, String), String>,
     ) -> Result<report::Container> {
-        let config = dir.config()?;
+        let config = dir.read_config()?;
         let settings = dir.settings()?;
         let mut state = dir.state()?;
         let monitored = self.is_held(dir);

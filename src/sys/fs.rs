@@ -464,11 +464,14 @@ pub fn syncfs(fd: BorrowedFd) -> io::Result<()> {
     done(unsafe { libc::syncfs(fd.as_raw_fd()) })
 }
 
+/// How deep a tree is walked before its directories are moved up.
+const DEEP: u32 = 16;
+
 /// Removes `path` and all below it; nothing there is success.
 ///
-/// Takes two descriptors and no stack however deep the tree is: subdirectories are moved up
-/// beside their parent before it is removed. (`std::fs::remove_dir_all` holds a descriptor a
-/// level, and archives nest as deep as they like.)
+/// Takes few descriptors and little stack however deep the tree is: what lies deeper than `DEEP` is
+/// moved up to the top before its parent is removed. (`std::fs::remove_dir_all` holds a descriptor
+/// a level, and archives nest as deep as they like.)
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -479,54 +482,44 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     let top = open_directory(path)?;
     let mut moved = 0_u64;
     loop {
-        let mut more = false;
-        for entry in std::fs::read_dir(path)? {
-            more = true;
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.as_bytes();
-            if entry.file_type()?.is_dir() {
-                empty_into(top.as_fd(), name, &mut moved)?;
-            } else {
-                unlink_at(top.as_fd(), name)?;
-            }
-        }
-        if !more {
-            return std::fs::remove_dir(path);
+        empty(top.as_fd(), top.as_fd(), DEEP, &mut moved)?;
+        match std::fs::remove_dir(path) {
+            // What was moved up meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            other => return other,
         }
     }
 }
 
-/// Removes the directory `name` of `top`, moving its subdirectories into `top`.
-fn empty_into(top: BorrowedFd, name: &[u8], moved: &mut u64) -> io::Result<()> {
-    let dir = open_at(top, name, Open::Directory)?;
-    loop {
-        let mut more = false;
-        for entry in entries(dir.as_fd())? {
-            more = true;
-            let entry = entry?;
-            let child = entry.file_name();
-            let child = child.as_bytes();
-            if !entry.file_type()?.is_dir() {
-                unlink_at(dir.as_fd(), child)?;
-                continue;
-            }
-            if rmdir_at(dir.as_fd(), child).is_ok() {
-                continue;
-            }
-            loop {
-                *moved += 1;
-                let aside = format!(".remove-{moved}");
-                match rename_at(dir.as_fd(), child, top, aside.as_bytes()) {
-                    Err(e) if exists(&e) => {}
-                    other => break other?,
-                }
-            }
+/// Removes what is in `dir`, `levels` deep; what is deeper goes to `top`.
+fn empty(top: BorrowedFd, dir: BorrowedFd, levels: u32, moved: &mut u64) -> io::Result<()> {
+    for entry in entries(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_bytes();
+        if !entry.file_type()?.is_dir() {
+            unlink_at(dir, name)?;
+            continue;
         }
-        if !more {
-            return rmdir_at(top, name);
+        loop {
+            match rmdir_at(dir, name) {
+                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                other => break other?,
+            }
+            if levels > 0 {
+                // Again where a large directory was not read whole while it shrank.
+                empty(top, open_at(dir, name, Open::Directory)?.as_fd(), levels - 1, moved)?;
+                continue;
+            }
+            *moved += 1;
+            let aside = format!(".remove-{moved}");
+            match rename_at(dir, name, top, aside.as_bytes()) {
+                Err(e) if exists(&e) => {}
+                other => break other?,
+            }
         }
     }
+    Ok(())
 }
 
 fn exists(error: &io::Error) -> bool {

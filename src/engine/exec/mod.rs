@@ -18,7 +18,7 @@
 mod program;
 
 use super::kill::First;
-use super::privileges::Privileges;
+use super::privileges::{Privileges, privileges};
 use super::session::{self, End, Standard};
 use super::{Engine, spec, user};
 use crate::container::{Config, Dir, Isolation, Network, SeccompChoice, Terminal};
@@ -34,6 +34,7 @@ use crate::types::{ContainerName, Digest, Signal};
 use program::{Ends, Program};
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 #[derive(Clone, Debug)]
 pub struct ExecOptions {
@@ -93,7 +94,7 @@ impl Engine {
 /// What is told of a program that is added.
 struct Told<'a> {
     engine: &'a Engine,
-    config: Config,
+    config: Rc<Config>,
     name: ContainerName,
     command: String,
     id: String,
@@ -128,7 +129,7 @@ fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -
         },
         false => config.isolation.clone(),
     };
-    let Privileges { capabilities: caps, seccomp } = engine.privileges(&isolation)?;
+    let Privileges { capabilities: caps, seccomp, .. } = privileges(&isolation)?;
     let process = process_of(container, &config, &links, options, caps)?;
     let filter = seccomp.as_ref().map(seccomp::compile).transpose()?;
     let cgroup = engine.cgroups()?.open(&spec::cgroup_path(dir))?.join_files()?;

@@ -33,6 +33,7 @@ use crate::types::{ContainerId, ContainerName, LinkSpec, Port};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 
 /// A container may have written anything into its /etc/hosts.
 const LARGEST_HOSTS: u64 = 1 << 20;
@@ -40,7 +41,7 @@ const LARGEST_HOSTS: u64 = 1 << 20;
 /// A target as it is now.
 struct Target {
     name: ContainerName,
-    config: Config,
+    config: Rc<Config>,
     runs: bool,
     /// Where it is. None, where it is on its way down.
     endpoints: Vec<Endpoint>,
@@ -232,7 +233,8 @@ impl Engine {
             let mut ways = Way::all(&theirs, own).into_iter();
             let Some(way) = ways.find(|way| way.network == network) else { continue };
             if consumer.settings()?.links.iter().any(|link| link.target == dir.id) {
-                found.push(way.link(&dir.config()?));
+                let config = dir.config()?;
+                found.push(way.link(&config));
             }
         }
         Ok(found)
@@ -304,12 +306,12 @@ impl Engine {
         dir: &Dir,
         old: &ContainerName,
     ) -> Result<()> {
-        let hostname = dir.config()?.hostname;
+        let config = dir.config()?;
         for id in dir.linkers()? {
             let consumer = Dir::new(&self.home, &id);
             let Ok(settings) = consumer.settings() else { continue };
             for link in settings.links.iter().filter(|link| link.target == dir.id) {
-                point(&consumer, &hosts::names(&link.alias, &hostname, old), &[])?;
+                point(&consumer, &hosts::names(&link.alias, &config.hostname, old), &[])?;
             }
         }
         self.follow_links(lock, dir)

@@ -36,7 +36,7 @@ impl Engine {
             if Some(&id) == except {
                 continue;
             }
-            let config = match Dir::new(&self.home, &id).config() {
+            let config = match Dir::new(&self.home, &id).read_config() {
                 // Not made yet, or as good as removed.
                 Err(e) if e.is_not_found() => continue,
                 other => other?,

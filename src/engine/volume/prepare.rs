@@ -100,7 +100,7 @@ impl Engine {
                 let text = format!("container {container} is being made or removed");
                 return Err(Error::conflict(text).doing(doing()));
             }
-            for mount in dir.config().doing(doing)?.mounts {
+            for mount in dir.read_config().doing(doing)?.mounts {
                 if mount.kind == MountKind::Tmpfs {
                     continue;
                 }
