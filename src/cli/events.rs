@@ -9,6 +9,7 @@ use crate::error::{Context, Result};
 use crate::types::{Timestamp, parse_moment};
 use argh::{ArgsInfo, FromArgs};
 use serde_json::json;
+use std::os::fd::AsFd;
 
 /// Tell what happens to containers, images, networks and volumes
 #[derive(FromArgs, ArgsInfo)]
@@ -62,11 +63,11 @@ impl Command for Events {
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        engine.events(&self.query, &mut |event| {
+        let mut tell = |event: &Event| {
             let text = self.render(event)?;
             output::rendered(self.format.as_ref(), &text)
-        })?;
-        Ok(0)
+        };
+        engine.events(&self.query, &mut tell, std::io::stdout().as_fd()).map(|()| 0)
     }
 }
 

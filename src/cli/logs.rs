@@ -9,6 +9,7 @@ use crate::types::{Timestamp, parse_moment};
 use argh::{ArgsInfo, FromArgs};
 use std::cell::RefCell;
 use std::io::Write;
+use std::os::fd::AsFd;
 
 /// How much is gathered before it is written.
 const BATCH: usize = 64 << 10;
@@ -88,7 +89,9 @@ impl Command for Logs {
             Ok(())
         };
         let mut rest = || gathered.borrow_mut().write();
-        let read = engine.logs(&self.container, self.query, self.follow, &mut sink, &mut rest);
+        let stdout = std::io::stdout();
+        let (name, audience) = (&self.container, stdout.as_fd());
+        let read = engine.logs(name, self.query, self.follow, &mut sink, &mut rest, audience);
         let written = gathered.borrow_mut().write();
         read.and(written).map(|()| 0)
     }

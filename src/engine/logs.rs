@@ -11,7 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 impl Engine {
-    /// Hands the log to `sink`, piece by piece; `rest` is called before waiting for more.
+    /// Hands the log to `sink`, piece by piece; `rest` is called before waiting for more, which ends
+    /// where nobody reads `audience` any more.
     pub fn logs(
         &self,
         name: &str,
@@ -19,6 +20,7 @@ impl Engine {
         follow: bool,
         sink: &mut dyn FnMut(Piece) -> Result<()>,
         rest: &mut dyn FnMut() -> Result<()>,
+        audience: BorrowedFd,
     ) -> Result<()> {
         let dir = self.find(name)?;
         let path = dir.log();
@@ -43,8 +45,10 @@ impl Engine {
                 return Ok(());
             }
             rest()?;
-            if let Some(fd) = life.fd() {
-                follower.wait(fd, until)?;
+            if let Some(fd) = life.fd()
+                && follower.wait(fd, audience, until)?
+            {
+                return Ok(());
             }
         }
     }

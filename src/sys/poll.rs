@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub enum Interest {
     Read,
     Write,
+    /// Nothing but the other end's going.
+    HangUp,
 }
 
 /// Waits until some of `fds` are ready, hung up or in error, and says which; none where `limit`
@@ -19,6 +21,7 @@ pub fn ready(fds: &[(BorrowedFd, Interest)], limit: Option<Duration>) -> io::Res
         let events = match interest {
             Interest::Read => libc::POLLIN,
             Interest::Write => libc::POLLOUT,
+            Interest::HangUp => 0,
         };
         libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }
     };

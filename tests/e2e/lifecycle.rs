@@ -299,3 +299,18 @@ fn version_and_info_say_where_one_is() {
     t.coracle(["version"]).stdout_has(env!("CARGO_PKG_VERSION")).ok();
     t.coracle(["info"]).stdout_has(t.root().to_str().expect("a plain path")).ok();
 }
+
+#[test]
+fn the_example_of_a_working_day_does_what_its_readme_says() {
+    let t = test!(busybox);
+    let out = t.example("everyday");
+    for said in [
+        "\nline 5000 of many\n",
+        "\nclerk   Up ",
+        "\nrename clerk\n",
+        "\nunpause clerk\n",
+        "\ndie clerk\n",
+    ] {
+        assert!(out.contains(said), "{said:?}: {out}");
+    }
+}

@@ -218,3 +218,16 @@ fn until_ends_even_who_follows() {
     t.coracle(["logs", "-f", "--until", &to_come, "c"]).stdout("hi\n").ok();
     t.coracle(["logs", "--tail", "x", "c"]).code(125).stderr_has("--tail: \"x\"").ok();
 }
+
+#[test]
+fn who_follows_ends_with_the_reader() {
+    let t = test!(busybox);
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sh", "-c", "echo first; sleep 1000"]).ok();
+    let reader = r#""$@" | grep -m 1 -o first"#;
+    t.coracle(["logs", "-f", "c"]).by(reader).stdout("first\n").ok();
+    // Also where nothing is told any more.
+    let reader = r#""$@" | grep -m 1 -o start"#;
+    let since = ["events", "--since", "1h", "--filter", "event=start"];
+    t.coracle(since).by(reader).stdout("start\n").ok();
+    t.coracle(["events"]).by(r#""$@" | true"#).ok();
+}

@@ -40,13 +40,19 @@ impl Follower {
         }
     }
 
-    /// Sleeps until the log has grown since it was last waited for, `other` is readable, or `limit`
-    /// has passed.
-    pub fn wait(&self, other: BorrowedFd, limit: Option<Duration>) -> Result<()> {
-        let fds = [(self.changes.as_fd(), Interest::Read), (other, Interest::Read)];
-        poll::ready(&fds, limit).on("poll", &self.path)?;
+    /// Sleeps until the log has grown since it was last waited for, `other` is readable, `limit`
+    /// has passed, or nobody reads `audience` any more; says whether that is so.
+    pub fn wait(
+        &self,
+        other: BorrowedFd,
+        audience: BorrowedFd,
+        limit: Option<Duration>,
+    ) -> Result<bool> {
+        let changes = (self.changes.as_fd(), Interest::Read);
+        let fds = [changes, (other, Interest::Read), (audience, Interest::HangUp)];
+        let found = poll::ready(&fds, limit).on("poll", &self.path)?;
         self.changes.drain().on("read inotify of", &self.path)?;
-        Ok(())
+        Ok(found[2])
     }
 }
 
@@ -65,6 +71,7 @@ mod tests {
         let path = dir.join("log");
         let mut file = std::fs::File::create(&path).unwrap();
         let (never, _kept_open) = std::io::pipe().unwrap();
+        let (listening, audience) = std::io::pipe().unwrap();
         let mut writer = Writer::new();
         let mut add = |text: &str| {
             let mut out = Vec::new();
@@ -82,8 +89,10 @@ mod tests {
             assert!(follower.read(&mut sink).unwrap());
             add(&format!("{next}\n"));
             // Were the change not told, this would be for ever.
-            follower.wait(never.as_fd(), None).unwrap();
+            assert!(!follower.wait(never.as_fd(), audience.as_fd(), None).unwrap());
         }
+        drop(listening);
+        assert!(follower.wait(never.as_fd(), audience.as_fd(), None).unwrap());
         std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(String::from_utf8(seen).unwrap(), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n");
     }

@@ -77,6 +77,7 @@ pub(super) mod tests {
     use super::super::reader::Reader;
     use super::*;
     use crate::engine::events::Kind;
+    use std::os::fd::AsFd;
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
@@ -113,6 +114,7 @@ pub(super) mod tests {
         let writers = 4;
         let each = 500;
         let mut seen = Vec::new();
+        let (listening, audience) = io::pipe().unwrap();
         let (told, heard) = (AtomicI64::new(0), AtomicI64::new(0));
         std::thread::scope(|scope| {
             for writer in 0..writers {
@@ -129,7 +131,7 @@ pub(super) mod tests {
                 });
             }
             while seen.len() < (writers * each) as usize {
-                reader.wait(None).unwrap();
+                assert!(!reader.wait(audience.as_fd(), None).unwrap());
                 reader
                     .read(&mut |event| {
                         seen.push(event.time);
@@ -139,6 +141,8 @@ pub(super) mod tests {
                     .unwrap();
             }
         });
+        drop(listening);
+        assert!(reader.wait(audience.as_fd(), None).unwrap());
         seen.sort_unstable();
         assert_eq!(seen, (0..writers * each).collect::<Vec<_>>());
         assert!(fs::metadata(scratch.0.join(OLD)).unwrap().len() > 20_000);

@@ -19,6 +19,7 @@ use reader::Reader;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 /// What something happens to.
@@ -152,8 +153,14 @@ impl Engine {
         self.home.run.join("events")
     }
 
-    /// Hands the events that are asked for to `sink`, as they come, until `query.until`.
-    pub fn events(&self, query: &Query, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
+    /// Hands the events that are asked for to `sink`, as they come, until `query.until` or until
+    /// nobody reads `audience` any more.
+    pub fn events(
+        &self,
+        query: &Query,
+        sink: &mut dyn FnMut(&Event) -> Result<()>,
+        audience: BorrowedFd,
+    ) -> Result<()> {
         let mut reader = Reader::open(&self.events_dir(), query.since.is_some())?;
         loop {
             // What was told before that moment is read after it.
@@ -167,7 +174,9 @@ impl Engine {
             if is_over {
                 return Ok(());
             }
-            reader.wait(query.until.map(|until| Timestamp::now().until(until)))?;
+            if reader.wait(audience, query.until.map(|until| Timestamp::now().until(until)))? {
+                return Ok(());
+            }
         }
     }
 }

@@ -5,12 +5,13 @@
 
 use super::Event;
 use super::file::{LOG, OLD};
-use crate::error::{Error, OsContext, Result};
+use crate::error::{OsContext, Result};
+use crate::sys::fd;
 use crate::sys::inotify::{ENTRIES, Inotify, WRITES};
-use crate::sys::{fd, poll};
+use crate::sys::poll::{self, Interest};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,12 +110,14 @@ impl Reader {
         Ok(any)
     }
 
-    /// Sleeps until more was told, or for `limit`.
-    pub fn wait(&mut self, limit: Option<Duration>) -> Result<()> {
+    /// Sleeps until more was told, for `limit`, or until nobody reads `audience` any more; says
+    /// whether that is so.
+    pub fn wait(&mut self, audience: BorrowedFd, limit: Option<Duration>) -> Result<bool> {
         // All but the last two are read to their end, and nobody writes to them any more.
         self.files.drain(..self.files.len().saturating_sub(2));
-        poll::readable(self.changes.as_fd(), limit).on("poll", &self.dir)?;
-        let gone = |e| Error::os("read inotify of", self.dir.display().to_string(), e);
-        self.changes.drain().map(drop).map_err(gone)
+        let fds = [(self.changes.as_fd(), Interest::Read), (audience, Interest::HangUp)];
+        let found = poll::ready(&fds, limit).on("poll", &self.dir)?;
+        self.changes.drain().on("read inotify of", &self.dir)?;
+        Ok(found[1])
     }
 }
