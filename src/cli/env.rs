@@ -3,8 +3,9 @@
 //! `KEY=value` sets, `KEY` alone passes the caller's own value on; without one it removes what
 //! the image has, or, in a file, does nothing. In a file, lines that begin with `#` are comments.
 
+use super::infile;
 use crate::engine::options::EnvChange;
-use crate::error::{Error, OsContext, Result};
+use crate::error::{Error, Result};
 use std::path::Path;
 
 /// One `-e`; `own` looks a variable of the caller up.
@@ -26,9 +27,7 @@ pub fn parse(text: &str, own: &dyn Fn(&str) -> Option<String>) -> Result<EnvChan
 
 /// The variables of the file at `path`.
 pub fn parse_file(path: &Path, own: &dyn Fn(&str) -> Option<String>) -> Result<Vec<EnvChange>> {
-    let bytes = std::fs::read(path).on("read", path)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Error::invalid(format!("{}: not UTF-8", path.display())))?;
+    let text = infile::text(path)?;
     let mut changes = Vec::new();
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim_start();

@@ -90,7 +90,9 @@ fn line(event: &Event) -> String {
         false => format!(" ({})", attributes.join(", ")),
     };
     let Event { kind, action, id, .. } = event;
-    format!("{} {} {action} {id}{attributes}\n", event.time(), kind.word())
+    let line = format!("{} {} {action} {id}{attributes}", event.time(), kind.word());
+    // One line, whatever images and commands say of themselves.
+    output::on_a_line(&line) + "\n"
 }
 
 /// As a template calls the fields.
@@ -135,6 +137,10 @@ mod tests {
             "2026-11-22T04:23:13.000000001Z container die 07a2 (exitCode=3, image=busybox, \
              name=web)\n"
         );
+        let mut forged = event.clone();
+        forged.attributes.insert("x".into(), "1)\n2026-11-22T04:23:14Z\u{1b}[2J".into());
+        let line = events(&[]).unwrap().render(&forged).unwrap();
+        assert!(line.ends_with("x=1)\\n2026-11-22T04:23:14Z\\u{1b}[2J)\n"), "{line}");
         let template =
             "{{.Time}} {{.Status}} {{.From}} {{.Actor.Attributes.exitCode}} {{.Actor.ID}}";
         assert_eq!(rendered(&["--format", template]), "1795321393 die busybox 3 07a2\n");

@@ -27,6 +27,7 @@ mod history;
 mod image_tree;
 mod images;
 mod import;
+mod infile;
 mod info;
 mod insert;
 mod inspect;

@@ -35,6 +35,11 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Text of others that is to be one line, wherever it goes.
+pub fn on_a_line(text: &str) -> String {
+    escaped(text, char::is_control)
+}
+
 /// A name that is to stay on its line, as stdout is to get it.
 pub fn name(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !io::stdout().is_terminal() {

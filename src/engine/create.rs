@@ -3,7 +3,8 @@
 use super::options::{Membership, NetworkMode, Options, merge_env};
 use super::{Engine, names};
 use crate::container::{
-    Config, Dir, Link, Live, Mount, Namespaces, Network, Settings, Share, State, Status, dir,
+    Config, Dir, Link, Live, Mount, MountKind, Namespaces, Network, Settings, Share, State, Status,
+    dir,
 };
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
@@ -11,6 +12,7 @@ use crate::network::DEFAULT;
 use crate::sys::lock::{Guard, Mode};
 use crate::types::{ContainerId, ContainerName, Signal, Timestamp};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 pub(super) const DEFAULT_STOP_TIMEOUT: u32 = 10;
 
@@ -122,6 +124,7 @@ impl Engine {
         if options.log.is_none() {
             config.log = self.settings.log.clone();
         }
+        self.check_log(&config)?;
         let config = new.dir.create(config, &settings, &state)?;
         if let Some(parent) = &options.cgroup_parent {
             new.dir.set_cgroup_parent(parent.trim_end_matches('/'))?;
@@ -141,6 +144,29 @@ impl Engine {
         }
         new.dir.update_state(|state| state.status = Status::Created)?;
         Ok(name)
+    }
+
+    /// A log lies where its container cannot reach it: it is written and renamed by root.
+    fn check_log(&self, config: &Config) -> Result<()> {
+        config.log.check_attributes(&config.labels, &config.env)?;
+        let Some(path) = config.log.options.get("path") else { return Ok(()) };
+        let wrong = |why: String| Err(Error::invalid(format!("--log-opt path={path}: {why}")));
+        let Some(dir) = Path::new(path).parent() else { return wrong("it is a directory".into()) };
+        let dir = std::fs::canonicalize(dir).on("open", dir);
+        let dir = dir.doing(|| format!("--log-opt path={path}"))?;
+        if dir.starts_with(&self.home.root) {
+            return wrong(format!("{} is coracle's own", self.home.root.display()));
+        }
+        for mount in config.mounts.iter().filter(|m| m.kind == MountKind::Bind && !m.read_only) {
+            if std::fs::canonicalize(&mount.source).is_ok_and(|source| dir.starts_with(source)) {
+                return wrong(format!(
+                    "the container can write there, by its mount of {} on {}",
+                    mount.source, mount.target
+                ))
+                .map_err(|e| e.hint("mount it read-only, or keep the log elsewhere"));
+            }
+        }
+        Ok(())
     }
 
     /// The networks that a container with links of its own is on.

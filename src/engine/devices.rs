@@ -10,6 +10,7 @@ use crate::sys::{namespace, userns};
 use crate::types::DeviceMapping;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 /// A device, and what may be done to it.
 #[derive(Clone, Debug)]
@@ -58,6 +59,13 @@ fn all() -> Result<Vec<Grant>> {
     Ok(found.map(|(source, device)| Grant { device, source, access: "rwm".into() }).collect())
 }
 
+/// Where processors count how often they were too hot, by which programs can watch what others do:
+/// hidden since Docker 28. All processors have it, or none.
+pub fn sensors() -> Vec<String> {
+    let of = |cpu: usize| format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle");
+    (0..).map(of).take_while(|path| Path::new(path).exists()).collect()
+}
+
 /// Whether every container has that node, or that directory, of its own.
 fn is_own(path: &str) -> bool {
     const OWN: [&str; 11] = [
@@ -77,11 +85,15 @@ fn mapped(mapping: &DeviceMapping) -> Result<Vec<Grant>> {
             Error::invalid(format!("{} is not a device", mapping.host))
                 .hint("a file or a directory of the host is shared with --volume")
         })?;
-        return Ok(if is_own(&device.path) {
-            Vec::new()
-        } else {
-            vec![grant((mapping.host.clone(), device))]
-        });
+        if !is_own(&device.path) {
+            return Ok(vec![grant((mapping.host.clone(), device))]);
+        }
+        // Of those with numbers that are the same everywhere, it has just that one.
+        if mapping.host != mapping.container {
+            let text = format!("every container has a {} of its own", mapping.container);
+            return Err(Error::invalid(text).hint("give the device another name inside"));
+        }
+        return Ok(Vec::new());
     }
     let devices = below(&mapping.host, &mapping.container)?;
     match devices.is_empty() {

@@ -26,6 +26,10 @@ impl Engine {
         if !dir::claim_name(&dir, new)? {
             return change.end().and(Err(name_taken(self, new)));
         }
+        // After a loss of power too, whatever its settings call it leads to it.
+        if !dir.config()?.auto_remove {
+            dir.sync_entry()?;
+        }
         let lock = self.network_lock()?;
         if let Err(error) = dir.update_settings(|settings| settings.name = new.clone()) {
             dir::release_name(&self.home, new, &dir.id)?;
@@ -63,7 +67,9 @@ impl Engine {
         for at in state.endpoints.iter().filter(|at| at.network != DEFAULT) {
             let membership = settings.networks.iter().find(|one| one.network == at.network);
             let keeps = other.as_str() == dir.id.short()
-                || membership.is_some_and(|one| one.aliases.iter().any(|a| a == other.as_str()));
+                || membership.is_some_and(|one| {
+                    one.aliases.iter().any(|a| names::are_same(a, other.as_str()))
+                });
             let network = self.networks().dir(&at.network);
             let ipv6 = at.ipv6.as_ref().map(|at| at.address.into());
             for address in [Some(at.address.into()), ipv6].into_iter().flatten() {

@@ -37,6 +37,8 @@ pub struct Given<'a> {
     pub resources: Resources,
     /// Of the host.
     pub devices: Vec<Device>,
+    /// What the host's processors tell of their heat: not for containers (`devices::sensors`).
+    pub sensors: Vec<String>,
     /// What the kernel lets us have.
     pub may: May,
 }
@@ -62,7 +64,7 @@ pub fn compose(config: &Config, dir: &Dir, given: Given) -> Spec {
     mounts.extend_from_slice(given.mounts);
     let (masked_paths, readonly_paths) = match isolation.privileged || isolation.unmasked {
         true => (Vec::new(), Vec::new()),
-        false => (owned(&MASKED), owned(&READ_ONLY)),
+        false => (owned(&MASKED).into_iter().chain(given.sensors).collect(), owned(&READ_ONLY)),
     };
     Spec {
         oci_version: "1.2.0".into(),
@@ -152,9 +154,10 @@ pub fn environment(config: &Config, home: &str, links: &[String]) -> Vec<String>
     env
 }
 
-const MASKED: [&str; 11] = [
+const MASKED: [&str; 12] = [
     "/proc/asound",
     "/proc/acpi",
+    "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",

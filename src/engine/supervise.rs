@@ -313,6 +313,7 @@ impl Engine {
             privileges,
             resources,
             devices,
+            sensors: devices::sensors(),
             may: May {
                 cgroup: has_cgroup,
                 last_group: match userns::is_initial() {

@@ -31,6 +31,11 @@ pub fn check(name: &str) -> Result<String> {
     })
 }
 
+/// Whether both lead to the same: letters are of no case.
+pub fn are_same(one: &str, other: &str) -> bool {
+    normal(one).is_some_and(|one| Some(one) == normal(other))
+}
+
 /// Has `name` lead to `address` too, on the network whose directory is `network`. The first name
 /// that an address gets is its own.
 pub fn add(_: &NetworkLock, network: &Path, name: &str, address: IpAddr) -> Result<()> {

@@ -99,6 +99,10 @@ fn system_calls_follow_the_profile() {
         .code(1)
         .stderr_has("Address")
         .ok();
+    t.coracle(["run", "--rm", "--security-opt", "seccomp=/dev/zero", "busybox"])
+        .code(125)
+        .stderr_has("--security-opt seccomp=/dev/zero: /dev/zero has more than 1048576 bytes")
+        .ok();
     // It came along with the container: the file is not asked again.
     t.coracle([
         "run",
@@ -114,6 +118,8 @@ fn system_calls_follow_the_profile() {
     ])
     .ok();
     fs::remove_file(&profile).expect("it to be gone");
+    // Privileges do not take away what somebody asked for.
+    t.coracle(["exec", "--privileged", "c", "mkdir", "/x"]).code(1).stderr_has("Address").ok();
     t.coracle(["exec", "c", "mkdir", "/x"]).code(1).stderr_has("Address").ok();
     t.coracle(["restart", "-t", "0", "c"]).ok();
     t.coracle(["exec", "c", "mkdir", "/x"]).code(1).stderr_has("Address").ok();
@@ -176,6 +182,10 @@ fn a_device_is_given_with_its_access() {
     t.coracle(["run", "--net=none", "--device", &wrong, "busybox", "true"])
         .code(125)
         .stderr_has("is not a device")
+        .ok();
+    t.coracle(["run", "--net=none", "--device", "/dev/zero:/dev/null", "busybox", "true"])
+        .code(125)
+        .stderr_has("every container has a /dev/null of its own")
         .ok();
     assert!(t.containers().is_empty());
 }

@@ -306,7 +306,7 @@ fn the_example_of_a_working_day_does_what_its_readme_says() {
     let out = t.example("everyday");
     for said in [
         "\nline 5000 of many\n",
-        "\nclerk   Up ",
+        "\nclerk     Up ",
         "\nrename clerk\n",
         "\nunpause clerk\n",
         "\ndie clerk\n",

@@ -187,6 +187,59 @@ fn a_log_is_kept_where_it_is_asked_for() {
 }
 
 #[test]
+fn a_log_that_is_kept_elsewhere_follows_nobodys_links() {
+    let t = test!(busybox);
+    let shared = t.dir("shared");
+    let (logs, victim) = (t.dir("logs"), t.path("victim"));
+    std::fs::write(&victim, "precious").unwrap();
+    let at = |dir: &std::path::Path| format!("path={}/log", dir.display());
+    let volume = format!("{}:/shared", shared.display());
+    // Where its container can write.
+    t.coracle(["create", "-v", &volume, "--log-opt", &at(&shared), "busybox"])
+        .code(125)
+        .stderr_has("the container can write there, by its mount of")
+        .ok();
+    let own = t.root();
+    t.coracle(["create", "--log-opt", &at(&own), "busybox"]).code(125).stderr_has("own").ok();
+    t.coracle(["create", "--log-opt", "path=/no/such/log", "busybox"])
+        .code(125)
+        .stderr("coracle: --log-opt path=/no/such/log: open /no/such: no such file or directory\n")
+        .ok();
+    assert_eq!(t.containers(), [""; 0]);
+
+    // What somebody else puts there is not ours.
+    std::os::unix::fs::symlink(&victim, logs.join("log.new")).unwrap();
+    for name in ["log.01", "log.+3", "log.9x"] {
+        std::fs::write(logs.join(name), "{}").unwrap();
+    }
+    std::os::unix::fs::symlink("nothing", logs.join("log.7")).unwrap();
+    let options = ["--log-opt", &at(&logs), "--log-opt", "max-size=1k", "--log-opt", "max-file=3"];
+    t.script("c", &options, "seq 100");
+    t.coracle(["wait", "c"]).ok();
+    assert!(t.says(["logs", "c"]).ends_with("\n99\n100"));
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    let mode = std::fs::metadata(logs.join("log")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o640);
+
+    // A link in the place of the log itself.
+    std::fs::remove_file(logs.join("log")).unwrap();
+    std::os::unix::fs::symlink(&victim, logs.join("log")).unwrap();
+    t.coracle(["start", "c"]).code(1).stderr_has("logs/log: symbolic link loop").ok();
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+#[test]
+fn what_each_line_says_of_its_container_is_bounded() {
+    let t = test!(busybox);
+    let label = format!("big={}", "x".repeat(20 << 10));
+    t.coracle(["create", "-l", &label, "--log-opt", "labels=big", "busybox"])
+        .code(125)
+        .stderr_has("--log-opt: each line of the log would say 20490 bytes of its container")
+        .ok();
+    t.coracle(["create", "-l", &label, "busybox"]).ok();
+}
+
+#[test]
 fn details_are_what_was_asked_to_be_kept() {
     let t = test!(busybox);
     let options = [

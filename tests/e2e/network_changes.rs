@@ -398,6 +398,18 @@ fn what_cannot_be_undone_is_tried_again() {
 }
 
 #[test]
+fn an_alias_that_was_its_name_too_stays() {
+    let t = test!(busybox);
+    network(&t, "lan", &[]);
+    run(&t, "DB", &["--net", "lan", "--net-alias", "db"]);
+    run(&t, "app", &["--net", "lan"]);
+    let at = lookup(&t, "app", "db");
+    t.coracle(["rename", "DB", "other"]).ok();
+    assert_eq!(lookup(&t, "app", "db"), at);
+    assert_eq!(lookup(&t, "app", "other"), at);
+}
+
+#[test]
 fn a_link_that_its_container_renamed_goes_with_the_network() {
     let t = test!(busybox);
     network(&t, "web", &[]);

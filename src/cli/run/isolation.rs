@@ -2,8 +2,9 @@
 
 use super::Args;
 use crate::cli::command::{number, value};
+use crate::cli::infile;
 use crate::engine::options::{Isolation, Namespaces, Share};
-use crate::error::{Context, Error, OsContext, Result};
+use crate::error::{Context, Error, Result};
 use crate::types::parse_size;
 use std::path::Path;
 use std::str::FromStr;
@@ -38,8 +39,7 @@ pub fn isolation(args: &Args, cwd: &Path) -> Result<Isolation> {
     for text in &args.security_opt {
         isolation.secure(text, |file| {
             let path = cwd.join(file);
-            let read = std::fs::read_to_string(&path).on("read", path.display().to_string());
-            read.doing(|| format!("--security-opt {text}"))
+            infile::text(&path).doing(|| format!("--security-opt {text}"))
         })?;
     }
     Ok(isolation)

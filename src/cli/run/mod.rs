@@ -438,7 +438,7 @@ mod tests {
             ),
             (
                 "--security-opt seccomp=/none x",
-                "--security-opt seccomp=/none: read /none: no such file or directory",
+                "--security-opt seccomp=/none: open /none: no such file or directory",
             ),
             ("--pid none x", "--pid: \"none\" is no namespace"),
             ("--pid container: x", "--pid: \"container:\" is without a container"),

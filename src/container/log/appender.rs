@@ -8,7 +8,7 @@ use super::Stream;
 use super::files::{self, Place};
 use super::options::Bounds;
 use super::writer::Writer;
-use crate::error::{OsContext, Result};
+use crate::error::{Error, OsContext, Result};
 use crate::types::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -43,6 +43,8 @@ pub struct Appender {
     /// Bytes in the file.
     size: u64,
     writer: Writer,
+    /// Of each stream, whether the start of its present line was dropped.
+    is_cut: [bool; 2],
     /// Encoded records on their way to the file.
     records: Vec<u8>,
     retry: Option<Instant>,
@@ -53,9 +55,15 @@ impl Appender {
     /// the middle of it gets its end with the first record; readers skip that line.
     pub fn open(path: &Path, keeping: Keeping) -> Result<Appender> {
         let path = files::resolve(path);
-        let mut options = File::options();
-        let file = options.create(true).read(true).append(true).open(&path).on("open", &path)?;
-        let size = file.metadata().on("stat", &path)?.len();
+        let how = &mut File::options();
+        let file =
+            files::open(&path, how.create(true).read(true).append(true)).on("open", &path)?;
+        let found = file.metadata().on("stat", &path)?;
+        if keeping.keeps && !found.is_file() {
+            let path = path.display();
+            return Err(Error::invalid(format!("{path} is no plain file: no log is kept there")));
+        }
+        let size = found.len();
         let mut last = *b"\n";
         if size > 0 {
             file.read_exact_at(&mut last, size - 1).on("read", &path)?;
@@ -63,19 +71,51 @@ impl Appender {
         let records = if last == *b"\n" { Vec::new() } else { vec![b'\n'] };
         let inode = files::inode(&file).on("stat", &path)?;
         let writer = Writer::with(&keeping.attributes);
-        Ok(Appender { file, path, keeping, inode, size, writer, records, retry: None })
+        Ok(Appender {
+            file,
+            path,
+            keeping,
+            inode,
+            size,
+            writer,
+            is_cut: [false; 2],
+            records,
+            retry: None,
+        })
     }
 
     /// Takes what a stream said.
     pub fn push(&mut self, stream: Stream, bytes: &[u8]) {
-        let is_full = |most: u64| self.records.len() as u64 >= most;
-        if !self.keeping.keeps || (self.is_late() && self.keeping.buffer.is_some_and(is_full)) {
+        if !self.keeping.keeps {
             return;
         }
-        self.writer.push(stream, bytes, Timestamp::now(), &mut self.records);
+        let is_full = |most: u64| self.records.len() as u64 >= most;
+        let kept = match self.is_late() && self.keeping.buffer.is_some_and(is_full) {
+            true => self.drop_lines(stream, bytes),
+            false => self.after_dropped(stream, bytes),
+        };
+        self.writer.push(stream, kept, Timestamp::now(), &mut self.records);
         if self.records.len() >= BATCH {
             self.write();
         }
+    }
+
+    /// Drops whole lines: what was written of this one ends here, and its rest is not taken for
+    /// the next.
+    fn drop_lines(&mut self, stream: Stream, bytes: &[u8]) -> &'static [u8] {
+        let is_cut = self.writer.is_inside(stream);
+        self.is_cut[stream.index()] = bytes.last() != Some(&b'\n');
+        if is_cut { b"\n" } else { b"" }
+    }
+
+    /// What follows the line whose start was dropped.
+    fn after_dropped<'a>(&mut self, stream: Stream, bytes: &'a [u8]) -> &'a [u8] {
+        if !self.is_cut[stream.index()] {
+            return bytes;
+        }
+        let Some(end) = memchr::memchr(b'\n', bytes) else { return b"" };
+        self.is_cut[stream.index()] = false;
+        &bytes[end + 1..]
     }
 
     /// Writes all, unfinished lines too: for before one sleeps.
@@ -286,5 +326,30 @@ mod tests {
         log.push(Stream::Stdout, b"x\n");
         log.flush();
         assert_eq!(log.position().offset, 0);
+    }
+
+    #[test]
+    fn whole_lines_are_dropped() {
+        let dir = scratch("dropped");
+        let path = dir.join("log");
+        let keeping = Keeping { keeps: true, buffer: Some(1), ..Keeping::default() };
+        let mut log = Appender::open(&path, keeping).unwrap();
+        let full = Some(Instant::now() + Duration::from_secs(3600));
+        log.push(Stream::Stdout, b"one\ntw");
+        log.flush();
+        // The disk takes nothing, and there is no room to wait.
+        log.push(Stream::Stdout, b"x");
+        log.flush();
+        log.records = b"\n".to_vec();
+        log.retry = full;
+        log.push(Stream::Stdout, b"o\nthr");
+        log.push(Stream::Stderr, b"whole\n");
+        log.push(Stream::Stdout, b"e");
+        log.retry = None;
+        log.push(Stream::Stdout, b"e\nfour\n");
+        log.push(Stream::Stderr, b"five\n");
+        log.flush();
+        assert_eq!(read(&path, Query::default()), "one\ntwx\nfour\nfive\n");
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

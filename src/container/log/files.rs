@@ -4,11 +4,14 @@
 //! Rotation is by renaming alone: a file with a number is never written to again, so whoever holds
 //! it open reads it to its end and then looks for the one that came after. A kill in the middle of
 //! it leaves a number that is missing, at which the next rotation stops renaming.
+//!
+//! Others may write to the directory of a log that is kept elsewhere: only plain files with exactly
+//! our names are ours, and no link there is followed.
 
 use crate::error::{OsContext, Result};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where a record stands: in the file of this inode, 0 for the newest.
@@ -36,6 +39,11 @@ pub fn inode(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.ino())
 }
 
+/// Opens a file of the log that is no link. Whoever may read the host's logs may read it.
+pub fn open(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
+    how.mode(0o640).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
 /// Whether anything was ever logged there.
 pub fn exists(path: &Path) -> bool {
     let path = resolve(path);
@@ -49,7 +57,7 @@ pub fn open_all(path: &Path) -> Result<Vec<Part>> {
         let before = scan(path)?;
         let mut parts = Vec::new();
         for (file, known) in &before {
-            let file = File::open(file)?;
+            let file = open(file, File::options().read(true))?;
             let inode = inode(&file)?;
             if inode != *known {
                 return Ok(None);
@@ -78,15 +86,17 @@ fn scan(path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?.file_name();
         let rest = entry.to_str().and_then(|entry| entry.strip_prefix(name)?.strip_prefix('.'));
-        numbers.extend(rest.and_then(|rest| rest.parse::<u32>().ok()));
+        let number = rest.and_then(|rest| rest.parse::<u32>().ok());
+        numbers.extend(number.filter(|number| rest == Some(&number.to_string())));
     }
     numbers.sort_unstable();
     let old = numbers.into_iter().rev().map(|number| numbered(path, number));
     let mut found = Vec::new();
     for file in old.chain([path.to_path_buf()]) {
-        match fs::metadata(&file) {
+        match fs::symlink_metadata(&file) {
             // Not for long, or its writer was killed just then.
             Err(e) if e.kind() == io::ErrorKind::NotFound && file == path && !found.is_empty() => {}
+            Ok(other) if !other.is_file() && file != path => {}
             other => found.push((file, other?.ino())),
         }
     }
@@ -99,9 +109,11 @@ pub fn rotate(path: &Path, files: u32) -> io::Result<File> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".new");
     let aside = PathBuf::from(aside);
-    let fresh = File::options().create(true).write(true).truncate(true).open(&aside)?;
-    drop(fresh);
-    let fresh = File::options().read(true).append(true).open(&aside)?;
+    match fs::remove_file(&aside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let fresh = open(&aside, File::options().create_new(true).read(true).append(true))?;
     if files > 1 {
         let is_there = |number: &u32| numbered(path, *number).exists();
         let gap = (1..files - 1).find(|number| !is_there(number)).unwrap_or(files - 1);

@@ -72,6 +72,10 @@ const KEYS: [&str; 8] =
     ["compress", "env", "labels", "max-buffer-size", "max-file", "max-size", "mode", "path"];
 const TAG: &str = "tag";
 
+/// How much each record may say of its container, as JSON: readers know no longer records than
+/// ours (`reader::LONGEST`).
+const ATTRIBUTES: usize = 16 << 10;
+
 /// Of the driver `local` (Docker's).
 const LOCAL: Bounds = Bounds { size: 20 << 20, files: 5 };
 
@@ -195,6 +199,21 @@ impl Logging {
         }
         all.extend(tag.map(|tag| (TAG.to_string(), tag)));
         all
+    }
+
+    /// Checks that what each record will say of its container leaves room for what it wrote.
+    pub fn check_attributes(
+        &self,
+        labels: &BTreeMap<String, String>,
+        env: &[String],
+    ) -> Result<()> {
+        let said = serde_json::to_string(&self.attributes(labels, env, None)).unwrap_or_default();
+        if said.len() <= ATTRIBUTES {
+            return Ok(());
+        }
+        let text = format!("each line of the log would say {} bytes of its container", said.len());
+        Err(Error::invalid(format!("--log-opt: {text}, at most {ATTRIBUTES}"))
+            .hint("name fewer labels and variables"))
     }
 
     /// The tag with the fields of its template filled in.

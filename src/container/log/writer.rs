@@ -75,6 +75,12 @@ impl Writer {
         self.release(stream, all, out);
     }
 
+    /// Whether the present line of `stream` has a start.
+    pub fn is_inside(&self, stream: Stream) -> bool {
+        let line = &self.lines[stream.index()];
+        line.continues || !line.held.is_empty()
+    }
+
     fn release(&mut self, stream: Stream, len: usize, out: &mut Vec<u8>) {
         let line = &mut self.lines[stream.index()];
         if len > 0 {

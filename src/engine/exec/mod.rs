@@ -21,7 +21,7 @@ use super::kill::First;
 use super::privileges::{Privileges, privileges};
 use super::session::{self, End, Standard};
 use super::{Engine, spec, user};
-use crate::container::{Config, Dir, Isolation, Network, SeccompChoice, Terminal};
+use crate::container::{Config, Dir, Isolation, Network, Terminal};
 use crate::error::{Error, OsContext, Result};
 use crate::oci::plan::Life;
 use crate::oci::spec::Process;
@@ -122,11 +122,7 @@ fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -
     let config = dir.config()?;
     let links = engine.link_variables(dir)?;
     let isolation = match options.privileged {
-        true => Isolation {
-            privileged: true,
-            seccomp: SeccompChoice::Unconfined,
-            ..config.isolation.clone()
-        },
+        true => Isolation { privileged: true, ..config.isolation.clone() },
         false => config.isolation.clone(),
     };
     let Privileges { capabilities: caps, seccomp, .. } = privileges(&isolation)?;

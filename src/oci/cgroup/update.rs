@@ -61,7 +61,8 @@ impl Cgroups {
                 match (fs::read_to_string(&path), setting.or_say) {
                     (Ok(before), _) if before.trim() == setting.value => {}
                     (Ok(before), _) => {
-                        let before = before.trim().to_string();
+                        // Of io.weight, the first line is that for all devices; we set no other.
+                        let before = before.lines().next().unwrap_or_default().trim().to_string();
                         patch.writes.push(Write { path, before, setting });
                     }
                     (Err(_), Some(say)) if !path.exists() => patch.warnings.push(say.into()),
@@ -140,7 +141,7 @@ impl Patch {
     fn revert(&self, done: &[&Write]) {
         for write in done.iter().rev() {
             // What it held a moment ago, it takes.
-            let _ = fs::write(&write.path, &write.before);
+            let _ = fs::write(&write.path, held(&write.before));
         }
         if let Some(dir) = &self.added {
             // Unless there are processes in it, with its parent's set.
@@ -174,13 +175,19 @@ impl Patch {
     }
 }
 
+/// What is to be written where `before` was read. Nothing is written as an empty line: without a
+/// byte there would be no write(2).
+fn held(before: &str) -> &str {
+    if before.is_empty() { "\n" } else { before }
+}
+
 /// Writes back what the files of a cgroup held. Those that are gone are passed over.
 pub fn put_back(before: &str) -> Result<()> {
     let mut errors = Vec::new();
     for line in before.lines().rev() {
         let Some((path, value)) = line.split_once('\t') else { continue };
         if Path::new(path).exists() {
-            errors.extend(fs::write(path, value).on("write", path).err());
+            errors.extend(fs::write(path, held(value)).on("write", path).err());
         }
     }
     Error::collect(errors).doing(|| "put limits back".into())

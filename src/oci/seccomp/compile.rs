@@ -28,6 +28,10 @@ pub fn compile(profile: &Seccomp) -> Result<Vec<Insn>> {
             let problem = format!("args: index {} is not one of 0 to 5", arg.index);
             return Err(Error::invalid(problem).doing(place()));
         }
+        // What says no more than the default stands in no other rule's way (as with runc).
+        if verdict == default {
+            continue;
+        }
         for name in &rule.names {
             compiler.add(name, &rule.args, verdict);
         }
@@ -517,6 +521,15 @@ mod tests {
             assert_eq!(interpret(&filter, arch::X86_64, nr, &[]).0, ENOSYS);
             assert_eq!(interpret(&filter, arch::I386, nr, &[]).0, ENOSYS);
         }
+    }
+
+    #[test]
+    fn a_rule_of_the_defaults_verdict_hides_no_other() {
+        let refused = Rule { action: Action::Errno, ..rule("socket", &[]) };
+        let allowed = rule("socket", &[(0, Operator::Equal, 1, 0)]);
+        let filter = compile(&profile(vec![refused, allowed])).unwrap();
+        assert_eq!(by_name(&filter, "socket", &[1]), ALLOW);
+        assert_eq!(by_name(&filter, "socket", &[2]), EPERM);
     }
 
     #[test]
