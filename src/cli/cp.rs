@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
-    /// keep the owners of what comes out of a container
+    /// keep the owners of what comes out of a container, and its devices
     #[argh(switch, short = 'a')]
     archive: bool,
     /// copy what SOURCE leads to, where it is a link

@@ -13,6 +13,7 @@ pub mod fd;
 pub mod fifo;
 pub mod fs;
 pub mod heap;
+pub mod held;
 pub mod inet;
 pub mod inotify;
 pub mod lock;

@@ -19,6 +19,15 @@ pub fn set_at(dir: BorrowedFd, name: &[u8], key: &[u8], value: &[u8]) -> io::Res
     })
 }
 
+/// Sets one of what a link of /proc/self/fd leads to.
+pub(super) fn set_through(path: &CStr, key: &[u8], value: &[u8]) -> io::Result<()> {
+    // SAFETY: live C strings; pointer and length of the value agree.
+    with_c_str(key, |key| unsafe {
+        let (data, len) = (value.as_ptr().cast(), value.len());
+        done(libc::setxattr(path.as_ptr(), key.as_ptr(), data, len, 0))
+    })
+}
+
 pub fn fset(fd: BorrowedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
     // SAFETY: a live C string; pointer and length of the value agree.
     with_c_str(key, |key| unsafe {

@@ -233,6 +233,37 @@ fn links_of_a_container_never_lead_out_of_it() {
     assert_eq!(fs::read_to_string(&secret).expect("read"), "host");
 }
 
+/// What whoever is on the host can see of a file of it.
+fn seen(path: &Path) -> (String, u32, u32, u32) {
+    let meta = fs::metadata(path).expect("look at the file");
+    (fs::read_to_string(path).expect("read"), meta.mode(), meta.uid(), meta.gid())
+}
+
+/// Does `work` while another thread puts links in the place of the fifos that come into a directory,
+/// and removes what was put there for good.
+fn while_links_come(dir: &Path, to: &Path, work: impl FnOnce()) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let link = dir.with_extension("link");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let Ok(names) = fs::read_dir(dir) else { continue };
+                for entry in names.flatten() {
+                    if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                        let _ = symlink(to, &link);
+                        let _ = fs::rename(&link, entry.path());
+                    } else if !entry.file_name().to_string_lossy().starts_with(".coracle-cp") {
+                        let _ = fs::remove_file(entry.path());
+                    }
+                }
+            }
+        });
+        work();
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn a_container_that_changes_its_links_meanwhile_gets_nothing_of_the_host() {
     let t = test!(busybox);
@@ -250,12 +281,124 @@ fn a_container_that_changes_its_links_meanwhile_gets_nothing_of_the_host() {
     );
     t.script("c", &[], &script);
     t.wait_for_log("c", "ready");
+    let from = format!("{}/.", tree.display());
     for _ in 0..20 {
-        let from = format!("{}/.", tree.display());
         let run = t.coracle(["cp", &from, "c:/in"]).spawn();
         assert!(run.ends_within(crate::common::LIMIT));
     }
     assert_eq!(fs::read_dir(&victim).expect("read").count(), 0);
+    // Where nobody is in the way the same copy succeeds.
+    cp(&t, &from, "c:/tmp");
+    assert_eq!(t.says(["exec", "c", "sh", "-c", "cat /tmp/d*/f | wc -c"]), "50");
+}
+
+#[test]
+fn a_container_that_changes_what_is_made_meanwhile_changes_nothing_of_the_host() {
+    let t = test!(busybox);
+    let secret = t.path("secret");
+    fs::write(&secret, "secret").expect("write");
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("chmod");
+    let before = seen(&secret);
+    let tree = t.dir("tree");
+    let script = "n=0; while [ $n -lt 1000 ]; do mkfifo -m 666 $n; n=$((n+1)); done; \
+                  chown 12:34 *; tar -cf ../fifos.tar *";
+    let made = Command::new("sh").args(["-ec", script]).current_dir(&tree).status();
+    assert!(made.expect("run sh").success());
+    let tar = format!("exec \"$@\" <{}", t.path("fifos.tar").display());
+    t.script("c", &[], "mkdir /drop; echo ready; exec sleep 1000");
+    t.wait_for_log("c", "ready");
+    let drop = format!("/proc/{}/root/drop", t.pid("c"));
+    while_links_come(Path::new(&drop), &secret, || {
+        for _ in 0..30 {
+            t.coracle(["cp", "-", "c:/drop"]).by(&tar).spawn().wait();
+        }
+    });
+    assert_eq!(seen(&secret), before);
+    // The same out, where the directory is another user's.
+    cp(&t, &tree, "c:/");
+    let out = t.dir("out");
+    let to = out.to_str().expect("text");
+    while_links_come(&out, &secret, || {
+        for _ in 0..30 {
+            t.coracle(["cp", "c:/tree/.", to]).spawn().wait();
+        }
+    });
+    assert_eq!(seen(&secret), before);
+}
+
+#[test]
+fn what_is_no_file_is_not_replaced_by_one() {
+    let t = test!(busybox);
+    let here = t.dir("here");
+    let make = |args: &[&str]| {
+        let made = Command::new(args[0]).args(&args[1..]).current_dir(&here).status();
+        assert!(made.expect("run it").success());
+    };
+    make(&["mknod", "null", "c", "1", "3"]);
+    make(&["mkfifo", "fifo"]);
+    symlink("null", here.join("link")).expect("link");
+    let _socket = std::os::unix::net::UnixListener::bind(here.join("socket")).expect("a socket");
+    let at = |name: &str| here.join(name).to_str().expect("text").to_string();
+    for c in both(&t) {
+        let file = format!("{c}:/etc/passwd");
+        for (name, kind) in
+            [("null", "a device"), ("fifo", "a fifo"), ("socket", "a socket"), ("link", "a device")]
+        {
+            let text = format!("must be a directory or a regular file: got {kind}");
+            let old = fs::metadata(at(name)).expect("it is there");
+            t.coracle(["cp", &file, &at(name)]).code(1).stderr_has(&text).ok();
+            let new = fs::metadata(at(name)).expect("it is there");
+            assert_eq!((new.ino(), new.mode()), (old.ino(), old.mode()), "{name}");
+        }
+        fs::write(at("text"), "text").expect("write");
+        t.coracle(["cp", &at("fifo"), &format!("{c}:/tmp/fifo")]).ok();
+        t.coracle(["cp", &at("text"), &format!("{c}:/tmp/fifo")])
+            .code(1)
+            .stderr_has(&format!("{c}:/tmp/fifo must be a directory or a regular file: got a fifo"))
+            .ok();
+    }
+    let words = ["cp", &at("text"), "up:/dev/null"];
+    t.coracle(words).code(1).stderr_has("up:/dev/null must be").ok();
+    t.coracle(["exec", "up", "sh", "-c", "echo x >/dev/null; test -c /dev/null"]).ok();
+}
+
+#[test]
+fn devices_of_a_container_stay_in_it() {
+    let t = test!(busybox);
+    let script = "mkdir /d; mknod -m 666 /d/mem c 1 1; ln /d/mem /d/again; \
+                  mknod -m 666 /d/disk b 254 0; mkfifo -m 640 /d/fifo; echo text >/d/file";
+    t.script("up", &[], &format!("{script}; echo ready; exec sleep 1000"));
+    t.wait_for_log("up", "ready");
+    t.coracle(["run", "--name", "down", "busybox", "sh", "-c", script]).ok();
+    for c in ["up", "down"] {
+        let plain = t.path(&format!("plain-{c}"));
+        t.coracle(["cp", &format!("{c}:/d"), plain.to_str().expect("text")])
+            .stderr_has("warning: 3 devices were not copied, the first")
+            .stderr_has("plain-")
+            .ok();
+        let mut names: Vec<_> = fs::read_dir(&plain)
+            .expect("read")
+            .map(|entry| entry.expect("read").file_name().into_string().expect("text"))
+            .collect();
+        names.sort();
+        assert_eq!(names, ["fifo", "file"]);
+        assert_eq!(fs::metadata(plain.join("fifo")).expect("there").mode() & 0o7777, 0o640);
+        let one = t.path("one");
+        t.coracle(["cp", &format!("{c}:/d/mem"), one.to_str().expect("text")])
+            .code(1)
+            .stderr_has(&format!("{c}:/d/mem is a device"))
+            .ok();
+        assert!(!one.exists());
+        let kept = t.path(&format!("kept-{c}"));
+        t.coracle(["cp", "-a", &format!("{c}:/d"), kept.to_str().expect("text")]).ok();
+        let disk = fs::metadata(kept.join("disk")).expect("there");
+        assert_eq!((disk.mode(), disk.rdev()), (0o060_666, 254 << 8));
+        // Back in they go as they are.
+        t.coracle(["cp", kept.to_str().expect("text"), &format!("{c}:/back")]).ok();
+        t.coracle(["cp", "-a", &format!("{c}:/back/mem"), one.to_str().expect("text")]).ok();
+        assert_eq!(fs::metadata(&one).expect("there").rdev(), 0x101);
+        fs::remove_file(&one).expect("remove");
+    }
 }
 
 #[test]

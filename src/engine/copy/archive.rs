@@ -1,5 +1,6 @@
 //! A tar of what is at a place, and a tar unpacked into a directory that is there.
 
+use super::job::Job;
 use super::place::{Place, Root};
 use super::put::Target;
 use crate::error::{Context, Error, OsContext, Result};
@@ -12,10 +13,9 @@ use crate::image::tree::{Attributes, clean, join, split};
 use crate::image::unpack::written;
 use crate::image::walk::{self, Entry, Event, Walk};
 use crate::sys::fs::{self, FileType, Stat};
-use crate::sys::xattr;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 const BUFFER: usize = 256 << 10;
@@ -43,11 +43,11 @@ pub fn write(place: &Place, stat: Stat, base: &[u8], out: &mut dyn Write) -> Res
 
 /// Unpacks a tar, compressed or not, into the directory `path` of a tree. Names and links of it
 /// lead nowhere but inside of the tree. Gives the bytes of its files.
-pub fn read(root: &Root, path: &[u8], input: &mut dyn Read) -> Result<u64> {
+pub fn read(root: &Root, path: &[u8], input: &mut dyn Read, job: &Job) -> Result<u64> {
     let plain = compression::plain(input)?;
     let mut plain = BufReader::with_capacity(BUFFER, plain);
     let mut archive = Archive::new(&mut plain, EndMarker::Optional);
-    let mut unpacking = Unpacking { root, path, bytes: 0, times: Vec::new() };
+    let mut unpacking = Unpacking { root, path, job, bytes: 0, times: Vec::new() };
     while let Some(member) = archive.next(&mut |_| Ok(()))? {
         unpacking
             .place(&member, &mut archive)
@@ -59,6 +59,7 @@ pub fn read(root: &Root, path: &[u8], input: &mut dyn Read) -> Result<u64> {
 struct Unpacking<'r> {
     root: &'r Root,
     path: &'r [u8],
+    job: &'r Job,
     bytes: u64,
     /// Directories that were made: each file in them changes their times.
     times: Vec<(Vec<u8>, fs::Time)>,
@@ -95,36 +96,22 @@ impl Unpacking<'_> {
         let id = |n: u64| u32::try_from(n).ok().filter(|id| *id != u32::MAX);
         let no_id = || Error::invalid("has an owner that no file can have");
         let mut xattrs = member.xattrs.clone();
-        xattrs.retain(|(key, _)| !xattr::is_reserved(key));
-        let attributes = Attributes {
+        let original = Attributes {
             uid: id(member.uid).ok_or_else(no_id)?,
             gid: id(member.gid).ok_or_else(no_id)?,
             mode: member.mode,
             mtime: member.mtime,
-            xattrs: &xattrs,
+            xattrs: &[],
         };
+        let attributes = self.job.of(member.kind == Kind::Directory, original, &mut xattrs);
         let dir = self.directory(parent)?;
         let shown = self.root.shown(&self.whole(&path));
-        let target = Target { dir: dir.as_fd(), name, shown };
-        let node = |kind| {
-            let make = |dir: BorrowedFd, name: &[u8]| fs::mknod_at(dir, name, kind, member.device);
-            target.made(Some(&attributes), kind, make)
-        };
+        let target = Target { dir: dir.as_fd(), name, shown, job: self.job };
         match member.kind {
             Kind::Directory => {
                 if fs::stat_at(dir.as_fd(), name).on("look at", &target.shown)?.is_none() {
-                    fs::mkdir_at(dir.as_fd(), name, 0o700).on("create", &target.shown)?;
                     self.times.push((path.clone(), member.mtime));
-                    let Attributes { uid, gid, mode, .. } = attributes;
-                    fs::chown_at(dir.as_fd(), name, uid, gid).on("chown", &target.shown)?;
-                    let made = walk::open(dir.as_fd(), name);
-                    let made = made.unwrap_or_else(|| Err(ErrorKind::NotFound.into()));
-                    let made = made.on("open", &target.shown)?;
-                    for (key, value) in &xattrs {
-                        xattr::supported(xattr::fset(made.as_fd(), key, value))
-                            .on("mark", &target.shown)?;
-                    }
-                    return fs::fchmod(made.as_fd(), mode).on("chmod", &target.shown);
+                    return target.directory(&attributes).map(drop);
                 }
                 // Links in the container may lead to the directory.
                 self.directory(&path).map(drop)
@@ -133,21 +120,15 @@ impl Unpacking<'_> {
                 self.bytes += member.size;
                 target.file(&attributes, |file| fill(file, member, archive))
             }
-            Kind::Symlink => {
-                let make = |dir: BorrowedFd, name: &[u8]| fs::symlink_at(&member.link, dir, name);
-                target.made(Some(&attributes), FileType::Symlink, make)
-            }
+            Kind::Symlink => target.symlink(&member.link, &attributes),
             Kind::HardLink => {
                 let first = clean(&member.link).doing(|| "its target".into())?;
                 let (parent, first) = split(&first);
-                let parent = self.directory(parent)?;
-                let make =
-                    |dir: BorrowedFd, name: &[u8]| fs::link_at(parent.as_fd(), first, dir, name);
-                target.made(None, FileType::Regular, make)
+                target.link(self.directory(parent)?.as_fd(), first)
             }
-            Kind::CharDevice => node(FileType::CharDevice),
-            Kind::BlockDevice => node(FileType::BlockDevice),
-            Kind::Fifo => node(FileType::Fifo),
+            Kind::CharDevice => target.node(FileType::CharDevice, member.device, &attributes),
+            Kind::BlockDevice => target.node(FileType::BlockDevice, member.device, &attributes),
+            Kind::Fifo => target.node(FileType::Fifo, member.device, &attributes),
             Kind::Label => Ok(()),
         }
     }

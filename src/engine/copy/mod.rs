@@ -10,9 +10,12 @@
 //! with `/.` behind it, what is in it. The directory of the destination must be there.
 //!
 //! What comes out of a container belongs to who called us, without rights of its owner's, unless
-//! all is to be kept (`-a`); what goes in keeps its owner by number, as with Docker.
+//! all is to be kept (`-a`), and devices stay in it; what goes in keeps its owner by number, as with
+//! Docker.
 
 mod archive;
+mod aside;
+mod job;
 mod place;
 mod put;
 mod tree;
@@ -22,8 +25,9 @@ use crate::container::{Dir, MountKind};
 use crate::error::{Context, Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Stat};
 use crate::sys::{mount, process};
+use job::{Job, Owner, Way};
 use place::{Place, Root, last, means_content, means_directory};
-use put::{Owner, Target};
+use put::{Target, is_device};
 use std::ffi::CString;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,7 +56,10 @@ impl Engine {
         };
         let to = to.as_os_str().as_bytes();
         self.with_root(name, [OUT, path], |root| {
-            copy(root, path.as_bytes(), &host()?, to, owner, options.follow)
+            let job = Job::new(Way::Out, owner);
+            let bytes = copy(root, path.as_bytes(), &host()?, to, &job, options.follow);
+            self.troubles.borrow_mut().extend(job.warnings());
+            bytes
         })
     }
 
@@ -66,7 +73,8 @@ impl Engine {
     ) -> Result<u64> {
         let from = from.as_os_str().as_bytes();
         self.with_root(name, [IN, path], |root| {
-            copy(&host()?, from, root, path.as_bytes(), Owner::Kept, options.follow)
+            let job = Job::new(Way::In, Owner::Kept);
+            copy(&host()?, from, root, path.as_bytes(), &job, options.follow)
         })
     }
 
@@ -96,7 +104,7 @@ impl Engine {
                 let text = format!("{} is no directory to unpack into", root.shown(path));
                 return Err(Error::conflict(text));
             }
-            archive::read(root, path, input)
+            archive::read(root, path, input, &Job::new(Way::In, Owner::Kept))
         })
     }
 
@@ -214,13 +222,23 @@ fn must_be_directory(root: &Root, path: &[u8], stat: Stat) -> Result<()> {
     }
 }
 
+/// What is written to or asked, and not replaced by a file.
+fn unfit(kind: FileType) -> Option<&'static str> {
+    match kind {
+        FileType::CharDevice | FileType::BlockDevice => Some("a device"),
+        FileType::Fifo => Some("a fifo"),
+        FileType::Socket => Some("a socket"),
+        FileType::Regular | FileType::Directory | FileType::Symlink => None,
+    }
+}
+
 /// Copies from one tree to another.
 fn copy(
     from: &Root,
     source: &[u8],
     to: &Root,
     destination: &[u8],
-    owner: Owner,
+    job: &Job,
     follow: bool,
 ) -> Result<u64> {
     let (place, stat) = from.find_there(source, follow || source.ends_with(b"/"))?;
@@ -228,6 +246,19 @@ fn copy(
     let target = to.find(destination, true)?;
     let is_directory = stat.file_type == FileType::Directory;
     let there = target.stat.map(|stat| stat.file_type);
+    if let Some(kind) = there.and_then(unfit) {
+        let text =
+            format!("{} must be a directory or a regular file: got {kind}", to.shown(destination));
+        return Err(
+            Error::conflict(text).hint("cp CONTAINER:PATH - writes a tar to standard output")
+        );
+    }
+    if is_device(stat.file_type) && !job.takes_devices() {
+        let text = format!("{} is a device", from.shown(source));
+        return Err(
+            Error::conflict(text).hint("cp -a copies devices, for every user of the host to open")
+        );
+    }
     // Into a directory that is there; else to the name itself.
     let into = there == Some(FileType::Directory) && !(is_directory && means_content(source));
     match there {
@@ -258,16 +289,16 @@ fn copy(
         }
         false => (target.dir, &target.name[..]),
     };
-    let put = Target { dir: dir.as_fd(), name, shown };
+    let put = Target { dir: dir.as_fd(), name, shown, job };
     if !is_directory {
-        return put.copy(place.dir.as_fd(), &place.name, &stat, owner);
+        return put.copy(place.dir.as_fd(), &place.name, &stat);
     }
     let source = open_in(&place, &from.shown(source))?;
     if name != b"." {
-        tree::directory(&put, source.as_fd(), owner)?;
+        tree::directory(&put, source.as_fd())?;
     }
     let inside = open_at(dir.as_fd(), name, &put.shown)?;
-    tree::content(source, inside.as_fd(), put.shown.trim_end_matches('/'), owner)
+    tree::content(source, inside.as_fd(), put.shown.trim_end_matches('/'), job)
 }
 
 /// Opens the directory at a place.

@@ -1,7 +1,8 @@
 //! Copying a directory over another: what is in both is merged, files are replaced one by one,
 //! and a directory that is there keeps its owner and mode.
 
-use super::put::{Owner, Target, attributes};
+use super::job::Job;
+use super::put::Target;
 use crate::error::{Error, OsContext, Result};
 use crate::image::merged::Merged;
 use crate::image::tree::split;
@@ -12,34 +13,22 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Makes the directory `name`, where there is none, with what `from` has. Whether it was made.
-pub fn directory(to: &Target, from: BorrowedFd, owner: Owner) -> Result<bool> {
-    match fs::mkdir_at(to.dir, to.name, 0o700) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            let now = fs::stat_at(to.dir, to.name).on("look at", &to.shown)?;
-            return match now.map(|now| now.file_type) {
-                Some(FileType::Directory) => Ok(false),
-                _ => Err(Error::conflict(format!("{} is there, and no directory", to.shown))
-                    .hint("remove it first, or give another name")),
-            };
+/// Makes the directory, where there is none, with what `from` has. Whether it was made.
+pub fn directory(to: &Target, from: BorrowedFd) -> Result<bool> {
+    match fs::stat_at(to.dir, to.name).on("look at", &to.shown)?.map(|now| now.file_type) {
+        None => {
+            let stat = fs::fstat(from).on("look at", &to.shown)?;
+            let mut xattrs = xattr::all_at(from, b".").on("look at", &to.shown)?;
+            to.directory(&to.job.of_file(&stat, &mut xattrs)).map(|_| true)
         }
-        made => made.on("create", &to.shown)?,
+        Some(FileType::Directory) => Ok(false),
+        _ => Err(Error::conflict(format!("{} is there, and no directory", to.shown))
+            .hint("remove it first, or give another name")),
     }
-    let stat = fs::fstat(from).on("look at", &to.shown)?;
-    let mut xattrs = xattr::all_at(from, b".").on("look at", &to.shown)?;
-    let attributes = attributes(owner, &stat, &mut xattrs);
-    let dir = walk::open(to.dir, to.name).unwrap_or_else(|| Err(ErrorKind::NotFound.into()));
-    let dir = dir.on("open", &to.shown)?;
-    fs::fchown(dir.as_fd(), attributes.uid, attributes.gid).on("chown", &to.shown)?;
-    for (key, value) in attributes.xattrs {
-        xattr::supported(xattr::fset(dir.as_fd(), key, value)).on("mark", &to.shown)?;
-    }
-    fs::fchmod(dir.as_fd(), attributes.mode).on("chmod", &to.shown)?;
-    Ok(true)
 }
 
 /// Copies what is in `from` into `to`, which is called `shown`. Gives the bytes of its files.
-pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, owner: Owner) -> Result<u64> {
+pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, job: &Job) -> Result<u64> {
     let mut walk = Walk::new(Merged::plain(from), None)?;
     let mut bytes = 0;
     let mut here = open(to, b"", shown)?;
@@ -62,15 +51,19 @@ pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, owner: Owner) -> Resu
             dir: here.as_fd(),
             name: entry.name,
             shown: format!("{shown}/{}", String::from_utf8_lossy(entry.path)),
+            job,
         };
         if stat.file_type == FileType::Directory {
             let dir = walk::open(entry.dir, entry.name).transpose();
             let Some(dir) = dir.on("open", &target.shown)? else { continue };
-            let is_new = directory(&target, dir.as_fd(), owner)?;
+            let is_new = directory(&target, dir.as_fd())?;
             let path = entry.path.to_vec();
             here = open(to, &path, shown)?;
             on_the_way.push((path, is_new.then_some(stat.mtime)));
             walk.enter(None)?;
+            continue;
+        }
+        if target.passes_over(&stat) {
             continue;
         }
         let first = match stat.links {
@@ -80,12 +73,9 @@ pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, owner: Owner) -> Resu
         match first {
             Some(first) => {
                 let (parent, name) = split(&first);
-                let parent = open(to, parent, shown)?;
-                let link =
-                    |dir: BorrowedFd, aside: &[u8]| fs::link_at(parent.as_fd(), name, dir, aside);
-                target.made(None, stat.file_type, link)?;
+                target.link(open(to, parent, shown)?.as_fd(), name)?;
             }
-            None => bytes += target.copy(entry.dir, entry.name, &stat, owner)?,
+            None => bytes += target.copy(entry.dir, entry.name, &stat)?,
         }
     }
     Ok(bytes)
