@@ -5,7 +5,8 @@
 //!   lock                       held while a command goes into the namespace
 //!   <boot>/                    the run directory, named by the boot; others are removed
 //!     namespace                the namespace's inode number
-//!     members/<pid>            who is in it: a process that cannot be mistaken
+//!     members/<pidns>-<pid>    who is in it: a process that cannot be mistaken, which holds a
+//!                              lock on it for as long as it lives
 //! ```
 //!
 //! Only processes of one namespace can signal, join and adopt each other, so there is one for a
@@ -19,7 +20,8 @@
 //! few milliseconds at most, and never by a child. A SIGKILL of who holds it leaves a namespace that
 //! ends with its only child. Monitors outlive the command that made them: each writes itself down,
 //! under the lock, and gives up where that command died and another namespace was made meanwhile.
-//! Entries of the dead are removed by who finds them.
+//! Entries of the dead are removed by who finds them. In another pid namespace nobody of it can be
+//! joined: there a command is refused for as long as somebody lives elsewhere.
 //!
 //! The run directory lies in the state root, not in $XDG_RUNTIME_DIR: it must be the same one
 //! whatever session, cron job or `su` a command comes from, and outlive the session that it
@@ -33,7 +35,7 @@ use crate::sys::step::Step;
 use crate::sys::{fd, pidfd, process, userns};
 use crate::types::{Home, Pid};
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -46,11 +48,11 @@ const MAPPERS: [(&str, &str); 2] = [("newuidmap", "/etc/subuid"), ("newgidmap", 
 /// This process in the namespace; it is no more when dropped.
 #[must_use]
 #[derive(Debug)]
-pub struct Member(Option<PathBuf>);
+pub struct Member(Option<(PathBuf, Option<Guard>)>);
 
 impl Drop for Member {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
+        if let Some((path, _)) = &self.0 {
             // An entry of the dead does no harm.
             let _ = fs::remove_file(path);
         }
@@ -106,6 +108,13 @@ pub fn enter(root: &Path) -> Result<Member> {
         Some((_, process)) => {
             let entered = userns::enter(process.as_fd());
             entered.on("enter", "the user namespace of the containers")?;
+            // A container's first process may have gone to one of its own making in between.
+            let own = userns::inode("self").on("look at", "the user namespace")?;
+            let path = namespace(&home);
+            if fs::read_to_string(&path).on("read", &path)? != own.to_string() {
+                let text = "another user namespace than that of the containers was entered";
+                return Err(Error::conflict(text).hint("try again"));
+            }
         }
         None => {
             tidy(root, &home)?;
@@ -154,16 +163,30 @@ fn register(members: &Path, lock: Guard) -> Result<Member> {
     make_dir(members)?;
     let pid = std::process::id() as i32;
     let own = Pid::from_raw(pid).ok_or_else(|| Error::conflict("a process without a pid"))?;
-    let path = members.join(pid.to_string());
-    let text = serde_json::to_vec(&ProcessId::of(own)?).unwrap_or_default();
+    let own = ProcessId::of(own)?;
+    let path = members.join(format!("{}-{pid}", own.pid_namespace));
+    let text = serde_json::to_vec(&own).unwrap_or_default();
     fs::write(&path, text).on("write", &path)?;
+    // Where a child of ours of before has it, it is as good.
+    let alive = lock::try_lock(&path, 0, Mode::Exclusive).on("lock", &path)?;
     lock.unlock();
-    Ok(Member(Some(path)))
+    Ok(Member(Some((path, alive))))
+}
+
+/// Whether the one who is written down there lives, wherever that is.
+fn is_alive(path: &Path) -> Result<bool> {
+    match File::open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        file => lock::is_held(&file.on("open", path)?, 0, Mode::Exclusive).on("look at", path),
+    }
 }
 
 /// Anybody else who lives in the namespace.
 fn living(home: &Home) -> Result<Option<(Pid, OwnedFd)>> {
-    let own = std::process::id().to_string();
+    let here = "/proc/self/ns/pid";
+    let here = fs::metadata(here).on("look at", here)?.ino();
+    let own = Some(std::process::id());
+    let mut is_elsewhere = false;
     let members = members(home);
     let entries = match fs::read_dir(&members) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -171,16 +194,29 @@ fn living(home: &Home) -> Result<Option<(Pid, OwnedFd)>> {
     };
     for entry in entries {
         let entry = entry.on("read", &members)?;
-        if entry.file_name().to_str() == Some(&own) {
-            continue;
-        }
-        let process = fs::read(entry.path()).ok();
+        let path = entry.path();
+        let process = fs::read(&path).ok();
         let process = process.and_then(|text| serde_json::from_slice::<ProcessId>(&text).ok());
-        match process.and_then(|process| Some((process.pid, process.open()?))) {
+        let found = match process {
+            Some(process) if process.pid_namespace != here => match is_alive(&path)? {
+                true => {
+                    is_elsewhere = true;
+                    continue;
+                }
+                false => None,
+            },
+            Some(process) if u32::try_from(process.pid.raw()).ok() == own => continue,
+            process => process.and_then(|process| Some((process.pid, process.open()?))),
+        };
+        match found {
             Some(found) => return Ok(Some(found)),
             // Somebody else may find it as well.
-            None => drop(fs::remove_file(entry.path())),
+            None => drop(fs::remove_file(path)),
         }
+    }
+    if is_elsewhere {
+        let text = "containers or commands of this state root run in another pid namespace";
+        return Err(Error::conflict(text).hint("give this command there, or another --root"));
     }
     let containers = Dir::live(home)?.into_iter().filter_map(|id| Dir::new(home, &id).state().ok());
     let mut processes = containers.filter_map(|state| state.process);

@@ -41,14 +41,22 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Where the programs are looked for: a monitor has no PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// RLIMIT_FSIZE
+const FILE_SIZE: i32 = 1;
+/// Bytes of helper.log.
+const MOST_SAID: u64 = 1 << 16;
+
 /// Where pasta takes questions for names; nobody's address (RFC 3927), and as with Podman.
 const PASTA_DNS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 const SLIRP_DNS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 const SLIRP_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
 
-/// The first of the programs that is installed.
+/// The first of the programs that is installed; on a host without a way out, rather one that can do
+/// without.
 pub fn find() -> Result<UserMode> {
-    UserMode::ALL.into_iter().find(|mode| program(*mode).is_some()).ok_or_else(|| {
+    let installed = || UserMode::ALL.into_iter().filter(|mode| program(*mode).is_some());
+    let works = |mode: &UserMode| !addresses(*mode).is_empty();
+    installed().find(works).or_else(|| installed().next()).ok_or_else(|| {
         let text = "without root a network needs pasta or slirp4netns, and neither is installed";
         Error::not_found(text).hint(
             "install passt (the package of pasta) or slirp4netns, or use --network none or host",
@@ -134,6 +142,9 @@ pub fn start(wanted: &Wanted, write_down: impl FnOnce(Pid) -> Result<()>) -> Res
     plan.push(Step::Close(gate.as_fd()));
     plan.push(Step::NewSession);
     plan.push(Step::DefaultSignals { set: signal::ALL, mask: 0 });
+    // What it says beyond that is lost: containers can make it say much.
+    plan.push(Step::ResourceLimit { resource: FILE_SIZE, soft: MOST_SAID, hard: MOST_SAID });
+    plan.push(Step::IgnoreSignals(signal::bit(Signal::XFSZ)));
     plan.push(Step::Unshare(namespace::MOUNT));
     plan.push(Step::PrivateMounts);
     plan.push(Step::OpenRoot);
@@ -158,7 +169,14 @@ pub fn start(wanted: &Wanted, write_down: impl FnOnce(Pid) -> Result<()>) -> Res
     if !is_ready(reader, child.pidfd.as_fd())? {
         end(child.pidfd)?;
         let error = Error::from(Cause::Reported { code: 125, text: last_words(&log) });
-        return Err(error.doing(doing()));
+        return Err(match addresses(mode).is_empty() {
+            true => error.hint(
+                "this host has no way out, which pasta needs: use --network none, or install \
+                 slirp4netns",
+            ),
+            false => error,
+        }
+        .doing(doing()));
     }
     match mode {
         UserMode::Pasta => Ok(()),
@@ -225,8 +243,7 @@ fn is_ready(mut reader: File, process: BorrowedFd) -> Result<bool> {
 
 /// Why the program ended, in its words.
 fn last_words(log: &Path) -> String {
-    const MOST: usize = 1 << 16;
-    let text = files::read_small(log, MOST).unwrap_or_default();
+    let text = files::read_small(log, MOST_SAID as usize).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     // Without a system logger pasta complains of that, each time.
     let told = text

@@ -30,6 +30,7 @@ impl Signal {
     pub const CHLD: Signal = Signal(17);
     pub const CONT: Signal = Signal(18);
     pub const STOP: Signal = Signal(19);
+    pub const XFSZ: Signal = Signal(25);
     pub const WINCH: Signal = Signal(28);
     pub const PWR: Signal = Signal(30);
 

@@ -268,6 +268,31 @@ fn commands_of_one_user_share_a_namespace_whoever_is_first_and_whoever_dies() {
     assert_eq!(namespaces.len(), 1);
 }
 
+#[test]
+fn who_is_in_another_pid_namespace_is_told_and_splits_nothing() {
+    let t = test!();
+    let user = user!(t);
+    user.import();
+    user.script("c", &["--net=none"], "echo up; sleep 1000");
+    user.wait_for_log("c", "up");
+    let elsewhere = |args: &[&str]| {
+        let unshare = "exec unshare --pid --fork --kill-child --mount-proc";
+        user.coracle(args).by(&user.by().replace("exec", unshare))
+    };
+    for args in [&["exec", "c", "true"][..], &["run", "--rm", "--net=none", "busybox", "true"]] {
+        elsewhere(args)
+            .code(125)
+            .stderr_has("containers or commands of this state root run in another pid namespace")
+            .ok();
+    }
+    // Of its end there is nobody to tell.
+    kill(parent(user.pid("c")));
+    user.coracle(&["exec", "c", "true"]).ok();
+    user.coracle(&["rm", "-f", "c"]).ok();
+    elsewhere(&["run", "--rm", "--net=none", "busybox", "echo", "hi"]).stdout("hi\n").ok();
+    user.coracle(&["run", "--rm", "--net=none", "busybox", "echo", "hi"]).stdout("hi\n").ok();
+}
+
 /// Kills a process that may end by itself meanwhile, after some work of our own.
 fn kill_soon(pid: &Pid, work: usize) {
     for _ in 0..work * 20 {
