@@ -3,8 +3,9 @@
 
 use super::command::{Command, value};
 use super::output;
-use super::run::{CidFile, Request, Streams};
+use super::run::{CidFile, Request};
 use crate::container::Frame;
+use crate::engine::options::Streams;
 use crate::engine::options::Terminal;
 use crate::engine::session::{self, End, Keys, Standard};
 use crate::engine::{Engine, Started};
@@ -113,7 +114,7 @@ pub fn exit_code(end: End) -> u8 {
 
 /// The foreground, or background, of `run`.
 pub fn run(engine: &Engine, request: Request, mut cidfile: CidFile) -> Result<u8> {
-    let streams = request.streams;
+    let streams = request.options.attached;
     let is_silent = !streams.stdout && !streams.stderr;
     let start = |attach| {
         let mut tell = |id: &ContainerId| cidfile.write(id);

@@ -98,13 +98,13 @@ pub fn value<T: std::str::FromStr<Err = Error>>(flag: &str, text: &str) -> Resul
     text.parse::<T>().map_err(|e| e.doing(flag))
 }
 
-/// Reads the values of `--label`.
-pub fn labels(texts: &[String]) -> Result<BTreeMap<String, String>> {
+/// Reads the values of `--label` and its like.
+pub fn labels(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     for text in texts {
         let (key, value) = text.split_once('=').unwrap_or((text, ""));
         if key.is_empty() {
-            return Err(Error::invalid(format!("--label: \"{text}\" has no key")));
+            return Err(Error::invalid(format!("{flag}: \"{text}\" has no key")));
         }
         labels.insert(key.to_string(), value.to_string());
     }

@@ -27,24 +27,29 @@ pub fn parse(text: &str, own: &dyn Fn(&str) -> Option<String>) -> Result<EnvChan
 
 /// The variables of the file at `path`.
 pub fn parse_file(path: &Path, own: &dyn Fn(&str) -> Option<String>) -> Result<Vec<EnvChange>> {
-    let text = infile::text(path)?;
     let mut changes = Vec::new();
-    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let place = || format!("{}:{}", path.display(), number + 1);
+    for (place, line) in lines(path)? {
         let key = line.split('=').next().unwrap_or_default();
         if key.contains(char::is_whitespace) {
-            return Err(Error::invalid(format!("{}: \"{key}\" has blanks in it", place())));
+            return Err(Error::invalid(format!("{place}: \"{key}\" has blanks in it")));
         }
-        match parse(line, own).map_err(|e| e.doing(place()))? {
+        match parse(&line, own).map_err(|e| e.doing(place))? {
             EnvChange::Unset { .. } => {}
             change => changes.push(change),
         }
     }
     Ok(changes)
+}
+
+/// The lines of a file that say something, each with its place.
+pub fn lines(path: &Path) -> Result<Vec<(String, String)>> {
+    let text = infile::text(path)?;
+    let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    let lines = lines.map(|(at, line)| (at, line.trim_start()));
+    let says = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let placed =
+        says.map(|(at, line)| (format!("{}:{}", path.display(), at + 1), line.to_string()));
+    Ok(placed.collect())
 }
 
 #[cfg(test)]

@@ -80,6 +80,11 @@ pub fn diagnostic(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// What is done otherwise than it was asked for.
+pub fn warning(text: &impl std::fmt::Display) {
+    diagnostic(&format!("coracle: warning: {text}"));
+}
+
 /// Whether `error` says that nobody reads our stdout any more.
 pub fn is_closed(error: &Error) -> bool {
     matches!(error.root(), Cause::Os { target, source, .. }

@@ -1,6 +1,7 @@
 //! `update`: other limits, or another restart policy, for containers that exist.
 
 use super::command::{Command, each, value};
+use super::output;
 use super::run::Texts;
 use crate::engine::Engine;
 use crate::engine::options::Limits;
@@ -105,7 +106,7 @@ impl Command for Update {
 
     fn run(self, engine: &Engine) -> Result<u8> {
         let texts = self.0.texts();
-        texts.warn();
+        texts.ignored().iter().for_each(output::warning);
         let restart = self.0.restart.as_ref();
         let restart = restart.map(|text| value("--restart", text)).transpose()?;
         each(&self.0.containers, |name| {

@@ -10,6 +10,21 @@ use serde_json::{Value, json};
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The API of Docker's whose JSON `inspect` tells, and below which Docker has none any more:
+/// scripts compare it. There is no server that speaks it.
+const API: &str = "1.50";
+const API_MIN: &str = "1.24";
+
+/// What the binary was made of, where scripts/dist found a repository.
+const COMMIT: &str = match option_env!("CORACLE_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+const BUILT: &str = match option_env!("CORACLE_BUILT") {
+    Some(time) => time,
+    None => "unknown",
+};
+
 /// Show the version
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
@@ -43,7 +58,7 @@ impl Command for Version {
 }
 
 /// `linux/amd64`, with Docker's names of architectures.
-fn platform() -> (&'static str, &'static str) {
+pub fn platform() -> (&'static str, &'static str) {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -56,16 +71,33 @@ fn platform() -> (&'static str, &'static str) {
 /// There is one program; it is its own client and engine.
 fn fields() -> Value {
     let (os, arch) = platform();
-    let part = json!({"Version": VERSION, "Os": os, "Arch": arch});
+    let part = json!({
+        "Version": VERSION,
+        "ApiVersion": API,
+        "MinAPIVersion": API_MIN,
+        "GitCommit": COMMIT,
+        "BuildTime": BUILT,
+        "Os": os,
+        "Arch": arch,
+    });
     json!({"Client": part, "Server": part})
 }
 
 fn text() -> String {
     let (os, arch) = platform();
-    format!(
-        "Client:\n Version:           {VERSION}\n OS/Arch:           {os}/{arch}\n\n\
-         Engine: coracle (no daemon)\n Version:           {VERSION}\n OS/Arch:           {os}/{arch}\n"
-    )
+    let part = |indent, api: &str| {
+        let lines = [
+            ("Version", VERSION),
+            ("API version", api),
+            ("Git commit", COMMIT),
+            ("Built", BUILT),
+            ("OS/Arch", &format!("{os}/{arch}")),
+        ];
+        let line = |(key, value)| format!("{indent}{:<19}{value}\n", format!("{key}:"));
+        lines.map(line).concat()
+    };
+    let server = part("  ", &format!("{API} (minimum version {API_MIN})"));
+    format!("Client:\n{}\nServer: coracle (no daemon)\n Engine:\n{server}", part(" ", API))
 }
 
 #[cfg(test)]

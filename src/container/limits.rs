@@ -48,6 +48,8 @@ pub struct Limits {
 
 /// The least memory a container can be given (Docker's bound).
 pub const MIN_MEMORY: u64 = 6 << 20;
+/// As many as the kernel tells apart.
+const MAX_PIDS: u64 = 1 << 22;
 /// cpu.shares' own bounds.
 pub const CPU_SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 /// Microseconds: the kernel's bounds of a period; a quota has the lower one too.
@@ -59,7 +61,7 @@ impl Limits {
     pub fn check(&self) -> Result<()> {
         let invalid = |text: String, hint: &str| Err(Error::invalid(text).hint(hint));
         if let Some(memory) = self.memory.filter(|n| *n < MIN_MEMORY) {
-            let text = format!("a memory limit of {memory} bytes is too small");
+            let text = format!("--memory: {memory} bytes is too small");
             return invalid(text, "the least is 6m");
         }
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -88,6 +90,12 @@ impl Limits {
             let text = "--oom-kill-disable without --memory could take all the host's memory";
             return invalid(text.into(), "give --memory too");
         }
+        if let Some(pids) = self.pids.filter(|n| *n > MAX_PIDS) {
+            return invalid(
+                format!("--pids-limit {pids}"),
+                "use 1 to 4194304, or -1 for any number",
+            );
+        }
         self.check_cpus()?;
         if let Some(weight) = self.blkio_weight.filter(|n| !BLKIO_WEIGHT.contains(n)) {
             return invalid(format!("--blkio-weight {weight}"), "use 10 to 1000");
@@ -102,7 +110,7 @@ impl Limits {
     fn check_cpus(&self) -> Result<()> {
         let invalid = |text: String, hint: &str| Err(Error::invalid(text).hint(hint));
         if let Some(shares) = self.cpu_shares.filter(|n| !CPU_SHARES.contains(n)) {
-            let text = format!("cpu shares of {shares} are out of range");
+            let text = format!("--cpu-shares {shares}");
             return invalid(text, "use 2 to 262144; 1024 is one share");
         }
         if self.nano_cpus.is_some() && (self.cpu_period.is_some() || self.cpu_quota.is_some()) {
@@ -259,7 +267,8 @@ mod tests {
         };
         assert!(Limits::default().check().is_ok());
         assert!(refused(|l| l.memory = Some(4096)).contains("4096"));
-        assert!(refused(|l| l.cpu_shares = Some(1)).contains("cpu shares"));
+        assert!(refused(|l| l.cpu_shares = Some(1)).contains("--cpu-shares 1"));
+        assert!(refused(|l| l.pids = Some(1 << 23)).contains("--pids-limit 8388608"));
         assert!(refused(|l| l.memory_swap = Some(1 << 30)).contains("no memory limit"));
         assert!(refused(|l| (l.memory, l.memory_swap) = (Some(1 << 30), Some(5))).contains("less"));
         assert!(

@@ -22,5 +22,5 @@ pub use monitor::{Asked, Monitor, Pipes, Service};
 pub use namespaces::{Namespaces, Share};
 pub use record::{
     Config, Endpoint, Endpoint6, Link, Membership, Mount, MountKind, Network, ProcessId, Settings,
-    State, Status, TakesVolumes, Terminal, Want,
+    State, Status, Streams, TakesVolumes, Terminal, Want,
 };

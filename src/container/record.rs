@@ -22,6 +22,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+/// The streams that a client attaches.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Streams {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
 /// How a container was created: the image's configuration with the options merged in.
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct Config {
@@ -55,6 +63,9 @@ pub struct Config {
     /// It ends with the stdin of the first client (`run -i`, not `run -d -i`).
     #[serde(default)]
     pub stdin_once: bool,
+    /// Told by `inspect`, and by nothing else.
+    #[serde(default)]
+    pub attached: Streams,
     pub stop_signal: Signal,
     /// Seconds between the stop signal and SIGKILL.
     pub stop_timeout: u32,
@@ -70,6 +81,9 @@ pub struct Config {
     #[serde(default)]
     pub publish_all: bool,
     pub labels: BTreeMap<String, String>,
+    /// Told by `inspect`, and by nothing else.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     pub network: Network,
     /// Remove the container when it ends (`--rm`).
     pub auto_remove: bool,

@@ -261,7 +261,7 @@ fn missing_image(error: Error, name: &str) -> Error {
     match error.is_not_found() {
         true => Error::not_found(format!("Unable to find image '{name}' locally"))
             .hint("get it with load or import: registries are not spoken to yet"),
-        false => error,
+        false => error.doing("the image"),
     }
 }
 
@@ -321,6 +321,7 @@ fn merge(
         tty: options.tty,
         open_stdin: options.open_stdin,
         stdin_once: options.stdin_once,
+        attached: options.attached,
         stop_signal,
         stop_timeout: options.stop_timeout.or(timeout).unwrap_or(DEFAULT_STOP_TIMEOUT),
         mounts,
@@ -329,6 +330,7 @@ fn merge(
         ports: options.ports.clone(),
         publish_all: options.publish_all,
         labels,
+        annotations: options.annotations.clone(),
         network,
         auto_remove: options.auto_remove,
         namespaces,

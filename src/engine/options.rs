@@ -12,7 +12,8 @@ use std::fmt;
 
 pub use crate::container::log::Logging;
 pub use crate::container::{
-    Cpus, DeviceRate, Isolation, Limits, Membership, Namespaces, SeccompChoice, Share, Terminal,
+    Cpus, DeviceRate, Isolation, Limits, Membership, Namespaces, SeccompChoice, Share, Streams,
+    Terminal,
 };
 pub use crate::volume::{MountSpec, Source, VolumesFrom};
 
@@ -41,6 +42,7 @@ pub struct Options {
     /// In the order given; applied to the image's environment by `merge_env`.
     pub env: Vec<EnvChange>,
     pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
     pub mounts: Vec<MountSpec>,
     /// Containers whose mounts are taken over, in the order given.
     pub volumes_from: Vec<VolumesFrom>,
@@ -58,6 +60,8 @@ pub struct Options {
     pub open_stdin: bool,
     /// It ends with the first client's.
     pub stdin_once: bool,
+    /// None where it runs in the background.
+    pub attached: Streams,
     pub auto_remove: bool,
     pub namespaces: Namespaces<String>,
     pub isolation: Isolation,
@@ -120,6 +124,7 @@ impl Options {
             working_dir: None,
             env: Vec::new(),
             labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             mounts: Vec::new(),
             volumes_from: Vec::new(),
             exposed_ports: Vec::new(),
@@ -131,6 +136,7 @@ impl Options {
             tty: None,
             open_stdin: false,
             stdin_once: false,
+            attached: Streams::default(),
             auto_remove: false,
             namespaces: Namespaces::default(),
             isolation: Isolation::default(),
@@ -160,22 +166,27 @@ impl Options {
         if let Some(dir) = &self.working_dir
             && !dir.starts_with('/')
         {
-            return Err(Error::invalid(format!(
-                "the working directory \"{dir}\" is not an absolute path"
-            )));
+            return Err(Error::invalid(format!("--workdir: \"{dir}\" is not an absolute path")));
         }
         if let Some(hostname) = &self.hostname {
-            check_hostname("host", hostname)?;
+            check_hostname("host", hostname).doing(|| "--hostname".into())?;
         }
         if !self.domainname.is_empty() {
-            check_hostname("domain", &self.domainname)?;
+            check_hostname("domain", &self.domainname).doing(|| "--domainname".into())?;
         }
         self.check_network()?;
-        if let Some(user) = &self.user
-            && (user.starts_with(':') || user.matches(':').count() > 1)
-        {
-            return Err(Error::invalid(format!("invalid user \"{user}\""))
-                .hint("write user or user:group, each a name or a number"));
+        if let Some(user) = &self.user {
+            if user.starts_with(':') || user.matches(':').count() > 1 {
+                return Err(Error::invalid(format!("--user: invalid user \"{user}\""))
+                    .hint("write user or user:group, each a name or a number"));
+            }
+            user.split(':').try_for_each(|id| check_id("--user", id))?;
+        }
+        for group in &self.isolation.groups {
+            if group.is_empty() {
+                return Err(Error::invalid("--group-add: \"\" is no group"));
+            }
+            check_id("--group-add", group)?;
         }
         let shares = matches!(self.network, NetworkMode::Host | NetworkMode::Container(_));
         self.isolation.check(!shares, self.namespaces.ipc.is_own())?;
@@ -245,6 +256,18 @@ impl Options {
     /// Whether anything is to be published.
     pub fn publishes(&self) -> bool {
         self.publish_all || !self.ports.is_empty()
+    }
+}
+
+/// A number is the id of somebody; -1 would mean "leave as it is" to the kernel.
+fn check_id(flag: &str, text: &str) -> Result<()> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match is_number && text.parse::<i32>().is_err() {
+        true => {
+            Err(Error::invalid(format!("{flag}: {text} is no id"))
+                .hint("ids go from 0 to 2147483647"))
+        }
+        false => Ok(()),
     }
 }
 

@@ -273,12 +273,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Says whether it was asked for or is the image's.
+    fn name_user(&self, config: &Config, error: Error) -> Error {
+        let image = self.images().and_then(|store| store.image(&config.image));
+        let is_its = image.is_ok_and(|image| image.config.config.user == config.user);
+        error.doing(if is_its { "the image's user" } else { "--user" })
+    }
+
     fn bring_up(&self, dir: &Dir, config: &Config) -> Result<Up> {
         let settings = dir.settings()?;
         let root_mount = self.root_mount(dir, config)?;
         let root = self.mount_root(&root_mount)?;
-        let account =
-            user::look_up(config, &config.user, &root.read("etc/passwd"), &root.read("etc/group"))?;
+        let (passwd, group) = (root.read("etc/passwd"), root.read("etc/group"));
+        let account = user::look_up(config, &config.user, &passwd, &group)
+            .map_err(|error| self.name_user(config, error))?;
         let (uid, gid) = (account.user.uid, account.user.gid);
         if !(userns::is_initial() || userns::has_uid(uid) && userns::has_gid(gid)) {
             let text = format!("the image's user {uid}:{gid} is none of yours");

@@ -13,7 +13,7 @@ use crate::types::Pid;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// Kernel clock ticks a second, in /proc (always 100 for user space: time(7)).
 const TICKS: u64 = 100;
@@ -50,7 +50,7 @@ impl Engine {
         };
         match options.is_empty() {
             true => own(&pids, &FULL.map(|title| (title, title))),
-            false => match Command::new("ps").args(options).output() {
+            false => match ask(options, &pids) {
                 Err(e) if e.kind() == ErrorKind::NotFound => own(&pids, &columns(options)?),
                 asked => {
                     let asked = asked.on("run", "ps")?;
@@ -63,6 +63,17 @@ impl Engine {
                 }
             },
         }
+    }
+}
+
+/// Asks the host's ps for these processes; for all that it tells by itself where its options do
+/// not go with that. By itself it may tell those of our own terminal only.
+fn ask(options: &[String], pids: &[Pid]) -> std::io::Result<Output> {
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    let asked = Command::new("ps").args(options).arg(format!("-q{}", pids.join(","))).output()?;
+    match asked.status.success() {
+        true => Ok(asked),
+        false => Command::new("ps").args(options).output(),
     }
 }
 

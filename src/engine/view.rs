@@ -3,13 +3,14 @@
 
 use super::report::{self, Info};
 use super::stats::host_memory;
-use super::{Driver, Engine, sweep};
+use super::{Driver, Engine, rootless, sweep};
 use crate::container::{Dir, Network, Settings, Status};
 use crate::error::{Context, Result};
 use crate::sys::lock::{self, Mode};
 use crate::types::{ContainerId, Digest};
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 
 impl Engine {
     /// All containers, newest first. One whose files are being made or removed is left out, and
@@ -121,16 +122,19 @@ impl Engine {
 
     pub fn info(&self) -> Result<Info> {
         let containers = self.containers()?;
-        let running = containers.iter().filter(|c| c.is_running()).count();
+        let count = |status| containers.iter().filter(|c| c.status() == status).count();
+        let (running, paused) = (count("running"), count("paused"));
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             line.map(|value| value.trim_matches('"').to_string())
         };
         Ok(Info {
-            stopped: containers.len() - running,
+            id: engine_id(&self.home.root),
+            stopped: containers.len() - running - paused,
             containers: containers.len(),
             running,
+            paused,
             images: self
                 .images()
                 .and_then(|store| store.refs())
@@ -144,9 +148,25 @@ impl Engine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             memory: host_memory(),
             hostname: read("/proc/sys/kernel/hostname").trim().to_string(),
-            warnings: self.networks().obstacles().unwrap_or_else(|e| vec![e.to_string()]),
+            log_driver: self.settings.log.driver.word(),
+            debug: self.settings.debug,
+            is_rootless: rootless::is_rootless(&self.home.root),
+            labels: self.settings.labels.clone(),
+            warnings: {
+                let lacks = self.cgroups()?.lacks().into_iter().map(String::from);
+                let obstacles = self.networks().obstacles().unwrap_or_else(|e| vec![e.to_string()]);
+                lacks.chain(obstacles).collect()
+            },
         })
     }
+}
+
+/// In the form of a UUID: the same for as long as machine and place are.
+fn engine_id(root: &Path) -> String {
+    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let hex = Digest::of(format!("{} {}", machine.trim(), root.display()).as_bytes()).hex();
+    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]];
+    parts.join("-")
 }
 
 /// Tells each container what others call it.

@@ -272,10 +272,12 @@ pub fn outcome(report: BorrowedFd, steps: &[String], program: &str) -> Result<()
                         }));
                     }
                     let attempt = steps.get(step).cloned().unwrap_or_default();
+                    let is_workdir = attempt.starts_with("change directory");
                     let error = Error::os("cannot", attempt, source);
                     return Err(match errno {
                         1 => error.hint("containers need root (CAP_SYS_ADMIN)"),
                         22 if !userns::is_initial() => error.hint(userns::MORE_IDS),
+                        20 if is_workdir => error.hint("choose a directory with --workdir"),
                         20 | 21 => error.hint("mount directories on directories, files on files"),
                         _ => error,
                     });

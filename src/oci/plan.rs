@@ -173,7 +173,7 @@ pub fn join_cgroup<'a>(plan: &mut Plan<'a>, files: &'a [OwnedFd]) {
     }
 }
 
-/// The last part, shared with `exec`: limits, descriptors, privileges, the program.
+/// The last part, shared with `exec`: descriptors, limits, privileges, the program.
 pub fn run_process<'a>(
     plan: &mut Plan<'a>,
     process: &Process,
@@ -181,13 +181,6 @@ pub fn run_process<'a>(
     stdio: Stdio<'a>,
     life: Life,
 ) -> Result<()> {
-    for limit in &process.rlimits {
-        let resource = crate::types::resource_number(&limit.kind).ok_or_else(|| {
-            Error::invalid(format!("process.rlimits: unknown resource limit \"{}\"", limit.kind))
-        })?;
-        plan.push(Step::ResourceLimit { resource, soft: limit.soft, hard: limit.hard });
-    }
-    plan.push(Step::Chdir(text("process.cwd", &process.cwd)?));
     let sources = match stdio {
         Stdio::Files(files) => files.map(FdSource::Fd),
         Stdio::Terminal => [FdSource::Terminal; 3],
@@ -195,6 +188,15 @@ pub fn run_process<'a>(
     if let Stdio::Terminal = stdio {
         plan.push(Step::ControllingTerminal(FdSource::Terminal));
     }
+    // Before the limits: one of descriptors may be lower than what we have open.
+    plan.push(Step::Descriptors(sources.into_iter().zip(0..).collect()));
+    for limit in &process.rlimits {
+        let resource = crate::types::resource_number(&limit.kind).ok_or_else(|| {
+            Error::invalid(format!("process.rlimits: unknown resource limit \"{}\"", limit.kind))
+        })?;
+        plan.push(Step::ResourceLimit { resource, soft: limit.soft, hard: limit.hard });
+    }
+    plan.push(Step::Chdir(text("process.cwd", &process.cwd)?));
     let caps = process.capabilities;
     if let Some(caps) = caps {
         plan.push(Step::BoundingSet(caps.bounding.0));
@@ -231,7 +233,6 @@ pub fn run_process<'a>(
         plan.push(Step::ParentDeathSignal(Signal::KILL));
     }
     plan.push(Step::Umask(user.umask.unwrap_or(0o022)));
-    plan.push(Step::Descriptors(sources.into_iter().zip(0..).collect()));
     if life == Life::UnderInit {
         plan.push(Step::Init { words: crate::sys::process::words() });
     }

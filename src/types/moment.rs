@@ -3,7 +3,7 @@
 use super::Timestamp;
 use crate::error::Error;
 
-/// A point in time: RFC 3339, the same without zone or without time of day (UTC), seconds since
+/// A point in time: RFC 3339, as Go prints it (`2013-09-03 15:49:29 +0200 CEST`), the same without zone or without time of day (UTC), seconds since
 /// 1970 with an optional fraction, or a span (`1h30m`) that lies so far before `now`.
 pub fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     if let Some(nanoseconds) = parse_span(text) {
@@ -12,13 +12,36 @@ pub fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     if let Some(nanoseconds) = parse_decimal(text, 1_000_000_000) {
         return Ok(Timestamp(nanoseconds));
     }
+    let whole = text;
+    let joined = joined(text);
+    let text = joined.as_deref().unwrap_or(text);
     for rest in ["", "Z", ":00Z", ":00:00Z", "T00:00:00Z"] {
         if let Ok(time) = format!("{text}{rest}").parse() {
             return Ok(time);
         }
     }
-    Err(Error::invalid(format!("invalid time \"{text}\""))
+    Err(Error::invalid(format!("invalid time \"{whole}\""))
         .hint("use 2026-11-22T13:00:00Z, seconds since 1970, or how long ago, as in 10m or 1h30m"))
+}
+
+/// As Go prints a time, and Docker 0.8 did: `2013-09-03 15:49:29 +0200 CEST`, or a part of it.
+fn joined(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let (date, time, zone) = match words[..] {
+        [date, time] => (date, time, ""),
+        [date, time, zone] => (date, time, zone),
+        [date, time, zone, name] if name.bytes().all(|b| b.is_ascii_alphabetic()) => {
+            (date, time, zone)
+        }
+        _ => return None,
+    };
+    Some(match zone {
+        "UTC" | "GMT" => format!("{date}T{time}Z"),
+        _ if zone.len() == 5 && zone.is_ascii() => {
+            format!("{date}T{time}{}:{}", &zone[..3], &zone[3..])
+        }
+        _ => format!("{date}T{time}{zone}"),
+    })
 }
 
 /// Nanoseconds of Go's duration syntax: numbers with `ns`, `us`, `ms`, `s`, `m`, `h`.
@@ -76,10 +99,16 @@ mod tests {
             ("2026-11-22T13:00:01", "2026-11-22T13:00:01Z"),
             ("2026-11-22T13:01", "2026-11-22T13:01:00Z"),
             ("2026-11-22", "2026-11-22T00:00:00Z"),
+            ("2026-11-22 13:00:01", "2026-11-22T13:00:01Z"),
+            ("2013-09-03 15:49:29 +0200 CEST", "2013-09-03T13:49:29Z"),
+            ("2026-11-22 13:00:01 +0000 UTC", "2026-11-22T13:00:01Z"),
+            ("2026-11-22 13:00:01 UTC", "2026-11-22T13:00:01Z"),
         ] {
             assert_eq!(parse_moment(text, now).unwrap(), time.parse().unwrap(), "{text}");
         }
-        for bad in ["", "yesterday", "-5m", "5x", "1h30", ".", "10mm", "2026-13-01"] {
+        for bad in
+            ["", "yesterday", "-5m", "5x", "1h30", ".", "10mm", "2026-13-01", "2026-11-22 noon"]
+        {
             assert!(parse_moment(bad, now).is_err(), "{bad}");
         }
     }

@@ -19,6 +19,7 @@ pub mod guard;
 pub mod host;
 pub mod image;
 pub mod server;
+pub mod transcript;
 
 use command::Run;
 use coracle::sys::{netlink, pidfd};

@@ -101,7 +101,7 @@ impl Command for Create {
             subnet6: subnet6.map(|text| value("--subnet", &text)).transpose()?,
             gateway6: gateway6.map(|text| address6("--gateway", &text)).transpose()?,
             internal: args.internal,
-            labels: labels(&args.label)?,
+            labels: labels("--label", &args.label)?,
             options: Default::default(),
         };
         if let Some(driver) = args.driver {

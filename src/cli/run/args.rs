@@ -9,6 +9,9 @@ pub struct Args {
     /// add a line to /etc/hosts (name:address or name:host-gateway)
     #[argh(option, arg_name = "list")]
     pub add_host: Vec<String>,
+    /// note for whatever reads it by inspect (key=value)
+    #[argh(option, arg_name = "list")]
+    pub annotation: Vec<String>,
     /// attach to stdin, stdout or stderr
     #[argh(option, short = 'a', arg_name = "list")]
     pub attach: Vec<String>,
@@ -81,6 +84,9 @@ pub struct Args {
     /// most writes a second to a device (/dev/sda:1000)
     #[argh(option, arg_name = "list")]
     pub device_write_iops: Vec<String>,
+    /// taken: no signatures of images are looked at
+    #[argh(option, arg_name = "bool", default = "true", hidden_help)]
+    pub disable_content_trust: bool,
     /// ask this name server, not the host's
     #[argh(option, arg_name = "list")]
     pub dns: Vec<String>,
@@ -126,12 +132,18 @@ pub struct Args {
     /// its shared memory and queues: private, shareable, none, host or container:NAME
     #[argh(option, arg_name = "mode")]
     pub ipc: Option<String>,
+    /// taken: default
+    #[argh(option, hidden_help)]
+    pub isolation: Option<String>,
     /// ignored: the kernel has no such limit any more
     #[argh(option, arg_name = "bytes")]
     pub kernel_memory: Option<String>,
     /// set a label (key=value)
     #[argh(option, short = 'l', arg_name = "list")]
     pub label: Vec<String>,
+    /// read labels from a file
+    #[argh(option, arg_name = "list")]
+    pub label_file: Vec<String>,
     /// tell it of another container, and let it reach that one's exposed ports
     /// (name[:alias])
     #[argh(option, arg_name = "list")]
@@ -188,6 +200,9 @@ pub struct Args {
     /// most processes and threads at a time (-1 for any number)
     #[argh(option, arg_name = "int")]
     pub pids_limit: Option<String>,
+    /// refuse where this machine is another one (linux/amd64)
+    #[argh(option, arg_name = "string")]
+    pub platform: Option<String>,
     /// give every capability and device of the host
     #[argh(switch)]
     pub privileged: bool,
@@ -197,6 +212,13 @@ pub struct Args {
     /// publish all ports that are exposed
     #[argh(switch, short = 'P')]
     pub publish_all: bool,
+    /// where a missing image comes from: missing or never (there are no registries yet)
+    #[argh(option, arg_name = "when")]
+    pub pull: Option<String>,
+    /// taken: nothing is told of images anyway
+    #[argh(switch, short = 'q', hidden_help)]
+    #[expect(dead_code)]
+    pub quiet: bool,
     /// make its root read-only
     #[argh(switch)]
     pub read_only: bool,
@@ -206,6 +228,9 @@ pub struct Args {
     /// remove the container when it ends
     #[argh(switch)]
     pub rm: bool,
+    /// taken: coracle, or the default of others (runc, crun)
+    #[argh(option, hidden_help)]
+    pub runtime: Option<String>,
     /// no-new-privileges, seccomp=FILE, seccomp=unconfined or systempaths=unconfined
     #[argh(option, arg_name = "list")]
     pub security_opt: Vec<String>,
@@ -245,6 +270,9 @@ pub struct Args {
     /// mount a host path or a volume ([source:]target[:ro|rw])
     #[argh(option, short = 'v', arg_name = "list")]
     pub volume: Vec<String>,
+    /// taken: local
+    #[argh(option, hidden_help)]
+    pub volume_driver: Option<String>,
     /// mount what other containers have mounted (container[:ro|rw],...)
     #[argh(option, arg_name = "list")]
     pub volumes_from: Vec<String>,

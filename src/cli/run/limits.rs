@@ -2,7 +2,6 @@
 
 use super::Args;
 use crate::cli::command::{number, value};
-use crate::cli::output;
 use crate::engine::options::{Cpus, DeviceRate, Limits};
 use crate::error::{Context, Result};
 use crate::types::parse_size;
@@ -60,12 +59,10 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// Tells what is taken and means nothing.
-    pub fn warn(&self) {
-        if self.kernel_memory.is_some() {
-            let text = "--kernel-memory is ignored: kernels have no such limit any more";
-            output::diagnostic(&format!("coracle: warning: {text}"));
-        }
+    /// What is taken and means nothing.
+    pub fn ignored(&self) -> Option<&'static str> {
+        let text = "--kernel-memory is ignored: kernels have no such limit any more";
+        self.kernel_memory.map(|_| text)
     }
 
     /// These limits with what the flags say of them. 0, and where the kernel says so -1, is no

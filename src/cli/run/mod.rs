@@ -2,6 +2,7 @@
 
 mod args;
 mod cidfile;
+mod fixed;
 mod isolation;
 mod limits;
 mod logging;
@@ -14,10 +15,9 @@ pub use limits::Texts;
 
 use super::argv::Flags;
 use super::command::{Command, labels, number, value};
-use super::network::{address, address6};
 use super::{attach, env, output};
 use crate::engine::Engine;
-use crate::engine::options::{Limits, Options};
+use crate::engine::options::{Limits, Options, Streams};
 use crate::engine::session::Keys;
 use crate::error::{Context, Error, Result};
 use crate::types::{Resolver, parse_ports, parse_publish};
@@ -29,18 +29,8 @@ use std::path::{Path, PathBuf};
 pub struct Request {
     pub options: Options,
     pub cidfile: Option<PathBuf>,
-    /// None where it runs in the background.
-    pub streams: Streams,
     pub sig_proxy: bool,
     pub detach_keys: Keys,
-}
-
-/// The streams to attach.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Streams {
-    pub stdin: bool,
-    pub stdout: bool,
-    pub stderr: bool,
 }
 
 /// What options are read against: the caller's environment and working directory.
@@ -55,12 +45,15 @@ impl Request {
         // Where it is gone, only what is relative to it fails.
         let cwd = std::env::current_dir().unwrap_or_default();
         let env = |key: &str| std::env::var(key).ok();
-        Texts::of(&args).warn();
-        Request::parse(args, &Caller { env: &env, cwd: &cwd })
+        let ignored = Texts::of(&args).ignored();
+        let request = Request::parse(args, &Caller { env: &env, cwd: &cwd })?;
+        ignored.iter().for_each(output::warning);
+        Ok(request)
     }
 
     fn parse(mut args: Args, caller: &Caller) -> Result<Request> {
         lxc::apply(&mut args)?;
+        fixed::check(&args)?;
         let streams = streams(&args)?;
         let isolation = isolation::isolation(&args, caller.cwd)?;
         let namespaces = isolation::namespaces(&args)?;
@@ -80,13 +73,21 @@ impl Request {
         options.user = args.user;
         options.working_dir = args.workdir;
         for file in &args.env_file {
-            let file = caller.cwd.join(file);
+            let file = path("--env-file", file, caller.cwd)?;
             options.env.extend(env::parse_file(&file, caller.env).doing(|| "--env-file".into())?);
         }
         for text in &args.env {
             options.env.push(env::parse(text, caller.env).doing(|| "--env".into())?);
         }
-        options.labels = labels(&args.label)?;
+        for file in &args.label_file {
+            let file = path("--label-file", file, caller.cwd)?;
+            let lines = env::lines(&file).doing(|| "--label-file".into())?;
+            let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+            let read = labels("--label-file", &lines);
+            options.labels.extend(read.map_err(|e| e.doing(file.display().to_string()))?);
+        }
+        options.labels.extend(labels("--label", &args.label)?);
+        options.annotations = labels("--annotation", &args.annotation)?;
         for text in &args.volume {
             options.mounts.push(volume::parse(text, caller.cwd).doing(|| "--volume".into())?);
         }
@@ -110,19 +111,7 @@ impl Request {
         options.ports.dedup();
         options.publish_all = args.publish_all;
         (options.network, options.networks) = network::networks(&args.network, args.networking)?;
-        if !args.network_alias.is_empty() || args.ip.is_some() || args.ip6.is_some() {
-            let first = options.networks.first_mut().ok_or_else(|| {
-                Error::invalid("--network-alias, --ip and --ip6 are for a network of the user's")
-                    .hint("choose one with --network NAME")
-            })?;
-            first.aliases.extend(args.network_alias);
-            if let Some(text) = &args.ip {
-                first.address = Some(address("--ip", text)?);
-            }
-            if let Some(text) = &args.ip6 {
-                first.address6 = Some(address6("--ip6", text)?);
-            }
-        }
+        network::place(&args.network_alias, [&args.ip, &args.ip6], &mut options.networks)?;
         for text in &args.dns {
             let server = Resolver::parse_server(text).doing(|| "--dns".into())?;
             options.resolver.servers.push(server);
@@ -147,6 +136,7 @@ impl Request {
         options.tty = args.tty.then(attach::new_terminal);
         options.open_stdin = args.interactive;
         options.stdin_once = args.interactive && streams.stdin;
+        options.attached = streams;
         options.auto_remove = args.rm;
         options.isolation = isolation;
         options.namespaces = namespaces;
@@ -161,11 +151,18 @@ impl Request {
         options.check()?;
         Ok(Request {
             options,
-            cidfile: args.cidfile.map(|file| caller.cwd.join(file)),
-            streams,
+            cidfile: args.cidfile.map(|file| path("--cidfile", &file, caller.cwd)).transpose()?,
             sig_proxy: args.sig_proxy,
             detach_keys,
         })
+    }
+}
+
+/// A file of the caller's.
+fn path(flag: &str, text: &str, cwd: &Path) -> Result<PathBuf> {
+    match text {
+        "" => Err(Error::invalid(format!("{flag}: \"\" is no file"))),
+        text => Ok(cwd.join(text)),
     }
 }
 
@@ -173,7 +170,7 @@ fn streams(args: &Args) -> Result<Streams> {
     if args.detach && !args.attach.is_empty() {
         return Err(Error::invalid("--detach and --attach exclude each other"));
     }
-    let mut streams = Streams { stdin: false, stdout: false, stderr: false };
+    let mut streams = Streams::default();
     for name in &args.attach {
         match name.to_ascii_lowercase().as_str() {
             "stdin" => streams.stdin = true,
@@ -297,8 +294,8 @@ mod tests {
         assert_eq!(options.stop_timeout, Some(3));
         assert!(options.tty.is_some() && options.open_stdin && options.auto_remove);
         assert_eq!(options.restart, RestartPolicy::No);
+        assert_eq!(options.attached, Streams { stdin: true, stdout: true, stderr: true });
         assert_eq!(request.cidfile, Some(PathBuf::from("/home/me/id")));
-        assert_eq!(request.streams, Streams { stdin: true, stdout: true, stderr: true });
         assert!(request.sig_proxy);
     }
 
@@ -362,7 +359,7 @@ mod tests {
     #[test]
     fn streams_follow_attach_and_detach() {
         let streams = |line: &str| {
-            let Streams { stdin, stdout, stderr } = request(line).unwrap().streams;
+            let Streams { stdin, stdout, stderr } = request(line).unwrap().options.attached;
             (stdin, stdout, stderr)
         };
         assert_eq!(streams("x"), (false, true, true));
@@ -451,7 +448,7 @@ mod tests {
                 "--sysctl kernel.sem: the ipc namespace is not the container's own",
             ),
             ("-m lots x", "--memory: invalid size \"lots\""),
-            ("-m 1k x", "a memory limit of 1024 bytes is too small"),
+            ("-m 1k x", "--memory: 1024 bytes is too small"),
             ("-c many x", "--cpu-shares: \"many\" is not a whole number"),
             (
                 "-v a:b x",
@@ -473,13 +470,13 @@ mod tests {
             ("--net alias=a x", "--network alias=a: name= is missing"),
             ("--net a --net host x", "--network host and other networks exclude each other"),
             ("--net a --ip 1.2.3 x", "--ip: \"1.2.3\" is no IPv4 address"),
-            ("--ip 10.0.0.2 x", "--network-alias, --ip and --ip6 are for a network of the user's"),
+            ("--ip 10.0.0.2 x", "--ip 10.0.0.2: it is for a network of the user's"),
             ("-n --net host x", "--networking=false and --network host exclude each other"),
             ("--dns dns.dev.org x", "--dns: \"dns.dev.org\" is no IP address"),
             ("--dns-search -x x", "--dns-search: \"-x\" is no domain"),
             ("--dns-opt= x", "--dns-option: \"\" is no option of resolv.conf"),
             ("--add-host db x", "--add-host: \"db\" is not name:address"),
-            ("--domainname .x x", "invalid domain name \".x\""),
+            ("--domainname .x x", "--domainname: invalid domain name \".x\""),
             ("--mac-address 1:2 x", "--mac-address: \"1:2\" is no MAC address"),
             ("--restart maybe x", "--restart: invalid restart policy \"maybe\""),
             ("--stop-signal NO x", "--stop-signal: unknown signal \"NO\""),

@@ -11,6 +11,10 @@ pub fn networks(texts: &[String], networking: bool) -> Result<(NetworkMode, Vec<
     let mut memberships = Vec::new();
     for text in texts {
         match (text.as_str(), text.strip_prefix("container:")) {
+            ("", _) => {
+                return Err(Error::invalid("--network: \"\" is no network")
+                    .hint("leave it away for the default one"));
+            }
             ("none", _) => modes.push(NetworkMode::None),
             ("host", _) => modes.push(NetworkMode::Host),
             (_, Some("")) => {
@@ -40,6 +44,33 @@ pub fn networks(texts: &[String], networking: bool) -> Result<(NetworkMode, Vec<
             Err(Error::invalid(format!("--network {mode} and other networks exclude each other")))
         }
     }
+}
+
+/// What is said of the first network: names and addresses on it.
+pub fn place(
+    aliases: &[String],
+    [ip, ip6]: [&Option<String>; 2],
+    networks: &mut [Membership],
+) -> Result<()> {
+    let asked =
+        [("--network-alias", aliases.first()), ("--ip", ip.as_ref()), ("--ip6", ip6.as_ref())];
+    let ip = ip.as_ref().map(|text| address("--ip", text)).transpose()?;
+    let ip6 = ip6.as_ref().map(|text| address6("--ip6", text)).transpose()?;
+    match (networks, asked.iter().find_map(|(flag, text)| Some((flag, (*text)?)))) {
+        (_, None) => {}
+        ([], Some((flag, text))) => {
+            return Err(Error::invalid(format!(
+                "{flag} {text}: it is for a network of the user's"
+            ))
+            .hint("choose one with --network NAME"));
+        }
+        ([first, ..], _) => {
+            first.aliases.extend(aliases.iter().cloned());
+            first.address = ip.or(first.address);
+            first.address6 = ip6.or(first.address6);
+        }
+    }
+    Ok(())
 }
 
 /// `NAME`, or `name=NAME,alias=...,ip=...` as Docker has it.

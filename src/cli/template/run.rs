@@ -378,6 +378,16 @@ impl<'a> Run<'a> {
         if self.thing.is_titles {
             return Ok(Val::new(title_of(name)));
         }
+        // Go's types say ID and APIVersion where the JSON says Id and ApiVersion; `id` was right for
+        // the images of 2014.
+        if let (Value::Object(map), false) = (&*value.json, value.is_map()) {
+            let mut alike = map.keys().filter(|key| key.eq_ignore_ascii_case(name));
+            if let (Some(key), None) = (alike.next().cloned(), alike.next())
+                && let Some(found) = value.part(name, &|json| json.get(&key))
+            {
+                return Ok(found);
+            }
+        }
         let no_entry = |name: &str| format!("map has no entry for key \"{name}\"");
         match &*value.json {
             Value::Object(_) if value.is_map() => Ok(Val::nothing(MISSING)),

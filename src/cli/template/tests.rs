@@ -198,6 +198,13 @@ fn label_finds_one_by_its_key() {
 }
 
 #[test]
+fn a_field_may_differ_in_case_alone_where_no_map_of_the_users_is_asked() {
+    assert!(rendered("{{.ID}}{{.id}}").is_ok());
+    assert!(rendered("{{.STATE.PID}}").is_ok());
+    assert_eq!(rendered("{{.Labels.X}}").unwrap(), "<no value>\n");
+}
+
+#[test]
 fn mistakes_are_named_as_by_go_with_a_cure() {
     // Docker 20.10 says the same of each of them, but for the names of its types.
     let at = "template parsing error: template: :1:";

@@ -46,7 +46,7 @@ impl Command for Create {
         if args.name.is_some() && args.volume.is_some() {
             return Err(Error::invalid("--name and the argument both name the volume"));
         }
-        let labels = labels(&args.label)?;
+        let labels = labels("--label", &args.label)?;
         let name = args.name.or(args.volume);
         name.as_deref().map(volume::check_name).transpose()?;
         Ok(Create { name, labels })

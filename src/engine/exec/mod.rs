@@ -197,7 +197,8 @@ fn process_of(
         return Err(Error::conflict("the container has ended"));
     }
     let read = |path: &str| create::read_in_root(root.as_fd(), path);
-    let account = user::look_up(config, text, &read("etc/passwd"), &read("etc/group"))?;
+    let account = user::look_up(config, text, &read("etc/passwd"), &read("etc/group"))
+        .map_err(|e| if options.user.is_some() { e.doing("--user") } else { e })?;
     let config_here = Config { tty: options.tty, ..config.clone() };
     let mut env = spec::environment(&config_here, &account.home, links);
     for var in &options.env {

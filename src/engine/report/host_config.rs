@@ -1,4 +1,5 @@
-//! `HostConfig` of `inspect`: what the container was asked to be, beyond its image.
+//! `HostConfig` of `inspect`: what the container was asked to be, beyond its image. Keys and order
+//! are Docker's.
 
 use super::Container;
 use super::inspect::kind;
@@ -15,45 +16,40 @@ type Fields = BTreeMap<&'static str, serde_json::Value>;
 #[serde(rename_all = "PascalCase")]
 pub struct HostConfig {
     binds: Option<Vec<String>>,
-    /// Those of `--mount`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    mounts: Vec<Asked>,
-    /// Those of `--tmpfs`: where, and the options.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tmpfs: BTreeMap<String, String>,
-    volumes_from: Option<Vec<String>>,
-    /// `/db:/webapp/db`
-    links: Option<Vec<String>>,
     log_config: LogConfig,
     network_mode: String,
     /// Those asked for.
     port_bindings: BTreeMap<String, Vec<Binding>>,
     restart_policy: Restart,
     auto_remove: bool,
+    volumes_from: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    cap_add: Option<Vec<String>>,
+    cap_drop: Option<Vec<String>>,
+    cgroupns_mode: String,
     dns: Vec<String>,
     dns_options: Vec<String>,
     dns_search: Vec<String>,
     extra_hosts: Option<Vec<String>>,
-    privileged: bool,
-    pid_mode: String,
+    group_add: Option<Vec<String>>,
     ipc_mode: String,
-    #[serde(rename = "UTSMode")]
-    uts_mode: String,
-    cgroupns_mode: String,
-    userns_mode: &'static str,
-    init: Option<bool>,
+    /// `/db:/webapp/db`
+    links: Option<Vec<String>>,
+    oom_score_adj: i32,
+    pid_mode: String,
+    privileged: bool,
     publish_all_ports: bool,
     readonly_rootfs: bool,
-    cap_add: Option<Vec<String>>,
-    cap_drop: Option<Vec<String>>,
-    group_add: Option<Vec<String>>,
-    oom_score_adj: i32,
     security_opt: Option<Vec<String>>,
+    /// Those of `--tmpfs`: where, and the options.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tmpfs: BTreeMap<String, String>,
+    #[serde(rename = "UTSMode")]
+    uts_mode: String,
+    userns_mode: &'static str,
     shm_size: u64,
     sysctls: BTreeMap<String, String>,
-    devices: Vec<DeviceView>,
-    device_cgroup_rules: Option<Vec<String>>,
-    ulimits: Vec<UlimitView>,
     // Limits: 0, -1 or empty is none.
     cpu_shares: u64,
     memory: u64,
@@ -73,11 +69,18 @@ pub struct HostConfig {
     cpu_realtime_runtime: u64,
     cpuset_cpus: String,
     cpuset_mems: String,
+    devices: Vec<DeviceView>,
+    device_cgroup_rules: Option<Vec<String>>,
     memory_reservation: u64,
     memory_swap: i64,
     memory_swappiness: Option<u64>,
     oom_kill_disable: bool,
     pids_limit: Option<u64>,
+    ulimits: Vec<UlimitView>,
+    /// Those of `--mount`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<Asked>,
+    init: Option<bool>,
 }
 
 /// Of a device, in bytes or operations a second.
@@ -165,10 +168,8 @@ pub fn host_config(container: &Container) -> HostConfig {
         "" => format!("{}:{}", mount.source, mount.target),
         mode => format!("{}:{}:{mode}", mount.source, mount.target),
     });
-    let binds: Vec<String> = binds.collect();
     let links = container.links.iter();
     let links = links.map(|(name, alias)| format!("/{name}:/{}/{alias}", settings.name));
-    let links: Vec<String> = links.collect();
     let tmpfs = own().filter(|mount| mount.kind == MountKind::Tmpfs && !mount.by_mount);
     let (name, maximum_retry_count) = match settings.restart {
         RestartPolicy::No => ("no", 0),
@@ -182,11 +183,7 @@ pub fn host_config(container: &Container) -> HostConfig {
     let weights = limits.blkio_weight_device.iter();
     let weights = weights.map(|one| Weight { path: one.path.clone(), weight: one.rate });
     HostConfig {
-        binds: (!binds.is_empty()).then_some(binds),
-        mounts: own().filter(|mount| mount.by_mount).map(asked).collect(),
-        tmpfs: tmpfs.map(|mount| (mount.target.clone(), mount.options.join(","))).collect(),
-        volumes_from: (!config.volumes_from.is_empty()).then(|| config.volumes_from.clone()),
-        links: (!links.is_empty()).then_some(links),
+        binds: some(binds.collect()),
         log_config: LogConfig {
             r#type: config.log.driver.word(),
             config: config.log.options.clone(),
@@ -202,30 +199,29 @@ pub fn host_config(container: &Container) -> HostConfig {
         })),
         restart_policy: Restart { name, maximum_retry_count },
         auto_remove: config.auto_remove,
-        dns: config.resolver.servers.iter().map(ToString::to_string).collect(),
-        dns_options: config.resolver.options.clone(),
-        dns_search: config.resolver.search.clone(),
-        extra_hosts: (!config.extra_hosts.is_empty())
-            .then(|| config.extra_hosts.iter().map(ToString::to_string).collect()),
-        privileged: isolation.privileged,
-        pid_mode: mode_of(&config.namespaces.pid, ""),
-        ipc_mode: mode_of(&config.namespaces.ipc, "private"),
-        uts_mode: mode_of(&config.namespaces.uts, ""),
-        cgroupns_mode: mode_of(&config.namespaces.cgroup, "private"),
-        userns_mode: "",
-        init: isolation.init.then_some(true),
-        publish_all_ports: config.publish_all,
-        readonly_rootfs: isolation.read_only_root,
+        volumes_from: some(config.volumes_from.clone()),
+        annotations: config.annotations.clone(),
         cap_add: some(texts(&isolation.cap_add)),
         cap_drop: some(texts(&isolation.cap_drop)),
+        cgroupns_mode: mode_of(&config.namespaces.cgroup, "private"),
+        dns: texts(&config.resolver.servers),
+        dns_options: config.resolver.options.clone(),
+        dns_search: config.resolver.search.clone(),
+        extra_hosts: some(texts(&config.extra_hosts)),
         group_add: some(isolation.groups.clone()),
+        ipc_mode: mode_of(&config.namespaces.ipc, "private"),
+        links: some(links.collect()),
         oom_score_adj: isolation.oom_score_adj,
+        pid_mode: mode_of(&config.namespaces.pid, ""),
+        privileged: isolation.privileged,
+        publish_all_ports: config.publish_all,
+        readonly_rootfs: isolation.read_only_root,
         security_opt: some(isolation.security_options.clone()),
+        tmpfs: tmpfs.map(|mount| (mount.target.clone(), mount.options.join(","))).collect(),
+        uts_mode: mode_of(&config.namespaces.uts, ""),
+        userns_mode: "",
         shm_size: isolation.shm_size.unwrap_or(SHM_SIZE),
         sysctls: isolation.sysctls.clone(),
-        devices: isolation.devices.iter().map(device).collect(),
-        device_cgroup_rules: some(texts(&isolation.device_rules)),
-        ulimits: isolation.ulimits.iter().map(ulimit).collect(),
         cpu_shares: limits.cpu_shares.unwrap_or_default(),
         memory: limits.memory.unwrap_or_default(),
         nano_cpus: limits.nano_cpus.unwrap_or_default(),
@@ -242,11 +238,16 @@ pub fn host_config(container: &Container) -> HostConfig {
         cpu_realtime_runtime: limits.cpu_rt_runtime.unwrap_or_default(),
         cpuset_cpus: limits.cpuset_cpus.clone().unwrap_or_default(),
         cpuset_mems: limits.cpuset_mems.clone().unwrap_or_default(),
+        devices: isolation.devices.iter().map(device).collect(),
+        device_cgroup_rules: some(texts(&isolation.device_rules)),
         memory_reservation: limits.memory_reservation.unwrap_or_default(),
         memory_swap: limits.memory_swap.unwrap_or_default(),
         memory_swappiness: limits.memory_swappiness,
         oom_kill_disable: limits.oom_kill_disable,
         pids_limit: limits.pids,
+        ulimits: isolation.ulimits.iter().map(ulimit).collect(),
+        mounts: own().filter(|mount| mount.by_mount).map(asked).collect(),
+        init: isolation.init.then_some(true),
     }
 }
 
@@ -258,12 +259,12 @@ fn mode_of(share: &Share<ContainerId>, own: &str) -> String {
     }
 }
 
-fn texts<T: ToString>(all: &[T]) -> Vec<String> {
+pub fn texts<T: ToString>(all: &[T]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
 /// None for an empty list, as Docker has it.
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+pub fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 

@@ -2,10 +2,13 @@
 //! what this engine has. A key we have no truth for is left out.
 
 use super::Container;
-use super::host_config::{Binding, HostConfig, by_port, host_config, mode};
+use super::host_config::{Binding, HostConfig, by_port, host_config, mode, some, texts};
+use super::network::endpoint_id;
 use crate::container::{self, Membership, Mount as Record, MountKind};
+use crate::engine::Driver;
+use crate::engine::image::GraphDriver;
 use crate::engine::usage::ContainerSize;
-use crate::types::{MacAddress, Timestamp};
+use crate::types::{ContainerId, MacAddress, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -32,7 +35,14 @@ pub struct InspectContainer {
     restart_count: u32,
     driver: &'static str,
     platform: &'static str,
+    // We set no such labels and profiles, and have no names for what `exec` runs.
+    mount_label: &'static str,
+    process_label: &'static str,
+    app_armor_profile: &'static str,
+    #[serde(rename = "ExecIDs")]
+    exec_ids: Option<Vec<String>>,
     host_config: HostConfig,
+    graph_driver: GraphDriver,
     /// Bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<u64>,
@@ -64,6 +74,8 @@ struct State {
     finished_at: Timestamp,
     /// Ours: whether a monitor stands beside it.
     monitored: bool,
+    /// The same in the words of 2014: it runs, and nobody looks after it.
+    ghost: bool,
 }
 
 #[derive(Serialize, Debug)]
@@ -88,6 +100,10 @@ struct Config {
     hostname: String,
     domainname: String,
     user: String,
+    /// Which streams the one who made it attached.
+    attach_stdin: bool,
+    attach_stdout: bool,
+    attach_stderr: bool,
     #[serde(skip_serializing_if = "Set::is_empty")]
     exposed_ports: Set,
     tty: bool,
@@ -99,25 +115,38 @@ struct Config {
     volumes: Option<Set>,
     working_dir: String,
     entrypoint: Option<Vec<String>>,
+    network_disabled: bool,
     /// What was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     mac_address: Option<MacAddress>,
+    on_build: Option<Vec<String>>,
     labels: BTreeMap<String, String>,
     stop_signal: String,
     stop_timeout: u32,
+    // What HostConfig tells today stood here in 2014.
+    memory: u64,
+    memory_swap: i64,
+    cpu_shares: u64,
+    dns: Option<Vec<String>>,
+    volumes_from: String,
+    port_specs: Option<Vec<String>>,
 }
 
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkSettings {
     bridge: String,
+    /// The file of its namespace, while it runs.
+    sandbox_key: String,
     /// Those in force, and what is exposed only.
     ports: BTreeMap<String, Option<Vec<Binding>>>,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
+    gateway: String,
     #[serde(rename = "IPAddress")]
     ip_address: String,
     #[serde(rename = "IPPrefixLen")]
     ip_prefix_len: u8,
-    gateway: String,
     #[serde(flatten)]
     ipv6: Ipv6,
     mac_address: String,
@@ -128,8 +157,11 @@ struct NetworkSettings {
 #[serde(rename_all = "PascalCase")]
 struct Endpoint {
     aliases: Vec<String>,
+    mac_address: String,
     #[serde(rename = "NetworkID")]
     network_id: String,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
     gateway: String,
     #[serde(rename = "IPAddress")]
     ip_address: String,
@@ -137,7 +169,6 @@ struct Endpoint {
     ip_prefix_len: u8,
     #[serde(flatten)]
     ipv6: Ipv6,
-    mac_address: String,
 }
 
 #[derive(Serialize, Clone, Debug, Default)]
@@ -158,17 +189,22 @@ impl From<&container::Endpoint6> for Ipv6 {
 }
 
 impl Endpoint {
-    fn new(membership: &Membership, at: Option<&container::Endpoint>) -> Endpoint {
+    fn new(
+        id: &ContainerId,
+        membership: &Membership,
+        at: Option<&container::Endpoint>,
+    ) -> Endpoint {
         let aliases = membership.aliases.clone();
         let Some(at) = at else { return Endpoint { aliases, ..Endpoint::default() } };
         Endpoint {
             aliases,
+            mac_address: at.mac.to_string(),
             network_id: at.network_id.clone(),
+            endpoint_id: endpoint_id(id, &at.network_id),
             gateway: at.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
             ip_address: at.address.to_string(),
             ip_prefix_len: at.prefix,
             ipv6: at.ipv6.as_ref().map(Ipv6::from).unwrap_or_default(),
-            mac_address: at.mac.to_string(),
         }
     }
 }
@@ -179,6 +215,7 @@ impl InspectContainer {
         let state = &container.state;
         let mut argv = container.argv().map(str::to_string);
         let mounts = mounts(container);
+        let pid = container.pid();
         let in_files = |name: &str| container.network_files.join(name).display().to_string();
         InspectContainer {
             id: config.id.to_string(),
@@ -194,15 +231,13 @@ impl InspectContainer {
                 restarting: container.status() == "restarting",
                 oom_killed: state.oom_killed,
                 dead: false,
-                pid: match &state.process {
-                    Some(process) if container.is_running() => process.pid.raw(),
-                    _ => 0,
-                },
+                pid: pid.unwrap_or_default(),
                 exit_code: state.exit_code,
                 error: state.error.clone(),
                 started_at: state.started,
                 finished_at: state.finished,
                 monitored: container.monitored,
+                ghost: container.is_running() && !container.monitored,
             },
             image: config.image.to_string(),
             resolv_conf_path: in_files("resolv.conf"),
@@ -217,14 +252,31 @@ impl InspectContainer {
             restart_count: state.restarts,
             driver: container.driver.name(),
             platform: "linux",
+            mount_label: "",
+            process_label: "",
+            app_armor_profile: "",
+            exec_ids: None,
             host_config: host_config(container),
+            graph_driver: graph_driver(container, pid),
             volumes: mounts.iter().map(|m| (m.destination.clone(), m.source.clone())).collect(),
             volumes_rw: mounts.iter().map(|m| (m.destination.clone(), m.writable)).collect(),
             mounts,
             config: run_config(container),
-            network_settings: network_settings(container),
+            network_settings: network_settings(container, pid),
         }
     }
+}
+
+/// Where the files of its own are. Its root is mounted in its own namespace only, while it runs.
+fn graph_driver(container: &Container, pid: Option<i32>) -> GraphDriver {
+    let below = |name: &str| container.directory.join(name).display().to_string();
+    let places = match container.driver {
+        Driver::Overlay => vec![("UpperDir", below("upper")), ("WorkDir", below("work"))],
+        Driver::Copy => vec![("Dir", below("upper"))],
+    };
+    let root = pid.map(|pid| ("MergedDir", format!("/proc/{pid}/root")));
+    let data = places.into_iter().chain(root).map(|(key, path)| (key.to_string(), path));
+    GraphDriver { name: container.driver.name().to_string(), data: data.collect() }
 }
 
 /// As Docker has it: all but those of `--tmpfs`.
@@ -260,31 +312,42 @@ pub fn kind(mount: &Record) -> &'static str {
 
 fn run_config(container: &Container) -> Config {
     let config = &container.config;
-    let filled = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let limits = &container.settings.limits;
     let volumes = config.mounts.iter().filter(|m| m.anonymous && !m.inherited);
     let volumes: Set = volumes.map(|m| (m.target.clone(), Empty {})).collect();
     Config {
         hostname: config.hostname.clone(),
         domainname: config.domainname.clone(),
         user: config.user.clone(),
+        attach_stdin: config.attached.stdin,
+        attach_stdout: config.attached.stdout,
+        attach_stderr: config.attached.stderr,
         exposed_ports: config.exposed_ports.iter().map(|p| (p.clone(), Empty {})).collect(),
         tty: config.tty.is_some(),
         open_stdin: config.open_stdin,
         stdin_once: config.stdin_once,
         env: config.env.clone(),
-        cmd: filled(&config.command),
+        cmd: some(config.command.clone()),
         image: config.image_name.clone(),
         volumes: (!volumes.is_empty()).then_some(volumes),
         working_dir: config.working_dir.clone(),
-        entrypoint: filled(&config.entrypoint),
+        entrypoint: some(config.entrypoint.clone()),
+        network_disabled: config.network == container::Network::None,
         mac_address: config.mac_address,
+        on_build: None,
         labels: config.labels.clone(),
         stop_signal: config.stop_signal.to_string(),
         stop_timeout: config.stop_timeout,
+        memory: limits.memory.unwrap_or_default(),
+        memory_swap: limits.memory_swap.unwrap_or_default(),
+        cpu_shares: limits.cpu_shares.unwrap_or_default(),
+        dns: some(texts(&config.resolver.servers)),
+        volumes_from: config.volumes_from.join(","),
+        port_specs: None,
     }
 }
 
-fn network_settings(container: &Container) -> NetworkSettings {
+fn network_settings(container: &Container, pid: Option<i32>) -> NetworkSettings {
     let memberships = container.settings.networks.iter();
     let networks: BTreeMap<String, Endpoint> = match container.config.network.special() {
         Some(mode) => [(mode.to_string(), Endpoint::default())].into(),
@@ -292,7 +355,7 @@ fn network_settings(container: &Container) -> NetworkSettings {
             .map(|membership| {
                 let mut endpoints = container.endpoints().iter();
                 let at = endpoints.find(|endpoint| endpoint.network == membership.network);
-                (membership.network.clone(), Endpoint::new(membership, at))
+                (membership.network.clone(), Endpoint::new(&container.config.id, membership, at))
             })
             .collect(),
     };
@@ -311,10 +374,12 @@ fn network_settings(container: &Container) -> NetworkSettings {
     ports.extend(published.into_iter().map(|(port, bindings)| (port, Some(bindings))));
     NetworkSettings {
         bridge: way_out.map(|endpoint| endpoint.upon.clone()).unwrap_or_default(),
+        sandbox_key: pid.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default(),
         ports,
+        endpoint_id: shown.endpoint_id,
+        gateway: shown.gateway,
         ip_address: shown.ip_address,
         ip_prefix_len: shown.ip_prefix_len,
-        gateway: shown.gateway,
         ipv6: shown.ipv6,
         mac_address: shown.mac_address,
         networks,

@@ -62,6 +62,12 @@ impl Container {
         self.state.status == Status::Running
     }
 
+    /// That of its first process, while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        let process = self.state.process.as_ref().filter(|_| self.is_running());
+        process.map(|process| process.pid.raw())
+    }
+
     /// It runs, or will run again by itself: what a plain `ps` shows.
     pub fn is_up(&self) -> bool {
         matches!(self.state.status, Status::Running | Status::Restarting)
@@ -98,8 +104,11 @@ pub struct Processes {
 /// The engine and its host.
 #[derive(Clone, Debug)]
 pub struct Info {
+    /// Of this state root on this machine.
+    pub id: String,
     pub containers: usize,
     pub running: usize,
+    pub paused: usize,
     pub stopped: usize,
     pub images: usize,
     pub root: PathBuf,
@@ -115,6 +124,11 @@ pub struct Info {
     /// Bytes.
     pub memory: u64,
     pub hostname: String,
+    pub log_driver: &'static str,
+    pub debug: bool,
+    pub is_rootless: bool,
+    /// `key=value`, of the engine itself.
+    pub labels: Vec<String>,
     /// What this host lacks, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -142,6 +156,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
             tty: None,
             open_stdin: false,
             stdin_once: false,
+            attached: Default::default(),
             stop_signal: Signal::TERM,
             stop_timeout: 10,
             mounts: Vec::new(),
@@ -150,6 +165,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
             ports: Vec::new(),
             publish_all: false,
             labels: Default::default(),
+            annotations: Default::default(),
             network: crate::container::Network::Bridge,
             auto_remove: false,
             namespaces: Default::default(),

@@ -126,11 +126,9 @@ impl From<&Network> for InspectNetwork {
         });
         let container = |place: &Place| {
             let Place { container, name, endpoint } = place;
-            // Its own on each network, and always the same.
-            let id = Digest::of(format!("{container} {}", definition.id).as_bytes());
             let shown = Container {
                 name: name.to_string(),
-                endpoint_id: id.hex(),
+                endpoint_id: endpoint_id(container, &definition.id),
                 mac_address: endpoint.mac.to_string(),
                 ipv4_address: format!("{}/{}", endpoint.address, endpoint.prefix),
                 ipv6_address: text(
@@ -160,4 +158,9 @@ impl From<&Network> for InspectNetwork {
             labels: definition.labels.clone(),
         }
     }
+}
+
+/// A container's own on each network, and always the same.
+pub fn endpoint_id(container: &ContainerId, network_id: &str) -> String {
+    Digest::of(format!("{container} {network_id}").as_bytes()).hex()
 }

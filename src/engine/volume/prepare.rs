@@ -150,7 +150,13 @@ impl Engine {
                 }
                 MountKind::Tmpfs => Ok(()),
             };
-            made.doing(|| format!("prepare the mount on {}", mount.target))?;
+            made.doing(|| match mount {
+                Mount { by_mount: true, target, .. } => format!("--mount on {target}"),
+                Mount { inherited: false, anonymous: false, source, target, .. } => {
+                    format!("--volume {source}:{target}")
+                }
+                Mount { target, .. } => format!("prepare the mount on {target}"),
+            })?;
         }
         Ok(())
     }

@@ -95,6 +95,33 @@ impl Cgroups {
             (true, None) => None,
         }
     }
+
+    /// What this host cannot limit, in Docker's words.
+    pub fn lacks(&self) -> Vec<&'static str> {
+        // In v2 the top group has no limits of its own, where all others have this one.
+        let (own, swap, is_top) = match (self.v1.iter().find(|h| h.has("memory")), &self.unified) {
+            (Some(memory), _) => (Some(memory), "memory.memsw.limit_in_bytes", false),
+            (None, Some(unified)) => {
+                (Some(unified), "memory.swap.max", unified.own == unified.mount)
+            }
+            (None, None) => (None, "", false),
+        };
+        let has_swap = own.is_some_and(|h| is_top || h.own.join(swap).exists());
+        let unified = self.unified.iter().map(|h| h.mount.join("cgroup.controllers"));
+        let unified: String = unified.filter_map(|path| fs::read_to_string(path).ok()).collect();
+        let has = |v1: &str, v2: &str| {
+            self.v1.iter().any(|h| h.has(v1)) || unified.split_whitespace().any(|c| c == v2)
+        };
+        let all = [
+            (has("memory", "memory"), "No memory limit support"),
+            (has_swap, "No swap limit support"),
+            (has("cpu", "cpu"), "No cpu shares support"),
+            (has("cpuset", "cpuset"), "No cpuset support"),
+            (has("pids", "pids"), "No pids limit support"),
+            (has("blkio", "io"), "No blkio support"),
+        ];
+        all.into_iter().filter(|(is_there, _)| !is_there).map(|(_, text)| text).collect()
+    }
 }
 
 /// One hierarchy as a container mounts it.
