@@ -185,3 +185,18 @@ fn who_waits_for_a_port_hears_of_the_end_of_its_container() {
     let (code, text) = run(&t, &[], "wait-for-port.sh", &["short", "80"]);
     assert_eq!(code, 1, "{text}");
 }
+
+#[test]
+fn many_runs_at_a_time_are_each_answered() {
+    let t = test!(busybox);
+    let script = "seq 120 | xargs -P 12 -I{} docker run --rm --net=none busybox echo {} | sort -n";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .envs(t.docker())
+        .output()
+        .expect("run sh");
+    let expected: String = (1..=120).map(|n| format!("{n}\n")).collect();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(t.containers().is_empty());
+}
