@@ -19,7 +19,7 @@ fn inspect_tells_all_that_was_asked_for_in_dockers_order() {
     let t = test!(busybox);
     let options = "--cap-add NET_ADMIN --cap-drop MKNOD --device /dev/null:/dev/other:r --ulimit nofile=10:20 \
         --shm-size 1m --read-only --oom-score-adj 5 --cpu-shares 512 --cpu-period 10000 --cpu-quota 5000 \
-        --cpuset-cpus 0 -m 64m --memory-swap 128m --init --pid host --ipc shareable --uts host \
+        --cpuset-cpus 0 -m 64m --memory-swap 128m --init --pid host --ipc host --uts host \
         --security-opt no-new-privileges --tmpfs /scratch:size=1m --sysctl net.core.somaxconn=7 \
         --log-opt max-size=1m --dns 8.8.8.8 --group-add 7 --pids-limit 50 --name all";
     let line: Vec<&str> = ["run", "-d"].into_iter().chain(options.split_whitespace()).collect();
@@ -45,7 +45,7 @@ fn inspect_tells_all_that_was_asked_for_in_dockers_order() {
         ("PidsLimit", json!(50)),
         ("Init", json!(true)),
         ("PidMode", json!("host")),
-        ("IpcMode", json!("shareable")),
+        ("IpcMode", json!("host")),
         ("UTSMode", json!("host")),
         ("SecurityOpt", json!(["no-new-privileges"])),
         ("Tmpfs", json!({"/scratch": "size=1m"})),
