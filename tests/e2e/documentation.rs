@@ -91,7 +91,8 @@ fn top_is_looked_at_by_attach_and_stopped() {
         attached.line_with("top -b");
     }
     t.coracle(["stop", "-t", "0", &id]).ok();
-    assert_eq!(attached.wait(), 137);
+    // By whichever of the two signals, one right behind the other.
+    assert!([137, 143].contains(&attached.wait()));
 }
 
 #[test]
