@@ -2,9 +2,8 @@
 
 use super::command::{Command, each_answer};
 use crate::engine::Engine;
-use crate::engine::image::{ImageUser, Removed, RmiOptions, rmi};
+use crate::engine::image::{ImageUser, Removed, RmiOptions, Users, rmi};
 use crate::error::Result;
-use crate::types::Digest;
 use argh::{ArgsInfo, FromArgs};
 
 /// Remove one or more images
@@ -36,7 +35,7 @@ impl Command for Rmi {
         engine.begin()?;
         let store = engine.images()?;
         let options = RmiOptions { force: self.0.force, no_prune: self.0.no_prune };
-        let users = |id: &Digest| users_of(engine, id);
+        let users = || users(engine);
         each_answer(&self.0.images, |image| {
             let meant = store.resolve(image).ok();
             let removed = rmi(&store, image, options, &users)?;
@@ -56,9 +55,12 @@ impl Command for Rmi {
     }
 }
 
-fn users_of(engine: &Engine, id: &Digest) -> Result<Vec<ImageUser>> {
-    let users = engine.image_users()?.into_iter().filter(|(image, ..)| image == id);
-    Ok(users.map(|(_, container, running)| ImageUser { container, running }).collect())
+fn users(engine: &Engine) -> Result<Users> {
+    let mut users = Users::new();
+    for (image, container, running) in engine.image_users()? {
+        users.entry(image).or_default().push(ImageUser { container, running });
+    }
+    Ok(users)
 }
 
 pub fn text(removed: &Removed) -> String {

@@ -87,7 +87,8 @@ impl Engine {
     /// Chooses and records the driver of a new state root. The caller holds the root lock.
     pub(super) fn choose_driver(&self) -> Result<()> {
         let path = self.home.root.join("storage");
-        if path.exists() {
+        // Without a version, whoever began was killed, and nothing relies on its choice.
+        if path.exists() && self.check_version()? {
             return Ok(());
         }
         let driver = probe(&self.home.root, self.wanted_driver)?;
@@ -97,9 +98,8 @@ impl Engine {
 
     /// Refuses to go on with another driver than was asked for.
     pub(super) fn check_driver(&self) -> Result<()> {
-        let (Some(wanted), driver) = (self.wanted_driver, self.driver()?) else {
-            return Ok(());
-        };
+        let Some(wanted) = self.wanted_driver else { return Ok(()) };
+        let driver = self.driver()?;
         if wanted == driver {
             return Ok(());
         }

@@ -6,7 +6,7 @@
 //! there are no more. Each has a copy of the store to itself, so two run at a time.
 
 use crate::support::Place;
-use coracle::engine::image::{ImportOptions, images, import, load, prune, rmi, save, tag};
+use coracle::engine::image::{ImportOptions, Users, images, import, load, prune, rmi, save, tag};
 use coracle::error::Result;
 use coracle::image::Store;
 use std::fs::File;
@@ -82,7 +82,7 @@ fn run(store: &Store, dir: &Path, verb: &str) -> Result<()> {
         }
         "load" => load(store, &mut open("saved.tar")).map(drop),
         "tag" => tag(store, "old", "moved".parse().unwrap()).map(drop),
-        "rmi" => rmi(store, "old", Default::default(), &|_| Ok(Vec::new())).map(drop),
+        "rmi" => rmi(store, "old", Default::default(), &|| Ok(Users::new())).map(drop),
         "prune" => prune(store, true, &[], &|| Ok(Default::default())).map(drop),
         verb => panic!("{verb}"),
     }
@@ -196,7 +196,7 @@ fn load_may_be_harmed_at_any_step() {
         place.import(&place.python_tar("new.tar", "add('d/f', b'y')"), "new");
         let mut saved = File::create(place.path("saved.tar")).unwrap();
         save(&place.store, &["old".into(), "new".into()], &mut saved).unwrap();
-        rmi(&place.store, "new", Default::default(), &|_| Ok(Vec::new())).unwrap();
+        rmi(&place.store, "new", Default::default(), &|| Ok(Users::new())).unwrap();
     };
     at_every_step("load", before, "new", true);
 }

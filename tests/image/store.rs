@@ -1,13 +1,14 @@
 //! The store: names, ids, what is shared, what goes, and what a crash leaves.
 
 use crate::support::Place;
-use coracle::engine::image::{ImageUser, Removed, RmiOptions, images, inspect_image, rmi, tag};
+use coracle::engine::image::{
+    ImageUser, Removed, RmiOptions, Users, images, inspect_image, rmi, tag,
+};
 use coracle::error::{Cause, Result};
 use coracle::image::Store;
-use coracle::types::Digest;
 
-fn nobody(_: &Digest) -> Result<Vec<ImageUser>> {
-    Ok(Vec::new())
+fn nobody() -> Result<Users> {
+    Ok(Users::new())
 }
 
 #[test]
@@ -51,8 +52,9 @@ fn an_image_that_containers_use_stays() {
     let place = Place::new();
     let image = place.import(&place.python_tar("t.tar", "add('f', b'x')"), "x");
     let user = |running| {
-        move |_: &Digest| -> Result<_> {
-            Ok(vec![ImageUser { container: "web".to_string(), running }])
+        move || -> Result<_> {
+            let user = ImageUser { container: "web".to_string(), running };
+            Ok(Users::from([(image.id, vec![user])]))
         }
     };
     let force = RmiOptions { force: true, ..RmiOptions::default() };

@@ -56,7 +56,7 @@ pub fn images(store: &Store, all: bool, filters: &[ImageFilter]) -> Result<Vec<I
     let ids = refs.images();
     // It takes a look into every config.
     let parents = match ids.iter().any(|id| refs.names_of(id).is_empty()) {
-        true => lineage::parents(store, &refs),
+        true => lineage::all_parents(store, &refs),
         false => Default::default(),
     };
     let filters = Filters::new(store, filters)?;

@@ -47,14 +47,18 @@ pub fn tops(store: &Store, refs: &Refs) -> BTreeMap<Digest, Digest> {
     tops
 }
 
-/// The images that others were made from.
-pub fn parents(store: &Store, refs: &Refs) -> BTreeSet<Digest> {
+/// All images, and what each was made from.
+pub fn parents(store: &Store, refs: &Refs) -> BTreeMap<Digest, BTreeSet<Digest>> {
     let tops = tops(store, refs);
-    let mut parents = BTreeSet::new();
-    for id in refs.images() {
-        parents.extend(below(&steps_of(store, &id)).filter_map(|step| tops.get(&step.key)));
-    }
-    parents
+    let of = |id: &Digest| {
+        below(&steps_of(store, id)).filter_map(|step| tops.get(&step.key)).copied().collect()
+    };
+    refs.images().into_iter().map(|id| (id, of(&id))).collect()
+}
+
+/// The images that others were made from.
+pub fn all_parents(store: &Store, refs: &Refs) -> BTreeSet<Digest> {
+    parents(store, refs).into_values().flatten().collect()
 }
 
 /// `image`, and the images that were made from it.

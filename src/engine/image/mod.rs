@@ -19,6 +19,6 @@ pub use inspect::{GraphDriver, ImageInspect, inspect_image};
 pub use lineage::{ImageTree, Node, StepId, descendants, image_tree};
 pub use load::{Loaded, load};
 pub use prune::prune;
-pub use rmi::{ImageUser, Removed, RmiOptions, rmi};
+pub use rmi::{ImageUser, Removed, RmiOptions, Users, rmi};
 pub use save::save;
 pub use tag::tag;

@@ -19,7 +19,7 @@ pub fn prune(
     let _lock = store.lock(Mode::Exclusive)?;
     let used = users()?;
     let mut refs = store.refs_to_change()?;
-    let parents = if all { BTreeSet::new() } else { lineage::parents(store, &refs) };
+    let parents = if all { BTreeSet::new() } else { lineage::all_parents(store, &refs) };
     let mut removed = Vec::new();
     for id in refs.images() {
         let names = refs.names_of(&id);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::image::Store;
 use crate::sys::lock::Mode;
 use crate::types::{Digest, ImageRef};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A container that was made from an image.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,13 +36,16 @@ pub struct RmiOptions {
     pub no_prune: bool,
 }
 
-/// Removes what `text` stands for. `users` tells the containers of an image; it is called with
-/// the images lock held, so that none can come meanwhile.
+/// The containers of each image.
+pub type Users = BTreeMap<Digest, Vec<ImageUser>>;
+
+/// Removes what `text` stands for. `users` is called with the images lock held, so that none can
+/// come meanwhile.
 pub fn rmi(
     store: &Store,
     text: &str,
     options: RmiOptions,
-    users: &dyn Fn(&Digest) -> Result<Vec<ImageUser>>,
+    users: &dyn Fn() -> Result<Users>,
 ) -> Result<Vec<Removed>> {
     let _lock = store.lock(Mode::Exclusive)?;
     let id = store.resolve(text)?;
@@ -58,28 +61,33 @@ pub fn rmi(
             names.clone()
         }
     };
-    let mut stays = going.len() < names.len();
-    if !stays {
-        stays = !may_go(&id, &users(&id)?, options.force, is_name)?;
-    }
+    let users = if going.len() < names.len() { None } else { Some(users()?) };
+    let stays = match &users {
+        None => true,
+        Some(users) => !may_go(&id, users.get(&id), options.force, is_name)?,
+    };
     let mut removed = Vec::new();
     for name in going {
         refs.unset(&name);
         removed.push(Removed::Untagged(name));
     }
-    if !stays {
-        let ancestors = lineage::ancestors(store, &refs, &id);
-        refs.remove(&id);
-        removed.push(Removed::Image(id));
-        for ancestor in ancestors.into_iter().filter(|_| !options.no_prune) {
-            let is_needed = !refs.names_of(&ancestor).is_empty()
-                || !users(&ancestor)?.is_empty()
-                || lineage::parents(store, &refs).contains(&ancestor);
+    if let Some(users) = users.filter(|_| !stays) {
+        let mut going = vec![id];
+        let parents = lineage::parents(store, &refs);
+        for ancestor in lineage::ancestors(store, &refs, &id) {
+            let is_made_from = |image: &Digest| parents[image].contains(&ancestor);
+            let is_needed = options.no_prune
+                || !refs.names_of(&ancestor).is_empty()
+                || users.contains_key(&ancestor)
+                || parents.keys().any(|image| !going.contains(image) && is_made_from(image));
             if is_needed {
                 break;
             }
-            refs.remove(&ancestor);
-            removed.push(Removed::Image(ancestor));
+            going.push(ancestor);
+        }
+        for image in going {
+            refs.remove(&image);
+            removed.push(Removed::Image(image));
         }
     }
     store.write_refs(&refs)?;
@@ -99,7 +107,8 @@ fn check_repositories(id: &Digest, names: &[ImageRef], force: bool) -> Result<()
 }
 
 /// Whether nothing keeps the image. The error says who does and cannot be overruled.
-fn may_go(id: &Digest, users: &[ImageUser], force: bool, by_name: bool) -> Result<bool> {
+fn may_go(id: &Digest, users: Option<&Vec<ImageUser>>, force: bool, by_name: bool) -> Result<bool> {
+    let users = users.map(Vec::as_slice).unwrap_or_default();
     let Some(user) = users.iter().find(|user| user.running).or(users.first()) else {
         return Ok(true);
     };
