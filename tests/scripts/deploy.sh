@@ -25,9 +25,7 @@ docker run \
   --publish "127.0.0.1:${PORT}:80" \
   --log-opt max-size=10m --log-opt max-file=3 \
   --env-file <(printf 'APP_NAME=%s\n' "$APP_NAME") \
-  --health-cmd none --pull missing \
-  "$IMAGE" > /dev/null 2>&1 || docker run -d --name "$APP_NAME" --restart unless-stopped \
-  -p "127.0.0.1:${PORT}:80" --log-opt max-size=10m --log-opt max-file=3 -e APP_NAME="$APP_NAME" \
+  --pull missing \
   "$IMAGE" > /dev/null
 
 docker ps --filter "name=$APP_NAME" --format "table {{.Names}}\t{{.Image}}\t{{.Ports}}"
