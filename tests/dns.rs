@@ -79,10 +79,10 @@ impl Host {
         // Of a monitor that was killed.
         drop(serve_names(process.as_fd(), networks.clone(), None).unwrap());
         let service = serve_names(process.as_fd(), networks, servers).unwrap();
-        monitor.service = Some(service);
+        monitor.services[0] = Some(service);
         finish(container, || {
             monitor.watch(process.as_fd(), Pipes::default(), &|| Ok(None)).unwrap();
-            assert!(monitor.service.is_none(), "its sockets keep the network");
+            assert!(monitor.services[0].is_none(), "its sockets keep the network");
         })
     }
 

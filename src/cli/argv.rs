@@ -141,6 +141,7 @@ const OTHERS: &[&str] = &[
 const REFUSED: &[(&str, &str)] = &[
     ("cpu-count", "it is of Windows; see --cpus"),
     ("cpu-percent", "it is of Windows; see --cpus"),
+    ("detach-keys", "it is for attach, run and start: a program of exec ends with its client"),
     ("gpus", "give its devices with --device"),
     ("link-local-ip", "a container has the addresses that its networks give it; see --ip"),
     ("storage-opt", "a container may use what the disk of the state root has"),

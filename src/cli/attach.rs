@@ -50,7 +50,7 @@ impl Command for Attach {
         let stdin = config.open_stdin && !no_stdin;
         let tty = config.tty.is_some();
         let session = Session { stdin, tty, sig_proxy, detach_keys: self.1 };
-        session.hold(engine, || engine.attach(&name, stdin))
+        session.hold(engine, || engine.attach(&name, stdin)).map(exit_code)
     }
 }
 
@@ -63,8 +63,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts or reaches a container, stays with it, and gives its exit code.
-    pub fn hold(self, engine: &Engine, start: impl FnOnce() -> Result<Started>) -> Result<u8> {
+    /// Starts or reaches a container, and stays with it to the end of the session.
+    pub fn hold(self, engine: &Engine, start: impl FnOnce() -> Result<Started>) -> Result<End> {
         check_terminal(self.tty, self.stdin)?;
         let signals = session::catch()?;
         let started = start()?;
@@ -77,7 +77,7 @@ impl Session {
             sig_proxy: self.sig_proxy && !self.tty,
             detach_keys: Some(self.detach_keys),
         };
-        with_standard(|standard| engine.follow(started, standard, options, &signals)).map(exit_code)
+        with_standard(|standard| engine.follow(started, standard, options, &signals))
     }
 }
 
@@ -116,8 +116,12 @@ pub fn exit_code(end: End) -> u8 {
 pub fn run(engine: &Engine, request: Request, mut cidfile: CidFile) -> Result<u8> {
     let streams = request.options.attached;
     let is_silent = !streams.stdout && !streams.stderr;
+    let mut made = None;
     let start = |attach| {
-        let mut tell = |id: &ContainerId| cidfile.write(id);
+        let mut tell = |id: &ContainerId| {
+            made = Some(id.clone());
+            cidfile.write(id)
+        };
         let started = engine.run(&request.options, attach, &mut tell)?;
         cidfile.keep();
         if is_silent {
@@ -126,11 +130,27 @@ pub fn run(engine: &Engine, request: Request, mut cidfile: CidFile) -> Result<u8
         Ok(started)
     };
     if is_silent && !streams.stdin {
-        return start(None).map(|_| 0);
+        let started = start(None)?;
+        super::warn(engine);
+        return engine.detach(started).map(|()| 0);
     }
     let tty = request.options.tty.is_some();
-    let Request { sig_proxy, detach_keys, .. } = request.clone();
+    let Request { sig_proxy, detach_keys, harvest, .. } = request.clone();
     let session = Session { stdin: streams.stdin, tty, sig_proxy, detach_keys };
     let Streams { stdin, stdout, stderr } = streams;
-    session.hold(engine, || start(Some(Frame::Attach { stdin, stdout, stderr })))
+    let end = session.hold(engine, || start(Some(Frame::Attach { stdin, stdout, stderr })));
+    match (harvest, made) {
+        (Some(harvest), Some(id)) => match end {
+            Ok(end) => harvest.gather(engine, &id, end),
+            Err(error) => {
+                // Whatever else went wrong, there may be something to be committed.
+                if matches!(error.exit_code(), 126 | 127) {
+                    // The error to tell is that one.
+                    let _ = harvest.remove(engine, &id);
+                }
+                Err(error)
+            }
+        },
+        _ => end.map(exit_code),
+    }
 }

@@ -4,7 +4,7 @@ use super::command::{Command, number};
 use super::table::{ellipsis, table};
 use super::template::{Template, quote};
 use super::{output, port};
-use crate::container::MountKind;
+use crate::container::{HealthStatus, MountKind};
 use crate::engine::report::Container;
 use crate::engine::usage::ContainerSize;
 use crate::engine::{Engine, image};
@@ -222,7 +222,14 @@ fn status(container: &Container, now: Timestamp) -> String {
         status @ ("running" | "paused") => {
             let lost = if container.monitored { "" } else { " (monitor lost)" };
             let paused = if status == "paused" { " (Paused)" } else { "" };
-            format!("Up {}{paused}{lost}", human_duration(state.started.until(now)))
+            let health = match &container.health {
+                Some(health) if !state.paused => match health.status {
+                    HealthStatus::Starting => " (health: starting)".to_string(),
+                    status => format!(" ({})", status.word()),
+                },
+                _ => String::new(),
+            };
+            format!("Up {}{paused}{health}{lost}", human_duration(state.started.until(now)))
         }
         "restarting" => format!("Restarting ({code}) {}", human_ago(state.finished, now)),
         "exited" => format!("Exited ({code}) {}", human_ago(state.finished, now)),
@@ -391,8 +398,11 @@ impl Filter {
                 mount.target.trim_end_matches('/') == text.trim_end_matches('/')
                     || (mount.kind == MountKind::Volume && mount.source == *text)
             }),
-            // None is checked yet, and none is of a swarm.
-            Filter::Health(health) => health == "none",
+            Filter::Health(health) => {
+                let own = container.health.as_ref().map_or("none", |health| health.status.word());
+                own == health
+            }
+            // None is of a swarm.
             Filter::IsTask(is) => !is,
             Filter::Network(name) => container.networks().any(|network| network == name),
             Filter::Id(id) => container.config.id.as_str().starts_with(id.as_str()),

@@ -1,6 +1,6 @@
 //! `start`.
 
-use super::attach::Session;
+use super::attach::{Session, exit_code};
 use super::command::{Command, each, value};
 use crate::engine::Engine;
 use crate::engine::session::Keys;
@@ -48,7 +48,8 @@ impl Command for Start {
             [name] if attach || interactive => {
                 let tty = engine.container(name)?.config.tty.is_some();
                 let session = Session { stdin: interactive, tty, sig_proxy, detach_keys: self.1 };
-                session.hold(engine, || engine.start_attached(name, interactive))
+                let start = || engine.start_attached(name, interactive);
+                session.hold(engine, start).map(exit_code)
             }
             names => each(names, |name| engine.start(name)),
         }

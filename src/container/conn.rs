@@ -100,11 +100,16 @@ impl Conn {
         if !wanted || self.closed || self.lagging {
             return;
         }
-        if self.outgoing.len() > MAX_WAITING {
+        if self.is_behind() {
             self.lagging = true;
             return self.send(&Frame::Lagged);
         }
         self.send(frame);
+    }
+
+    /// So much waits for it that more must wait, or be left out.
+    pub fn is_behind(&self) -> bool {
+        self.outgoing.len() > MAX_WAITING
     }
 
     /// Attaches, or goes on after a lag: output from here on is in the log from `log` on.

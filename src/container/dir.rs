@@ -1,14 +1,14 @@
 //! A container's two directories, and the only place where their paths are spelled.
 //!
 //! ```text
-//! <root>/containers/<id>/      config.json settings.json state.json  log  upper/ work/
+//! <root>/containers/<id>/      config.json settings.json state.json health.json  log  upper/ work/
 //!                              hostname hosts resolv.conf  copied
 //! <root>/names/<name>          holds the id; created O_EXCL
 //! <root>/mountpoint/           empty; where a container's own namespace mounts its root
 //! <root>/locks                 byte-range locks; one byte a container, at a hash of its id
 //! <run>/live/<id>              locked by whoever works on the container: its creator, its
 //!                              monitor, its remover. Unlocked, it is the sweep's business.
-//! <run>/c/<id>/                socket stdin stdout stderr, while it runs
+//! <run>/c/<id>/                socket stdin stdout stderr notify/, while it runs
 //! <run>/changing/<id>          locked by whoever changes its networks or links
 //! <run>/shared/<id>            another container has joined its network
 //! <run>/links/<id>/<other id>  the other runs with a link to it
@@ -18,6 +18,7 @@
 //! lock for as long as it takes to replace the file. A crash leaves old or new state, whole, and
 //! a file in `live` that nobody holds.
 
+use super::health::Health;
 use super::record::{Config, Settings, State};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
@@ -173,6 +174,10 @@ impl Dir {
     pub fn shared(&self) -> PathBuf {
         self.home.run.join("shared").join(self.id.as_str())
     }
+    /// The directory of the socket at which it says that it is ready.
+    pub fn notify(&self) -> PathBuf {
+        self.run.join("notify")
+    }
     /// A FIFO of the container: `stdin`, `stdout` or `stderr`.
     pub fn fifo(&self, stream: &str) -> PathBuf {
         self.run.join(stream)
@@ -236,6 +241,16 @@ impl Dir {
 
     pub fn state(&self) -> Result<State> {
         self.read("state.json")
+    }
+
+    /// What its health checks have shown; of one without any, or that never ran, nothing.
+    pub fn health(&self) -> Option<Health> {
+        self.read("health.json").ok()
+    }
+
+    /// For its monitor alone.
+    pub fn write_health(&self, health: &Health) -> Result<()> {
+        self.write("health.json", health, Durability::Crash)
     }
 
     pub fn write_settings(&self, settings: &Settings) -> Result<()> {

@@ -93,6 +93,8 @@ pub enum Frame {
     Released,
     /// The answer to `Networks`: what went wrong, or nothing.
     Followed(String),
+    /// What the service manager of whoever started it is to hear (sd_notify(3)).
+    Notify(String),
     Unknown {
         kind: u8,
     },
@@ -119,6 +121,7 @@ mod kind {
     pub const HELD: u8 = 73;
     pub const RELEASED: u8 = 74;
     pub const FOLLOWED: u8 = 75;
+    pub const NOTIFY: u8 = 76;
     pub const UNKNOWN: u8 = 127;
 }
 
@@ -154,6 +157,7 @@ impl Frame {
             }
             Frame::Warning(text) => output(out, kind::WARNING, text.as_bytes()),
             Frame::Followed(text) => output(out, kind::FOLLOWED, text.as_bytes()),
+            Frame::Notify(text) => output(out, kind::NOTIFY, text.as_bytes()),
             Frame::Hold => out.push(kind::HOLD),
             Frame::Release => out.push(kind::RELEASE),
             Frame::Networks => out.push(kind::NETWORKS),
@@ -253,6 +257,7 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
         kind::HELD => Frame::Held,
         kind::RELEASED => Frame::Released,
         kind::FOLLOWED => Frame::Followed(words(rest)),
+        kind::NOTIFY => Frame::Notify(words(rest)),
         kind::STARTED => Frame::Started,
         kind::FAILED => {
             let text = rest.get(5..)?;
@@ -308,6 +313,7 @@ mod tests {
                 log: Place { inode: 7, offset: 1 << 40 },
             },
             Frame::Followed(String::new()),
+            Frame::Notify("READY=1".into()),
             Frame::Unknown { kind: 9 },
         ];
         let mut wire = Vec::new();

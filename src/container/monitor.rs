@@ -30,7 +30,8 @@ const PROCESS: Token = Token(1);
 const STDIN: Token = Token(2);
 const STDOUT: Token = Token(3);
 const STDERR: Token = Token(4);
-const SERVICE: Token = Token(5);
+/// Tokens of services count up from here.
+const SERVICE: usize = 5;
 /// Tokens of clients count up from here.
 const CLIENTS: usize = 16;
 
@@ -56,8 +57,21 @@ pub struct Pipes {
 pub trait Service: AsRawFd {
     /// When it wants to be called though nothing can be read.
     fn deadline(&self) -> Option<Instant>;
-    /// Does what there is to do, without waiting.
-    fn serve(&mut self);
+    /// Does what there is to do, without waiting; what is to follow from it.
+    fn serve(&mut self) -> Vec<Act>;
+}
+
+/// Its name server, its health checks, and who hears that it is ready.
+pub type Services<'a> = [Option<Box<dyn Service + 'a>>; 3];
+const NAMES: usize = 0;
+const HEALTH: usize = 1;
+
+/// What a service wants done.
+pub enum Act {
+    /// To tell every client that keeps up.
+    Tell(Frame),
+    /// To end the container, unless that is under way: by this signal, and SIGKILL after `seconds`.
+    End { signal: Signal, seconds: u32, asked: Option<Asked> },
 }
 
 /// Gives the service for the container as its records are now, if it is to have one.
@@ -76,7 +90,7 @@ impl Asked {
     }
 }
 
-pub struct Monitor {
+pub struct Monitor<'a> {
     dir: Dir,
     poll: Poll,
     listener: UnixListener,
@@ -94,7 +108,7 @@ pub struct Monitor {
     /// The kernel does not end all of it with its first process: it shares a pid namespace.
     pub outlives_first: bool,
     /// For the container, as long as it runs.
-    pub service: Option<Box<dyn Service>>,
+    pub services: Services<'a>,
     stdin_waiting: Vec<u8>,
     stdin_closing: bool,
     stop_deadline: Option<Instant>,
@@ -104,9 +118,9 @@ pub struct Monitor {
     pub asked: Option<Asked>,
 }
 
-impl Monitor {
+impl<'a> Monitor<'a> {
     /// Opens the log and begins to listen; clients may connect before there is a container.
-    pub fn new(dir: &Dir, keeping: log::Keeping, keeps_log: bool) -> Result<Monitor> {
+    pub fn new(dir: &Dir, keeping: log::Keeping, keeps_log: bool) -> Result<Monitor<'a>> {
         let poll = Poll::new().on("epoll_create", "")?;
         let path = dir.socket();
         let (_dir, short) = fd::short_path(&path).on("open", &path)?;
@@ -125,7 +139,7 @@ impl Monitor {
             pipes: Pipes::default(),
             cgroup: None,
             outlives_first: false,
-            service: None,
+            services: Services::default(),
             stdin_waiting: Vec::new(),
             stdin_closing: false,
             stop_deadline: None,
@@ -194,7 +208,7 @@ impl Monitor {
         if let Some(stdin) = &self.pipes.stdin {
             self.register(stdin.as_fd(), STDIN, Interest::WRITABLE)?;
         }
-        self.watch_service()?;
+        (0..self.services.len()).try_for_each(|at| self.watch_service(at))?;
         let mut events = Events::with_capacity(64);
         // Whoever asked for output before there was any gets it from its first byte.
         self.serve_waiting_clients(process)?;
@@ -219,7 +233,8 @@ impl Monitor {
                 signal(process, Signal::KILL)?;
                 self.resume()?;
             }
-            let (mut ended, mut serve) = (false, self.is_service_due());
+            let mut ended = false;
+            let mut due: Vec<usize> = self.due_services().collect();
             again |= self.log.retry_at().is_some_and(|at| Instant::now() >= at);
             for event in &events {
                 match event.token() {
@@ -227,13 +242,13 @@ impl Monitor {
                     PROCESS => ended = true,
                     STDIN => self.write_stdin(),
                     STDOUT | STDERR => again = true,
-                    SERVICE => serve = true,
+                    Token(at) if at < CLIENTS => due.push(at - SERVICE),
                     Token(client) => self.client_ready(client, event),
                 }
             }
             if ended {
                 // Its sockets would keep the container's network.
-                self.service = None;
+                self.services = Services::default();
                 if let Some(cgroup) = self.cgroup.as_ref().filter(|_| self.outlives_first) {
                     // What cannot be ended now stands in the way of the cgroup's removal, and is
                     // told there.
@@ -243,8 +258,11 @@ impl Monitor {
                 self.is_log_complete = self.log.finish(self.patience());
                 return exit_of(process);
             }
-            if let Some(service) = self.service.as_mut().filter(|_| serve) {
-                service.serve();
+            for at in due {
+                let service = self.services.get_mut(at).and_then(Option::as_mut);
+                for act in service.map(|service| service.serve()).unwrap_or_default() {
+                    self.act(process, act)?;
+                }
             }
             if again {
                 again = self.read_streams();
@@ -252,10 +270,30 @@ impl Monitor {
         }
     }
 
-    fn watch_service(&self) -> Result<()> {
-        let Some(service) = &self.service else { return Ok(()) };
+    fn act(&mut self, process: BorrowedFd, act: Act) -> Result<()> {
+        match act {
+            Act::Tell(frame) => {
+                let clients = self.clients.values_mut().filter(|client| !client.is_behind());
+                clients.for_each(|client| client.send(&frame));
+            }
+            Act::End { signal, seconds, asked } if !self.is_ending() => {
+                self.asked = asked;
+                self.stop(process, signal, Some(seconds))?;
+            }
+            Act::End { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn is_ending(&self) -> bool {
+        self.asked.is_some() || self.stop_deadline.is_some()
+    }
+
+    fn watch_service(&self, at: usize) -> Result<()> {
+        let Some(Some(service)) = self.services.get(at) else { return Ok(()) };
         let (raw, registry) = (service.as_raw_fd(), self.poll.registry());
-        let registered = registry.register(&mut SourceFd(&raw), SERVICE, Interest::READABLE);
+        let registered =
+            registry.register(&mut SourceFd(&raw), Token(SERVICE + at), Interest::READABLE);
         registered.on("watch", "a service")
     }
 
@@ -266,10 +304,10 @@ impl Monitor {
             return;
         }
         // The place of the old one may be that of the new one.
-        self.service = None;
+        self.services[NAMES] = None;
         let followed = provide().and_then(|service| {
-            self.service = service;
-            self.watch_service()
+            self.services[NAMES] = service;
+            self.watch_service(NAMES)
         });
         let error = followed.err().map(|error| error.to_string()).unwrap_or_default();
         for token in awaited {
@@ -283,9 +321,17 @@ impl Monitor {
         }
     }
 
-    fn is_service_due(&self) -> bool {
-        let deadline = self.service.as_ref().and_then(|service| service.deadline());
-        deadline.is_some_and(|at| Instant::now() >= at)
+    /// When each service wants to be called. One that is about to end is checked no more.
+    fn deadlines(&self) -> impl Iterator<Item = (usize, Instant)> {
+        let is_ending = self.is_ending();
+        let services = self.services.iter().enumerate();
+        let services = services.filter(move |(at, _)| !(is_ending && *at == HEALTH));
+        services.filter_map(|(at, service)| Some((at, service.as_ref()?.deadline()?)))
+    }
+
+    fn due_services(&self) -> impl Iterator<Item = usize> {
+        let now = Instant::now();
+        self.deadlines().filter(move |(_, deadline)| now >= *deadline).map(|(at, _)| at)
     }
 
     /// Waits for `delay`, or until a client asks for something; and for as long as one holds the
@@ -602,7 +648,7 @@ impl Monitor {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let service = self.service.as_ref().and_then(|service| service.deadline());
+        let service = self.deadlines().map(|(_, deadline)| deadline).min();
         [self.stop_deadline, self.log.retry_at(), service].into_iter().flatten().min()
     }
 }

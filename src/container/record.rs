@@ -10,11 +10,11 @@
 //! engine compares it with the kernel when it reads (`ProcessId`).
 
 use super::log::Logging;
-use super::{Isolation, Limits, Namespaces};
+use super::{Checkup, Isolation, Limits, Namespaces};
 use crate::error::{Error, Result};
 use crate::types::{
     ContainerId, ContainerName, Digest, ExtraHost, MacAddress, Pid, PortBinding, Published,
-    Resolver, RestartPolicy, Signal, Timestamp, UserMode, serde_by_text,
+    Resolver, RestartPolicy, SdNotify, Signal, Timestamp, UserMode, serde_by_text,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -93,6 +93,11 @@ pub struct Config {
     pub isolation: Isolation,
     #[serde(default)]
     pub log: Logging,
+    #[serde(default)]
+    pub health: Checkup,
+    /// As it was asked for.
+    #[serde(default)]
+    pub sdnotify: Option<SdNotify>,
 }
 
 /// The size a new terminal starts with.
@@ -360,6 +365,9 @@ pub struct State {
     /// The SHA-256 of what we wrote into its resolv.conf: a program may have written there since.
     #[serde(default)]
     pub resolv_conf: String,
+    /// Who started it hears what its program says of itself (sd_notify(3)).
+    #[serde(default)]
+    pub notifies: bool,
 }
 
 impl State {
@@ -381,6 +389,7 @@ impl State {
             endpoints: Vec::new(),
             ports: Vec::new(),
             resolv_conf: String::new(),
+            notifies: false,
         }
     }
 

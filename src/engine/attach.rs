@@ -1,6 +1,7 @@
 //! Being attached to a container through its monitor.
 
 use super::Engine;
+use super::notify::Relay;
 use super::patience::Patience;
 use super::session::{self, End, Forward, Outbox, Output, Peer};
 use super::start::Started;
@@ -24,7 +25,7 @@ impl Engine {
         let attach = Frame::Attach { stdin, stdout: true, stderr: true };
         client.send(&attach).on("speak to", "the monitor")?;
         self.tell_of(&dir, "attach", &[]);
-        Ok(Started { log: open_log(&dir)?, id: dir.id, client, attach: Some(attach) })
+        Ok(Started { log: open_log(&dir)?, id: dir.id, client, attach: Some(attach), relay: None })
     }
 
     /// Passes bytes until the container ends or the user detaches.
@@ -35,7 +36,10 @@ impl Engine {
         options: session::Options,
         signals: &SignalFd,
     ) -> Result<End> {
-        let Started { id, client, attach, log } = started;
+        let Started { id, client, attach, log, relay } = started;
+        if let Some(relay) = &relay {
+            relay.begin();
+        }
         let dir = Dir::new(&self.home, &id);
         let mut peer = Attached {
             engine: self,
@@ -43,6 +47,7 @@ impl Engine {
             dir,
             attach,
             log,
+            relay,
             start: Place::default(),
             seen: [0; 2],
             lagged: false,
@@ -74,6 +79,8 @@ struct Attached<'a> {
     dir: Dir,
     /// What we asked for.
     attach: Option<Frame>,
+    /// Who hears what its program says of itself.
+    relay: Option<Relay>,
     /// The log, where in it our attachment begins, and how much of each stream we have had since.
     log: Log,
     start: Place,
@@ -193,6 +200,7 @@ impl Attached<'_> {
             }
             Frame::Attached { log } => self.attached(log)?,
             Frame::Lagged => self.lagged = true,
+            Frame::Notify(text) => self.relay.iter().for_each(|relay| relay.tell(&text)),
             Frame::Exited { code, log, .. } => self.ended(code, log)?,
             _ => {}
         }

@@ -122,6 +122,7 @@ fn run_config(image: &Image, config: &Config) -> RunConfig {
         labels: config.labels.clone(),
         stop_signal,
         stop_timeout,
+        healthcheck: config.health.check.clone(),
         // Its triggers were for the images made directly of it.
         on_build: Vec::new(),
         ..base.clone()

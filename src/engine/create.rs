@@ -3,14 +3,17 @@
 use super::options::{Membership, NetworkMode, Options, merge_env};
 use super::{Engine, names};
 use crate::container::{
-    Config, Dir, Link, Live, Mount, MountKind, Namespaces, Network, Settings, Share, State, Status,
-    dir,
+    Checkup, Config, Dir, Link, Live, Mount, MountKind, Namespaces, Network, Settings, Share,
+    State, Status, dir,
 };
 use crate::error::{Context, Error, OsContext, Result};
 use crate::image::Image;
+use crate::image::config::RunConfig;
 use crate::network::DEFAULT;
 use crate::sys::lock::{Guard, Mode};
-use crate::types::{ContainerId, ContainerName, Signal, Timestamp};
+use crate::types::{
+    ContainerId, ContainerName, Healthcheck, OnFailure, SdNotify, Signal, Timestamp,
+};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -98,6 +101,7 @@ impl Engine {
         let namespaces = self.resolve_namespaces(&options.namespaces)?;
         let network = self.resolve_network(options, &new.dir.id)?;
         let mut config = merge(options, image, &new.dir.id, mounts, namespaces, network)?;
+        self.check_health(&config)?;
         self.settings.limit(&mut config.isolation.ulimits);
         if matches!(config.network, Network::Bridge | Network::UserMode(_)) {
             self.settings.complete(&mut config.resolver);
@@ -165,6 +169,29 @@ impl Engine {
                 ))
                 .map_err(|e| e.hint("mount it read-only, or keep the log elsewhere"));
             }
+        }
+        Ok(())
+    }
+
+    /// What asks for a health check has one.
+    fn check_health(&self, config: &Config) -> Result<()> {
+        if config.health.command().is_some() {
+            return Ok(());
+        }
+        let needs = |what: String| {
+            let error = Error::invalid(format!("{what} needs a health check"));
+            Err(error.hint("say what to run with --health-cmd"))
+        };
+        if config.sdnotify == Some(SdNotify::Healthy) {
+            return needs("--sdnotify healthy".into());
+        }
+        if config.health.on_failure != OnFailure::None {
+            return needs(format!("--health-on-failure {}", config.health.on_failure));
+        }
+        // As with Docker no reason to stop.
+        if config.health.check.as_ref().is_some_and(|check| check.test.is_empty()) {
+            let text = "nothing is checked: neither --health-cmd nor the image says what to run";
+            self.troubles.borrow_mut().push(Error::conflict(text));
         }
         Ok(())
     }
@@ -272,6 +299,20 @@ pub(super) fn name_taken(engine: &Engine, name: &ContainerName) -> Error {
         .hint("remove or rename that container, or choose another name")
 }
 
+/// What is to be checked: as asked for, what that leaves open as the image has it.
+fn checkup(asked: &Checkup, image: &RunConfig) -> Checkup {
+    let check = match (&asked.check, &image.healthcheck) {
+        (Some(own), Some(image)) if *own != Healthcheck::none() => Some(own.clone().or(image)),
+        (own, image) => own.as_ref().or(image.as_ref()).cloned(),
+    };
+    let shell = image.shell.clone().unwrap_or_else(|| ["/bin/sh", "-c"].map(String::from).into());
+    Checkup {
+        shell: if check.is_some() { shell } else { Vec::new() },
+        check,
+        on_failure: asked.on_failure,
+    }
+}
+
 /// The image's configuration with the options laid over it.
 fn merge(
     options: &Options,
@@ -336,5 +377,7 @@ fn merge(
         namespaces,
         isolation: options.isolation.clone(),
         log: options.log.clone().unwrap_or_default(),
+        health: checkup(&options.health, run),
+        sdnotify: options.sdnotify,
     })
 }

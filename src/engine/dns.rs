@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::network::has_name_server;
-use crate::container::{Config, Dir, Service, State};
+use crate::container::{Act, Config, Dir, Service, State};
 use crate::dns;
 use crate::error::Result;
 use crate::network::{DEFAULT, files, names};
@@ -29,8 +29,9 @@ impl Service for dns::Service {
         dns::Service::deadline(self)
     }
 
-    fn serve(&mut self) {
+    fn serve(&mut self) -> Vec<Act> {
         dns::Service::serve(self);
+        Vec::new()
     }
 }
 

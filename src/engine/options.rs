@@ -5,15 +5,15 @@ use crate::error::{Context, Error, Result};
 use crate::oci::cgroup::check_path;
 use crate::types::{
     ContainerName, ExtraHost, LinkSpec, MacAddress, Port, PortBinding, Resolver, RestartPolicy,
-    Signal, UserMode, is_host_name,
+    SdNotify, Signal, UserMode, is_host_name,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 pub use crate::container::log::Logging;
 pub use crate::container::{
-    Cpus, DeviceRate, Isolation, Limits, Membership, Namespaces, SeccompChoice, Share, Streams,
-    Terminal,
+    Checkup, Cpus, DeviceRate, Isolation, Limits, Membership, Namespaces, SeccompChoice, Share,
+    Streams, Terminal,
 };
 pub use crate::volume::{MountSpec, Source, VolumesFrom};
 
@@ -74,6 +74,9 @@ pub struct Options {
     pub cgroup_parent: Option<String>,
     /// Else as the settings say.
     pub log: Option<Logging>,
+    /// What its check leaves open is as the image has it.
+    pub health: Checkup,
+    pub sdnotify: Option<SdNotify>,
 }
 
 /// What `--network` asks for.
@@ -146,6 +149,8 @@ impl Options {
             limits: Limits::default(),
             cgroup_parent: None,
             log: None,
+            health: Checkup::default(),
+            sdnotify: None,
         }
     }
 

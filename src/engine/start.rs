@@ -3,10 +3,11 @@
 use super::Engine;
 use super::attach::{Log, open_log};
 use super::create::New;
+use super::notify::Relay;
 use super::options::Options;
 use crate::container::{Client, Dir, Frame, Live, Status, Want};
 use crate::error::{Cause, Error, Result};
-use crate::types::ContainerId;
+use crate::types::{ContainerId, SdNotify};
 
 /// A container that was started: its id, and the connection over which its end will be told.
 pub struct Started {
@@ -15,6 +16,7 @@ pub struct Started {
     /// What was attached.
     pub attach: Option<Frame>,
     pub(super) log: Log,
+    pub(super) relay: Option<Relay>,
 }
 
 impl Engine {
@@ -23,7 +25,7 @@ impl Engine {
         self.begin()?;
         let dir = self.find(name)?;
         match self.down(&dir)? {
-            Some(live) => self.start_live(&dir, live, None).map(drop),
+            Some(live) => self.start_with(dir, live, None).and_then(|started| self.detach(started)),
             None if dir.state()?.paused => {
                 Err(Error::conflict("cannot start a paused container, try unpause instead"))
             }
@@ -70,11 +72,27 @@ impl Engine {
         if attach.is_some() {
             self.tell_of(&dir, "attach", &[]);
         }
-        let client = self.start_live(&dir, live, attach.clone())?;
-        Ok(Started { id: dir.id, client, attach, log })
+        let relay = Relay::wanted(dir.config()?.sdnotify, attach.is_some());
+        let client = self.start_live(&dir, live, attach.clone(), relay.as_ref())?;
+        Ok(Started { id: dir.id, client, attach, log, relay })
     }
 
-    fn start_live(&self, dir: &Dir, live: Live, attach: Option<Frame>) -> Result<Client> {
+    /// Leaves a container that was started alone, once it is ready.
+    pub fn detach(&self, started: Started) -> Result<()> {
+        let Started { id, client, relay, .. } = started;
+        match relay {
+            Some(relay) => self.await_ready(&Dir::new(&self.home, &id), client, &relay),
+            None => Ok(()),
+        }
+    }
+
+    fn start_live(
+        &self,
+        dir: &Dir,
+        live: Live,
+        attach: Option<Frame>,
+        relay: Option<&Relay>,
+    ) -> Result<Client> {
         self.settle_network(dir)?;
         dir.update_state(|state| {
             state.want = Want::Up;
@@ -82,6 +100,7 @@ impl Engine {
             state.restarts = 0;
             state.backoff = 0;
             state.error.clear();
+            state.notifies = relay.is_some_and(|relay| relay.mode == SdNotify::Container);
         })?;
         self.start_monitor(dir, live, attach)
     }

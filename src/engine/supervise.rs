@@ -10,6 +10,7 @@
 //!   its next start, and a new monitor goes on waiting.
 
 use super::devices::{self, Grant};
+use super::kill::First;
 use super::monitor::{CLIENT_FD, LIVE_FD};
 use super::network::digest_of;
 use super::privileges::privileges;
@@ -18,9 +19,10 @@ use super::spec::{self, Given, May};
 use super::sweep::{Ran, UNKNOWN_EXIT};
 use super::{Engine, Mode, resources, user};
 use crate::container::log::{Driver, Keeping};
+use crate::container::notify::{self, Notify};
 use crate::container::{
     Again, Asked, Client, Config, Dir, Frame, Limits, Live, Monitor, Network, Pipes, ProcessId,
-    Service, Status, Want,
+    Services, Status, Want,
 };
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network::ports::Reservation;
@@ -49,13 +51,12 @@ const LOOK: Duration = Duration::from_millis(20);
 const UNLIMITED: &str = "the container runs without its limits: they need a delegated cgroup v2";
 
 /// A container on its way up, or adopted.
-struct Up {
+struct Up<'e> {
     process: OwnedFd,
     pipes: Pipes,
     cgroup: Option<Cgroup>,
     ports: Reservation,
-    /// Its name server.
-    service: Option<Box<dyn Service>>,
+    services: Services<'e>,
     /// What it has to do without.
     warnings: Vec<String>,
     /// What it is called.
@@ -112,7 +113,7 @@ impl Engine {
             }
             Err(error) => return self.give_up(&dir, &config, live, monitor, error),
         };
-        let Up { process, pipes, cgroup, ports, service, warnings, name } = up;
+        let Up { process, pipes, cgroup, ports, services, warnings, name } = up;
         for warning in cgroup.iter().flat_map(Cgroup::warnings).chain(&warnings) {
             monitor.tell(&Frame::Warning(warning.clone()));
         }
@@ -129,7 +130,7 @@ impl Engine {
         }
         monitor.cgroup = cgroup;
         monitor.outlives_first = !config.namespaces.pid.is_own();
-        monitor.service = service;
+        monitor.services = services;
         let follow = || self.name_server_again(&dir, &config, process.as_fd());
         let exit = monitor.watch(process.as_fd(), pipes, &follow)?;
         // Before anybody hears of the end.
@@ -280,7 +281,7 @@ impl Engine {
         error.doing(if is_its { "the image's user" } else { "--user" })
     }
 
-    fn bring_up(&self, dir: &Dir, config: &Config) -> Result<Up> {
+    fn bring_up(&self, dir: &Dir, config: &Config) -> Result<Up<'_>> {
         let settings = dir.settings()?;
         let root_mount = self.root_mount(dir, config)?;
         let root = self.mount_root(&root_mount)?;
@@ -304,6 +305,12 @@ impl Engine {
         match userns::is_initial() {
             true => devices.extend(grants.into_iter().map(|grant| grant.device)),
             false => mounts.extend(grants.iter().map(Grant::bind)),
+        }
+        let patient = account.clone();
+        let notify = dir.state()?.notifies.then(|| Notify::open(dir)).transpose()?;
+        if notify.is_some() {
+            let (source, words) = (dir.notify(), ["bind", "ro"].map(String::from).to_vec());
+            mounts.push(spec::mount(notify::INSIDE, "bind", &source.display().to_string(), words));
         }
         let shared = self.share(config)?;
         let privileges = privileges(&config.isolation)?;
@@ -332,7 +339,10 @@ impl Engine {
                 sysfs: userns::is_initial() || config.network != Network::Host,
             },
         };
-        let spec = spec::compose(config, dir, given);
+        let mut spec = spec::compose(config, dir, given);
+        if notify.is_some() {
+            spec.process.env.push(format!("{}={}", notify::VARIABLE, notify::SOCKET));
+        }
         let create = Create {
             spec: &spec,
             cgroups: self.cgroups()?,
@@ -356,8 +366,12 @@ impl Engine {
         if let Err(error) = connected {
             return Err(created.abandon(error));
         }
-        let service = match self.name_server(dir, config, created.child.pidfd.as_fd()) {
-            Ok(service) => service,
+        let process = created.child.pidfd.as_fd();
+        let served = self
+            .name_server(dir, config, process)
+            .and_then(|names| Ok((names, self.health_checks(dir, config, process, &patient)?)));
+        let (names, health) = match served {
+            Ok(served) => served,
             Err(error) => return Err(created.abandon(error)),
         };
         // That somebody else cannot be told is no reason not to run.
@@ -377,16 +391,18 @@ impl Engine {
             state.started = Timestamp::now();
         })?;
         let pipes = channels.outside(terminal)?;
+        let services =
+            [names.map(|names| names as _), health, notify.map(|one| Box::new(one) as _)];
         let name = settings.name;
-        Ok(Up { process: child.pidfd, pipes, cgroup, ports, service, warnings, name })
+        Ok(Up { process: child.pidfd, pipes, cgroup, ports, services, warnings, name })
     }
 
     /// Holds a container whose monitor died.
-    fn adopt(&self, dir: &Dir, config: &Config) -> Result<Up> {
+    fn adopt(&self, dir: &Dir, config: &Config) -> Result<Up<'_>> {
         let state = dir.state()?;
-        let process = state.process.and_then(|process| process.open());
-        let process =
-            process.ok_or_else(|| Error::conflict("the container ended while it was adopted"))?;
+        let first = state.process.and_then(|id| Some(First { fd: id.open()?, pid: id.pid }));
+        let first =
+            first.ok_or_else(|| Error::conflict("the container ended while it was adopted"))?;
         let mut pipes = match config.tty {
             // Its terminal died with the last monitor.
             Some(_) => Pipes::default(),
@@ -403,12 +419,16 @@ impl Engine {
         }
         let ports = Reservation::again(&state.ports);
         // Its program may stand in the way: that is no reason to leave it without a monitor.
-        let (service, warnings) = match self.name_server_again(dir, config, process.as_fd()) {
-            Ok(service) => (service, Vec::new()),
-            Err(error) => (None, vec![error.to_string()]),
-        };
+        let mut warnings = Vec::new();
+        let names = self.name_server_again(dir, config, first.fd.as_fd());
+        let names = or_warn(names, &mut warnings);
+        let health = or_warn(self.health_checks_again(dir, config, &first), &mut warnings);
+        let notify = state.notifies.then(|| Notify::open(dir)).transpose();
+        let notify = or_warn(notify, &mut warnings);
+        let services =
+            [names.map(|names| names as _), health, notify.map(|one| Box::new(one) as _)];
         let name = dir.settings()?.name;
-        Ok(Up { process, pipes, cgroup: Some(cgroup), ports, service, warnings, name })
+        Ok(Up { process: first.fd, pipes, cgroup: Some(cgroup), ports, services, warnings, name })
     }
 
     /// Becomes the next monitor of the same container, with the same pid, from the installed
@@ -427,6 +447,14 @@ impl Engine {
     pub(super) fn place_monitor(&self) {
         let _ = self.cgroups().and_then(|cgroups| cgroups.enter_monitors());
     }
+}
+
+/// What could not be had is told, and done without.
+fn or_warn<T>(had: Result<Option<T>>, warnings: &mut Vec<String>) -> Option<T> {
+    had.unwrap_or_else(|error| {
+        warnings.push(error.to_string());
+        None
+    })
 }
 
 /// How its log is kept.

@@ -71,7 +71,9 @@ impl Engine {
             Network::Container(_) => self.network_files(dir).unwrap_or_else(|_| dir.clone()),
             _ => dir.clone(),
         };
+        let health = config.health.command().and_then(|_| dir.health());
         Ok(report::Container {
+            health,
             links: links.collect(),
             paths: Vec::new(),
             image_name,

@@ -1,13 +1,14 @@
 //! Changes of an image's config in the words of a Dockerfile, as `--change` of import and commit
-//! takes them: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME,
-//! WORKDIR.
+//! takes them: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER,
+//! VOLUME, WORKDIR.
 //!
 //! Source: Dockerfile reference. Words are split at blanks outside quotes; `$NAME` and `${NAME}`
-//! stand for the image's environment so far, except in CMD, ENTRYPOINT, ONBUILD and SHELL.
+//! stand for the image's environment so far, except in CMD, ENTRYPOINT, HEALTHCHECK, ONBUILD and
+//! SHELL.
 
 use super::config::{Empty, RunConfig};
 use crate::error::{Error, Result};
-use crate::types::{Signal, parse_ports};
+use crate::types::{Healthcheck, Signal, parse_ports};
 
 /// Applies one instruction.
 pub fn apply(config: &mut RunConfig, instruction: &str) -> Result<()> {
@@ -20,6 +21,7 @@ pub fn apply(config: &mut RunConfig, instruction: &str) -> Result<()> {
         "ENTRYPOINT" => entrypoint,
         "ENV" => env,
         "EXPOSE" => expose,
+        "HEALTHCHECK" => healthcheck,
         "LABEL" => label,
         "ONBUILD" => onbuild,
         "SHELL" => shell,
@@ -30,8 +32,8 @@ pub fn apply(config: &mut RunConfig, instruction: &str) -> Result<()> {
         _ => {
             return Err(Error::invalid(format!("change \"{text}\": unknown instruction {word}"))
                 .hint(
-                    "use CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, \
-                     VOLUME or WORKDIR",
+                    "use CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, \
+                     USER, VOLUME or WORKDIR",
                 ));
         }
     };
@@ -116,6 +118,30 @@ fn expose(config: &mut RunConfig, text: &str) -> Result<()> {
 
 fn onbuild(config: &mut RunConfig, text: &str) -> Result<()> {
     config.on_build.push(text.to_string());
+    Ok(())
+}
+
+/// `NONE`, or `--interval=30s ... CMD` and a command.
+fn healthcheck(config: &mut RunConfig, text: &str) -> Result<()> {
+    let mut check = Healthcheck::default();
+    let mut rest = text;
+    while let Some(flag) = rest.strip_prefix("--") {
+        let (word, after) = flag.split_once(char::is_whitespace).unwrap_or((flag, ""));
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        check.set(name, value).map_err(|e| e.doing(format!("--{name}")))?;
+        rest = after.trim_start();
+    }
+    let (kind, command) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let command = command.trim();
+    check.test = match (&*kind.to_ascii_uppercase(), serde_json::from_str::<Vec<String>>(command)) {
+        ("NONE", _) if command.is_empty() && check == Healthcheck::default() => {
+            Healthcheck::none().test
+        }
+        ("CMD", Ok(words)) if !words.is_empty() => [vec!["CMD".to_string()], words].concat(),
+        ("CMD", Err(_)) if !command.is_empty() => vec!["CMD-SHELL".into(), command.into()],
+        _ => return Err(Error::invalid("needs CMD and a command, or NONE alone")),
+    };
+    config.healthcheck = Some(check);
     Ok(())
 }
 
@@ -280,6 +306,21 @@ mod tests {
     }
 
     #[test]
+    fn a_health_check_has_flags_and_a_command() {
+        let check = |text: &str| changed(&[text]).healthcheck.unwrap();
+        let full = check(
+            "HEALTHCHECK --interval=5m --timeout=3s --start-period=1s \
+             --start-interval=2s --retries=4 CMD curl -f http://localhost/ || exit 1",
+        );
+        assert_eq!(full.test, strings(&["CMD-SHELL", "curl -f http://localhost/ || exit 1"]));
+        let spans = [full.interval, full.timeout, full.start_period, full.start_interval];
+        assert_eq!(spans, [300, 3, 1, 2].map(|seconds| seconds * 1_000_000_000));
+        assert_eq!(full.retries, 4);
+        assert_eq!(check(r#"healthcheck cmd ["true"]"#).test, strings(&["CMD", "true"]));
+        assert_eq!(check("HEALTHCHECK NONE"), Healthcheck::none());
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_instruction() {
         for (bad, told) in [
             ("FROM x", "unknown instruction"),
@@ -290,6 +331,13 @@ mod tests {
             ("ENV A=\"x", "is not closed"),
             ("VOLUME data", "no absolute path"),
             ("STOPSIGNAL NONE", "unknown signal"),
+            ("HEALTHCHECK NONE x", "or NONE alone"),
+            ("HEALTHCHECK --retries=1 NONE", "or NONE alone"),
+            ("HEALTHCHECK CMD", "needs CMD and a command"),
+            ("HEALTHCHECK CMD []", "needs CMD and a command"),
+            ("HEALTHCHECK true", "needs CMD and a command"),
+            ("HEALTHCHECK --interval=soon CMD true", "--interval: \"soon\" is no duration"),
+            ("HEALTHCHECK --times=2 CMD true", "no such option"),
             ("USER a b", "exactly one"),
             ("LABEL a=${A:-b}", "not closed by a brace"),
         ] {

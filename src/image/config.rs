@@ -6,7 +6,7 @@
 //! Shell, OnBuild, the fields of a container). Fields that are not known here are kept.
 
 use crate::error::{Error, Result};
-use crate::types::{Digest, Timestamp};
+use crate::types::{Digest, Healthcheck, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -106,29 +106,6 @@ pub struct RunConfig {
     pub on_build: Vec<String>,
     #[serde(flatten)]
     pub unknown: Unknown,
-}
-
-/// Durations in nanoseconds; 0 stands for Docker's default.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Healthcheck {
-    /// Empty: inherit. `["NONE"]`, `["CMD", ...]` or `["CMD-SHELL", command]`.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
-    pub test: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub interval: i64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub timeout: i64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub start_period: i64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub start_interval: i64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub retries: i64,
-}
-
-fn is_zero(n: &i64) -> bool {
-    *n == 0
 }
 
 /// Go writes an empty list or map as `null`.

@@ -99,6 +99,14 @@ pub fn reaped_exit(process: BorrowedFd) -> Option<Exit> {
     })
 }
 
+/// The number of a process that has not been reaped.
+pub fn number(process: BorrowedFd) -> Option<Pid> {
+    let path = format!("/proc/self/fdinfo/{}", process.as_raw_fd());
+    let text = std::fs::read_to_string(path).ok()?;
+    let number = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    Pid::from_raw(number.trim().parse().ok()?)
+}
+
 /// Opens `pid` and says whether it still is the process that `same` recognises: the order (open,
 /// then look) makes the answer true for the descriptor.
 pub fn open_if(pid: Pid, same: impl FnOnce() -> bool) -> Option<OwnedFd> {

@@ -21,6 +21,11 @@ pub fn set_undumpable() -> io::Result<()> {
     Ok(raw::prctl(libc::PR_SET_DUMPABLE, 0, 0)?)
 }
 
+/// Takes that back.
+pub fn set_dumpable() -> io::Result<()> {
+    Ok(raw::prctl(libc::PR_SET_DUMPABLE, 1, 0)?)
+}
+
 /// The capabilities this process may use, a bit each (capget(2)).
 pub fn permitted_capabilities() -> io::Result<u64> {
     let header = [raw::CAPABILITY_VERSION, 0];

@@ -45,7 +45,7 @@ fn joined(text: &str) -> Option<String> {
 }
 
 /// Nanoseconds of Go's duration syntax: numbers with `ns`, `us`, `ms`, `s`, `m`, `h`.
-fn parse_span(text: &str) -> Option<i128> {
+pub(super) fn parse_span(text: &str) -> Option<i128> {
     let mut rest = text;
     let mut sum = 0;
     while !rest.is_empty() {

@@ -36,6 +36,9 @@ pub struct Args {
     /// write the container's id to this file, which must not exist
     #[argh(option, arg_name = "file")]
     pub cidfile: Option<String>,
+    /// make an image of it where it ends with 0 (repository[:tag])
+    #[argh(option, arg_name = "name")]
+    pub commit: Option<String>,
     /// length of a period of --cpu-quota, in microseconds
     #[argh(option, arg_name = "int")]
     pub cpu_period: Option<String>,
@@ -114,6 +117,27 @@ pub struct Args {
     /// one more group of its user (name or number)
     #[argh(option, arg_name = "list")]
     pub group_add: Vec<String>,
+    /// line for the shell that tells by its exit code whether all is well
+    #[argh(option, arg_name = "string")]
+    pub health_cmd: Option<String>,
+    /// time from one check to the next (30s)
+    #[argh(option, arg_name = "duration")]
+    pub health_interval: Option<String>,
+    /// what becomes of it where it is not: none, kill, restart or stop
+    #[argh(option, arg_name = "action")]
+    pub health_on_failure: Option<String>,
+    /// failures in a row that make it unhealthy (3)
+    #[argh(option, arg_name = "int")]
+    pub health_retries: Option<String>,
+    /// time between checks in its start period (5s)
+    #[argh(option, arg_name = "duration")]
+    pub health_start_interval: Option<String>,
+    /// time after its start in which failures do not count (0s)
+    #[argh(option, arg_name = "duration")]
+    pub health_start_period: Option<String>,
+    /// time after which a check has failed (30s)
+    #[argh(option, arg_name = "duration")]
+    pub health_timeout: Option<String>,
     /// host name of the container
     #[argh(option, short = 'h', arg_name = "string")]
     pub hostname: Option<String>,
@@ -188,6 +212,9 @@ pub struct Args {
     /// off: no network, as --net none (-n alone; default true)
     #[argh(option, short = 'n', arg_name = "on|off", default = "true")]
     pub networking: bool,
+    /// check nothing, whatever the image says
+    #[argh(switch)]
+    pub no_healthcheck: bool,
     /// let it wait where its memory runs out (cgroup v1)
     #[argh(switch)]
     pub oom_kill_disable: bool,
@@ -231,6 +258,9 @@ pub struct Args {
     /// taken: coracle, or the default of others (runc, crun)
     #[argh(option, hidden_help)]
     pub runtime: Option<String>,
+    /// who tells NOTIFY_SOCKET that it is ready: container, conmon, healthy or ignore
+    #[argh(option, arg_name = "mode")]
+    pub sdnotify: Option<String>,
     /// no-new-privileges, seccomp=FILE, seccomp=unconfined or systempaths=unconfined
     #[argh(option, arg_name = "list")]
     pub security_opt: Vec<String>,

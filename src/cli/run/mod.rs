@@ -2,7 +2,9 @@
 
 mod args;
 mod cidfile;
+mod commit;
 mod fixed;
+mod health;
 mod isolation;
 mod limits;
 mod logging;
@@ -20,8 +22,9 @@ use crate::engine::Engine;
 use crate::engine::options::{Limits, Options, Streams};
 use crate::engine::session::Keys;
 use crate::error::{Context, Error, Result};
-use crate::types::{Resolver, parse_ports, parse_publish};
+use crate::types::{Resolver, RestartPolicy, parse_ports, parse_publish};
 use crate::volume;
+use commit::Harvest;
 use std::path::{Path, PathBuf};
 
 /// What the options say of the caller, not of the container.
@@ -31,6 +34,8 @@ pub struct Request {
     pub cidfile: Option<PathBuf>,
     pub sig_proxy: bool,
     pub detach_keys: Keys,
+    /// What becomes of a container that ends well.
+    pub harvest: Option<Harvest>,
 }
 
 /// What options are read against: the caller's environment and working directory.
@@ -59,6 +64,7 @@ impl Request {
         let namespaces = isolation::namespaces(&args)?;
         let limits = Texts::of(&args).change(Limits::default())?;
         let log = logging::logging(&args)?;
+        let health = health::health(&args)?;
         let detach_keys = value("--detach-keys", &args.detach_keys)?;
         let mut words = args.image_and_command.into_iter();
         let mut options = Options::new(words.next().unwrap_or_default());
@@ -137,23 +143,39 @@ impl Request {
         options.open_stdin = args.interactive;
         options.stdin_once = args.interactive && streams.stdin;
         options.attached = streams;
-        options.auto_remove = args.rm;
+        options.auto_remove = args.rm && args.commit.is_none();
         options.isolation = isolation;
         options.namespaces = namespaces;
         options.limits = limits;
         options.cgroup_parent = args.cgroup_parent.filter(|path| !path.is_empty());
         options.log = log;
+        options.health = health;
+        options.sdnotify = args.sdnotify.map(|text| value("--sdnotify", &text)).transpose()?;
         options.stop_signal =
             args.stop_signal.map(|text| value("--stop-signal", &text)).transpose()?;
         options.stop_timeout =
             args.stop_timeout.map(|text| number("--stop-timeout", &text)).transpose()?;
         options.restart = value("--restart", &args.restart.unwrap_or_default())?;
         options.check()?;
+        let epoch = (caller.env)("SOURCE_DATE_EPOCH");
+        let harvest = args.commit.map(|name| Harvest::parse(&name, epoch, args.rm)).transpose()?;
+        if harvest.is_some() {
+            for (is_asked, flag) in [
+                (args.detach, "--detach".to_string()),
+                (options.restart != RestartPolicy::No, format!("--restart {}", options.restart)),
+            ] {
+                if is_asked {
+                    let text = format!("--commit and {flag} exclude each other");
+                    return Err(Error::invalid(text));
+                }
+            }
+        }
         Ok(Request {
             options,
             cidfile: args.cidfile.map(|file| path("--cidfile", &file, caller.cwd)).transpose()?,
             sig_proxy: args.sig_proxy,
             detach_keys,
+            harvest,
         })
     }
 }
@@ -218,7 +240,7 @@ impl Command for Create {
     const USAGE: &'static str = "IMAGE [COMMAND] [ARG...]";
     const ABOUT: Option<&'static str> = Some("Create a new container");
     const FLAGS: Flags = Flags::First;
-    const WITHOUT: &'static [&'static str] = &["detach", "detach-keys", "sig-proxy"];
+    const WITHOUT: &'static [&'static str] = &["commit", "detach", "detach-keys", "sig-proxy"];
 
     fn new(args: Args) -> Result<Create> {
         Request::new(args).map(Create)
@@ -243,7 +265,7 @@ mod tests {
     use super::*;
     use crate::cli::argv::{Line, normalise};
     use crate::engine::options::{EnvChange, NetworkMode, SeccompChoice, Source};
-    use crate::types::{RestartPolicy, Signal};
+    use crate::types::Signal;
     use argh::{ArgsInfo, FromArgs};
 
     fn request(line: &str) -> Result<Request> {
@@ -411,6 +433,18 @@ mod tests {
             ("--kernel-memory lots x", "--kernel-memory: invalid size \"lots\""),
             ("--cgroup-parent ../x x", "--cgroup-parent: \"../x\" is not the path of a cgroup"),
             ("--name a/b x", "--name: invalid container name \"a/b\""),
+            ("--health-interval -1s x", "--health-interval: it cannot be negative"),
+            ("--health-timeout 1us x", "--health-timeout: \"1us\" is less than 1ms"),
+            ("--health-retries few x", "--health-retries: \"few\" is no number"),
+            ("--health-start-period 5 x", "--health-start-period: \"5\" is no duration"),
+            ("--health-start-interval ? x", "--health-start-interval: \"?\" is no duration"),
+            ("--health-on-failure reboot x", "--health-on-failure: \"reboot\" is no action"),
+            (
+                "--no-healthcheck --health-retries 1 x",
+                "--no-healthcheck conflicts with --health-* options",
+            ),
+            ("--sdnotify all x", "--sdnotify: \"all\" tells nobody"),
+            ("--commit a -d x", "--commit and --detach exclude each other"),
             ("-m 64m --memory-swap 1m x", "--memory-swap 1048576 is less than --memory 67108864"),
             ("--memory-swap lots x", "--memory-swap: invalid size \"lots\""),
             ("--cpus two x", "--cpus: \"two\" is no number of processors"),

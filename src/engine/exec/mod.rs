@@ -15,25 +15,31 @@
 //! No file of ours reaches the program, which could open it again by /proc/self/fd, and for
 //! writing where we may only read: it has pipes, or a terminal of the container's.
 
+mod check;
 mod program;
+
+pub(super) use check::Check;
 
 use super::kill::First;
 use super::privileges::{Privileges, privileges};
 use super::session::{self, End, Standard};
-use super::{Engine, spec, user};
+use super::user::{self, Account};
+use super::{Engine, spec};
 use crate::container::{Config, Dir, Isolation, Network, Terminal};
 use crate::error::{Error, OsContext, Result};
-use crate::oci::plan::Life;
-use crate::oci::spec::Process;
-use crate::oci::{CapSet, create, plan, seccomp};
-use crate::sys::child::Plan;
+use crate::oci::CapSet;
+use crate::oci::create::{self, Stdio};
+use crate::oci::plan::{self, Life};
+use crate::oci::seccomp::{self, Seccomp};
+use crate::oci::spec::{ConsoleSize, Process};
+use crate::sys::child::{Child, Plan};
 use crate::sys::signal::{self, SignalFd};
 use crate::sys::step::{Missing, Step};
 use crate::sys::{fd, namespace, process};
 use crate::types::{ContainerName, Digest, Signal};
 use program::{Ends, Program};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 #[derive(Clone, Debug)]
@@ -126,53 +132,28 @@ fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -
         false => config.isolation.clone(),
     };
     let Privileges { capabilities: caps, seccomp, .. } = privileges(&isolation)?;
-    let process = process_of(container, &config, &links, options, caps)?;
-    let filter = seccomp.as_ref().map(seccomp::compile).transpose()?;
-    let cgroup = engine.cgroups()?.open(&spec::cgroup_path(dir))?.join_files()?;
+    let account = account_of(container, &config, options.user.as_ref())?;
+    let process = process_of(&config, account, &links, options, caps)?;
     let ends = Ends::open(options, process.user.uid)?;
-    // The program's pidfd and its terminal come to us by these.
-    let (from_between, between) = fd::socket_pair().on("socketpair", "")?;
-    let (from_inside, inside) = fd::socket_pair().on("socketpair", "")?;
-
-    let mut plan = Plan::new();
-    plan.push(Step::ParentDeathSignal(Signal::KILL));
-    plan.push(Step::NewSession);
-    plan.push(Step::DefaultSignals { set: signal::ALL, mask: signal::ALL });
-    plan.push(Step::SetNamespace { fd: container.fd.as_fd(), kinds: namespace::PID });
-    plan.push(Step::StandBetween(between.as_fd()));
-    plan.push(Step::NewSession);
-    plan.push(Step::DefaultSignals { set: signal::ALL, mask: 0 });
-    plan::own_nothing_of_the_caller(&mut plan, &process);
-    plan::join_cgroup(&mut plan, &cgroup);
-    let mut kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::CGROUP;
-    if config.network != Network::Host {
-        kinds |= namespace::NETWORK;
+    let name = options.command.first().map(String::as_str).unwrap_or_default();
+    let started = Request {
+        engine,
+        dir,
+        container: container.fd.as_fd(),
+        config: &config,
+        process: &process,
+        seccomp: seccomp.as_ref(),
+        stdio: ends.inside(),
+        makes_dir: options.working_dir.is_some(),
+        is_left: options.detach,
     }
-    plan.push(Step::SetNamespace { fd: container.fd.as_fd(), kinds });
-    plan.push(Step::OpenRoot);
-    if let Some(Terminal { rows, columns }) = ends.terminal() {
-        let socket = inside.as_fd();
-        plan.push(Step::Terminal { socket, rows, columns, console: false });
-    }
-    if options.working_dir.is_some() {
-        plan.push(Step::MakeDirs(plan::target(&process.cwd, Missing::MakeDir)?));
-    }
-    if options.detach {
-        plan.push(Step::LeaveParent);
-    }
-    let life = if options.detach { Life::Own } else { Life::WithParent };
-    plan::run_process(&mut plan, &process, filter, ends.inside(), life)?;
-
-    let (child, report) = create::clone(&plan, 0)?;
-    let steps = create::describe(&plan);
-    drop(plan);
-    drop((between, inside));
+    .start()?;
+    let Started { child, report, steps, from_between, from_inside } = started;
     let terminal = match ends.terminal() {
         Some(_) => fd::receive_fd(from_inside.as_fd()).on("receive", "the terminal")?,
         None => None,
     };
     let pidfd = fd::receive_fd(from_between.as_fd()).on("receive", "the program's pidfd")?;
-    let name = options.command.first().map(String::as_str).unwrap_or_default();
     let outcome = create::outcome(report.as_fd(), &steps, name);
     let program = Program::new(child.pidfd, pidfd, ends, terminal)?;
     if let Err(error) = outcome {
@@ -182,14 +163,85 @@ fn start(engine: &Engine, dir: &Dir, container: &First, options: &ExecOptions) -
     Ok(program)
 }
 
-fn process_of(
+/// A program to be executed in a container.
+struct Request<'a> {
+    engine: &'a Engine,
+    dir: &'a Dir,
+    /// Its first process.
+    container: BorrowedFd<'a>,
+    config: &'a Config,
+    process: &'a Process,
+    seccomp: Option<&'a Seccomp>,
+    stdio: Stdio<'a>,
+    /// Its working directory is made where it is missing.
+    makes_dir: bool,
+    /// Left to the container.
+    is_left: bool,
+}
+
+/// A program on its way. Nothing was waited for.
+struct Started {
+    /// The one between, which ends with the program's exit code.
+    child: Child,
+    /// What is told of the way, and of what the steps were.
+    report: OwnedFd,
+    steps: Vec<String>,
+    /// The program's pidfd and its terminal come by these.
+    from_between: OwnedFd,
+    from_inside: OwnedFd,
+}
+
+impl Request<'_> {
+    fn start(self) -> Result<Started> {
+        let Request { process, container, .. } = self;
+        let filter = self.seccomp.map(seccomp::compile).transpose()?;
+        let cgroup = self.engine.cgroups()?.open(&spec::cgroup_path(self.dir))?.join_files()?;
+        let (from_between, between) = fd::socket_pair().on("socketpair", "")?;
+        let (from_inside, inside) = fd::socket_pair().on("socketpair", "")?;
+
+        let mut plan = Plan::new();
+        plan.push(Step::ParentDeathSignal(Signal::KILL));
+        plan.push(Step::NewSession);
+        plan.push(Step::DefaultSignals { set: signal::ALL, mask: signal::ALL });
+        plan.push(Step::SetNamespace { fd: container, kinds: namespace::PID });
+        plan.push(Step::StandBetween(between.as_fd()));
+        plan.push(Step::NewSession);
+        plan.push(Step::DefaultSignals { set: signal::ALL, mask: 0 });
+        plan::own_nothing_of_the_caller(&mut plan, process);
+        plan::join_cgroup(&mut plan, &cgroup);
+        let mut kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::CGROUP;
+        if self.config.network != Network::Host {
+            kinds |= namespace::NETWORK;
+        }
+        plan.push(Step::SetNamespace { fd: container, kinds });
+        plan.push(Step::OpenRoot);
+        if let (Stdio::Terminal, Some(ConsoleSize { height, width })) =
+            (self.stdio, process.console_size)
+        {
+            let socket = inside.as_fd();
+            plan.push(Step::Terminal { socket, rows: height, columns: width, console: false });
+        }
+        if self.makes_dir {
+            plan.push(Step::MakeDirs(plan::target(&process.cwd, Missing::MakeDir)?));
+        }
+        if self.is_left {
+            plan.push(Step::LeaveParent);
+        }
+        let life = if self.is_left { Life::Own } else { Life::WithParent };
+        plan::run_process(&mut plan, process, filter, self.stdio, life)?;
+        let (child, report) = create::clone(&plan, 0)?;
+        let steps = create::describe(&plan);
+        Ok(Started { child, report, steps, from_between, from_inside })
+    }
+}
+
+/// Who a program that is added runs as; `user` in place of the container's own.
+pub(super) fn account_of(
     container: &First,
     config: &Config,
-    links: &[String],
-    options: &ExecOptions,
-    caps: CapSet,
-) -> Result<Process> {
-    let text = options.user.as_ref().unwrap_or(&config.user);
+    user: Option<&String>,
+) -> Result<Account> {
+    let text = user.unwrap_or(&config.user);
     let root = format!("/proc/{}/root", container.pid);
     let root = File::open(&root).on("open", &root)?;
     if container.has_ended() {
@@ -197,8 +249,17 @@ fn process_of(
         return Err(Error::conflict("the container has ended"));
     }
     let read = |path: &str| create::read_in_root(root.as_fd(), path);
-    let account = user::look_up(config, text, &read("etc/passwd"), &read("etc/group"))
-        .map_err(|e| if options.user.is_some() { e.doing("--user") } else { e })?;
+    user::look_up(config, text, &read("etc/passwd"), &read("etc/group"))
+        .map_err(|e| if user.is_some() { e.doing("--user") } else { e })
+}
+
+fn process_of(
+    config: &Config,
+    account: Account,
+    links: &[String],
+    options: &ExecOptions,
+    caps: CapSet,
+) -> Result<Process> {
     let config_here = Config { tty: options.tty, ..config.clone() };
     let mut env = spec::environment(&config_here, &account.home, links);
     for var in &options.env {

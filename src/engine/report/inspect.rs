@@ -4,11 +4,11 @@
 use super::Container;
 use super::host_config::{Binding, HostConfig, by_port, host_config, mode, some, texts};
 use super::network::endpoint_id;
-use crate::container::{self, Membership, Mount as Record, MountKind};
+use crate::container::{self, Health, Membership, Mount as Record, MountKind};
 use crate::engine::Driver;
 use crate::engine::image::GraphDriver;
 use crate::engine::usage::ContainerSize;
-use crate::types::{ContainerId, MacAddress, Timestamp};
+use crate::types::{ContainerId, Healthcheck, MacAddress, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -72,6 +72,8 @@ struct State {
     error: String,
     started_at: Timestamp,
     finished_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
     /// Ours: whether a monitor stands beside it.
     monitored: bool,
     /// The same in the words of 2014: it runs, and nobody looks after it.
@@ -111,6 +113,8 @@ struct Config {
     stdin_once: bool,
     env: Vec<String>,
     cmd: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Healthcheck>,
     image: String,
     volumes: Option<Set>,
     working_dir: String,
@@ -236,6 +240,7 @@ impl InspectContainer {
                 error: state.error.clone(),
                 started_at: state.started,
                 finished_at: state.finished,
+                health: container.health.clone(),
                 monitored: container.monitored,
                 ghost: container.is_running() && !container.monitored,
             },
@@ -328,6 +333,7 @@ fn run_config(container: &Container) -> Config {
         stdin_once: config.stdin_once,
         env: config.env.clone(),
         cmd: some(config.command.clone()),
+        healthcheck: config.health.check.clone(),
         image: config.image_name.clone(),
         volumes: (!volumes.is_empty()).then_some(volumes),
         working_dir: config.working_dir.clone(),

@@ -11,7 +11,7 @@ pub use network::{InspectNetwork, Network, Place};
 pub use volume::{InspectVolume, Volume};
 
 use super::Driver;
-use crate::container::{Config, Endpoint, Mount, MountKind, Settings, State, Status};
+use crate::container::{Config, Endpoint, Health, Mount, MountKind, Settings, State, Status};
 use crate::types::{ContainerName, Published};
 use std::path::PathBuf;
 
@@ -21,6 +21,8 @@ pub struct Container {
     pub config: Config,
     pub settings: Settings,
     pub state: State,
+    /// Of one that is checked, and was started.
+    pub health: Option<Health>,
     /// What the image is called; its short id where the name has moved on to another image.
     pub image_name: String,
     /// A monitor stands beside it. Without one, a running container waits to be adopted.
@@ -170,6 +172,8 @@ pub fn sample(name: &str, digit: &str) -> Container {
             auto_remove: false,
             namespaces: Default::default(),
             log: Default::default(),
+            health: Default::default(),
+            sdnotify: None,
             isolation: Default::default(),
         },
         settings: Settings {
@@ -180,6 +184,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
             networks: vec![crate::container::Membership::new("bridge")],
         },
         state: State::new(Status::Created),
+        health: None,
         image_name: "busybox".to_string(),
         monitored: true,
         driver: Driver::Overlay,

@@ -72,6 +72,16 @@ impl Cgroup {
         frozen
     }
 
+    /// Whether it is to stand still, or does.
+    pub fn is_frozen(&self) -> bool {
+        let (file, running) = match (self.v1_dir("freezer"), &self.unified) {
+            (Some(dir), _) => (dir.join("freezer.state"), "THAWED"),
+            (None, Some(dir)) => (dir.join("cgroup.freeze"), "0"),
+            (None, None) => return false,
+        };
+        fs::read_to_string(file).is_ok_and(|state| state.trim() != running)
+    }
+
     pub fn thaw(&self) -> Result<()> {
         match (self.v1_dir("freezer"), &self.unified) {
             (Some(dir), _) => write(&dir.join("freezer.state"), "THAWED"),
