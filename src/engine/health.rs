@@ -31,7 +31,13 @@ const KILLED: i32 = 137;
 
 enum Phase {
     Waiting(Instant),
-    Running { check: Check, since: Timestamp, limit: Instant },
+    Running {
+        check: Check,
+        since: Timestamp,
+        limit: Instant,
+        /// It was found standing still, with its container.
+        stood_still: bool,
+    },
     Killed(Check),
 }
 
@@ -123,13 +129,8 @@ impl Doctor<'_> {
         self.phase = Phase::Waiting(Instant::now() + wait);
     }
 
-    fn is_frozen(&self) -> bool {
-        let cgroup = self.engine.cgroups().and_then(|all| all.open(&spec::cgroup_path(&self.dir)));
-        cgroup.is_ok_and(|cgroup| cgroup.is_frozen())
-    }
-
     fn begin(&mut self, acts: &mut Vec<Act>) {
-        if self.is_frozen() {
+        if is_frozen(self.engine, &self.dir) {
             return self.rest();
         }
         let since = Timestamp::now();
@@ -139,7 +140,7 @@ impl Doctor<'_> {
         match check {
             Ok(check) => {
                 let limit = Instant::now() + self.pace.timeout;
-                self.phase = Phase::Running { check, since, limit };
+                self.phase = Phase::Running { check, since, limit, stood_still: false };
             }
             Err(error) => {
                 self.record(since, -1, error.to_string(), acts);
@@ -159,7 +160,6 @@ impl Doctor<'_> {
 
     /// Goes on with the check that is under way.
     fn look(&mut self, acts: &mut Vec<Act>) {
-        let is_frozen = self.is_frozen();
         let now = Instant::now();
         match &mut self.phase {
             Phase::Waiting(until) if now >= *until => self.begin(acts),
@@ -169,11 +169,16 @@ impl Doctor<'_> {
                     self.rest();
                 }
             }
-            Phase::Running { check, since, limit } => {
+            Phase::Running { check, since, limit, stood_still } => {
                 let since = *since;
                 match check.look() {
                     Ok(None) if now < *limit => {}
-                    Ok(None) if is_frozen => *limit = now + self.pace.timeout,
+                    Ok(None) if is_frozen(self.engine, &self.dir) => {
+                        *stood_still = true;
+                        *limit = now + self.pace.timeout;
+                    }
+                    // It may have gone on just now.
+                    Ok(None) if std::mem::take(stood_still) => *limit = now + self.pace.timeout,
                     Ok(None) => self.give_up(since, acts),
                     Ok(Some(code)) => {
                         let output = check.output();
@@ -240,6 +245,11 @@ impl Doctor<'_> {
             }
         }
     }
+}
+
+fn is_frozen(engine: &Engine, dir: &Dir) -> bool {
+    let cgroup = engine.cgroups().and_then(|all| all.open(&spec::cgroup_path(dir)));
+    cgroup.is_ok_and(|cgroup| cgroup.is_frozen())
 }
 
 impl Drop for Doctor<'_> {
