@@ -68,7 +68,7 @@ impl Healthcheck {
             _ => return Err(Error::invalid("there is no such option").hint(OPTIONS)),
         };
         if text.starts_with('-') {
-            return Err(Error::invalid("it cannot be negative"));
+            return Err(Error::invalid(format!("{text} is negative")));
         }
         if name == "retries" {
             let number = text.parse::<u32>();
@@ -192,11 +192,11 @@ mod tests {
         assert_eq!(spans, (90_000_000_000, 500_000_000, 0, 1_000_000));
         assert_eq!(check.pace().retries, 5);
         for (name, text, told) in [
-            ("interval", "-1s", "cannot be negative"),
+            ("interval", "-1s", "-1s is negative"),
             ("interval", "30", "is no duration"),
             ("timeout", "999us", "less than 1ms"),
             ("timeout", "999999999999h", "is no duration"),
-            ("retries", "-1", "cannot be negative"),
+            ("retries", "-1", "-1 is negative"),
             ("retries", "x", "is no number"),
             ("shape", "1s", "no such option"),
         ] {

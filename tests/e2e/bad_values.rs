@@ -23,6 +23,7 @@ const BAD: &[(&str, &[&str])] = &[
     ("--cgroup-parent", &["../x", "a/../../b"]),
     ("--cgroupns", &[NONSENSE, HUGE, "container:x", "none"]),
     ("--cidfile", &["/no/dir/f", "/etc/passwd", ""]),
+    ("--commit", &[NONSENSE, "", "A:b:c"]),
     ("--cpu-period", &[NONSENSE, "", HUGE, "1", "1000001"]),
     ("--cpu-quota", &[NONSENSE, "", HUGE, "1"]),
     ("--cpu-rt-period", &[NONSENSE, "", HUGE]),
@@ -48,7 +49,14 @@ const BAD: &[(&str, &[&str])] = &[
     ("--env-file", &["/no/such/file", "/etc", ""]),
     ("--expose", &[NONSENSE, "", HUGE, "0", "65536", "90-80", "80/xtp"]),
     ("--group-add", &["nosuch", "", HUGE, "4294967295"]),
+    ("--health-interval", &[NONSENSE, "", HUGE, "-1s", "1us"]),
+    ("--health-on-failure", &[NONSENSE, "", HUGE]),
+    ("--health-retries", &[NONSENSE, "", HUGE, "-1"]),
+    ("--health-start-interval", &[NONSENSE, "", HUGE]),
+    ("--health-start-period", &[NONSENSE, "", HUGE]),
+    ("--health-timeout", &[NONSENSE, "", HUGE]),
     ("--hostname", &[NONSENSE, "", "-x"]),
+    ("--no-healthcheck", &["maybe"]),
     ("--init", &["maybe"]),
     ("--interactive", &["maybe"]),
     ("--ip", &[NONSENSE, "", HUGE, "10.0.0.2"]),
@@ -86,6 +94,7 @@ const BAD: &[(&str, &[&str])] = &[
     ("--restart", &[NONSENSE, HUGE, "sometimes", "on-failure:x"]),
     ("--rm", &["maybe"]),
     ("--runtime", &[NONSENSE, HUGE, "runsc"]),
+    ("--sdnotify", &[NONSENSE, "", HUGE]),
     ("--security-opt", &[NONSENSE, "", HUGE, "seccomp=/no/such/file"]),
     ("--shm-size", &[NONSENSE, "", HUGE, "0"]),
     ("--sig-proxy", &["maybe"]),
@@ -104,14 +113,20 @@ const BAD: &[(&str, &[&str])] = &[
     ("--workdir", &[NONSENSE, "", HUGE]),
 ];
 
-/// No value is wrong before the container has tried: its program is not found (127).
-const ANYTHING_GOES: [&str; 1] = ["--entrypoint"];
+/// No value is wrong before the container has tried: its program is not found (127), or its check
+/// fails.
+const ANYTHING_GOES: [&str; 2] = ["--entrypoint", "--health-cmd"];
 
 /// What goes with no other, and what the answer names.
 const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
     (&["--name", "taken"], &["the name \"taken\" is in use by container"]),
     (&["-d", "-a", "stdin"], &["--detach", "--attach"]),
     (&["--rm", "--restart", "always"], &["--rm", "--restart always"]),
+    (&["--commit", "a", "-d"], &["--commit", "--detach"]),
+    (&["--commit", "a", "--restart", "always"], &["--commit", "--restart always"]),
+    (&["--no-healthcheck", "--health-retries", "1"], &["--no-healthcheck", "--health-"]),
+    (&["--health-on-failure", "kill"], &["--health-on-failure kill", "health check"]),
+    (&["--sdnotify", "healthy"], &["--sdnotify healthy", "health check"]),
     (&["-n", "--net", "host"], &["--networking=false", "--network host"]),
     (&["--net", "host", "--net", "none"], &["--network none", "other networks"]),
     (&["--net", "none", "--link", "taken:x"], &["--link", "--network none"]),

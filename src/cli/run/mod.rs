@@ -433,7 +433,7 @@ mod tests {
             ("--kernel-memory lots x", "--kernel-memory: invalid size \"lots\""),
             ("--cgroup-parent ../x x", "--cgroup-parent: \"../x\" is not the path of a cgroup"),
             ("--name a/b x", "--name: invalid container name \"a/b\""),
-            ("--health-interval -1s x", "--health-interval: it cannot be negative"),
+            ("--health-interval -1s x", "--health-interval: -1s is negative"),
             ("--health-timeout 1us x", "--health-timeout: \"1us\" is less than 1ms"),
             ("--health-retries few x", "--health-retries: \"few\" is no number"),
             ("--health-start-period 5 x", "--health-start-period: \"5\" is no duration"),
