@@ -8,11 +8,12 @@
 use super::held::Held;
 use super::{check, raw, xattr};
 use std::ffi::{CStr, CString, OsStr};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// What a name stands for; the type bits of `Stat::mode`.
@@ -117,8 +118,7 @@ impl Open {
 
 /// Opens a directory by a path of our own.
 pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
+    let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_DIRECTORY);
     Ok(options.open(path)?.into())
 }
@@ -126,8 +126,7 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 /// Opens a file to append to it, and makes it (0644, less the umask) where it is missing. Waits for
 /// nobody where it is a fifo.
 pub fn open_for_appending(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
+    let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o644);
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
@@ -146,8 +145,8 @@ impl std::error::Error for NotAFile {}
 /// Opens a file for reading that somebody else may have put there. Waits for nobody: what is neither
 /// a file nor a character device (/dev/null) is refused.
 pub fn open_file(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-    let mut options = std::fs::OpenOptions::new();
+    use std::os::unix::fs::FileTypeExt;
+    let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let file = options.open(path)?;
     let kind = file.metadata()?.file_type();
@@ -168,6 +167,11 @@ pub fn read_small(path: &Path, most: usize) -> io::Result<Vec<u8>> {
         true => Err(io::ErrorKind::FileTooLarge.into()),
         false => Ok(bytes),
     }
+}
+
+/// Opens what is at `path` itself: ELOOP where that is a symbolic link. A FIFO is not waited for.
+pub fn open_no_link(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
+    how.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
 /// Opens `path`, relative and of any number of components, below `dir`. A symbolic link anywhere

@@ -9,6 +9,7 @@
 //! our names are ours, and no link there is followed.
 
 use crate::error::{OsContext, Result};
+use crate::sys::fs::open_no_link;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -41,7 +42,7 @@ pub fn inode(file: &File) -> io::Result<u64> {
 
 /// Opens a file of the log that is no link. Whoever may read the host's logs may read it.
 pub fn open(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
-    how.mode(0o640).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+    open_no_link(path, how.mode(0o640))
 }
 
 /// Whether anything was ever logged there.
