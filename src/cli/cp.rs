@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
-    /// keep the owners of what comes out of a container, and its devices
+    /// keep the owners of what comes out, and its devices; give what goes in to the container's user
     #[argh(switch, short = 'a')]
     archive: bool,
     /// copy what SOURCE leads to, where it is a link
@@ -103,7 +103,7 @@ impl Command for Cp {
                 engine.copy_in(from, container, path, options)?
             }
             Way::In { from: Source::Stdin, container, path } => {
-                engine.copy_from_tar(&mut stdin().lock(), container, path)?
+                engine.copy_from_tar(&mut stdin().lock(), container, path, options.archive)?
             }
         };
         if !self.quiet && stderr().is_terminal() {

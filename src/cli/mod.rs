@@ -275,6 +275,7 @@ fn dispatch(args: Vec<OsString>, sealed: Option<(PathBuf, PathBuf)>) -> Outcome 
             };
             let _member = rootless::enter(&root).map_err(usage)?;
             let engine = engine(&root, program).map_err(usage)?.with_driver(driver);
+            let engine = engine.with_voice(tell);
             let is_quiet = settings.is_quiet();
             let engine = engine.with_settings(settings);
             engine.check_version().map_err(usage)?;
@@ -380,9 +381,11 @@ fn finish(outcome: Outcome) -> ExitCode {
 
 /// Tells what went wrong beside what was asked for.
 fn warn(engine: &Engine) {
-    for trouble in engine.take_troubles() {
-        report(&trouble.doing("warning"));
-    }
+    engine.take_troubles().into_iter().for_each(tell);
+}
+
+fn tell(trouble: Error) {
+    report(&trouble.doing("warning"));
 }
 
 /// One line for an error, one for each cure, the nearest first; several errors each have their own.

@@ -7,7 +7,8 @@
 //! <root>/mountpoint/           empty; where a container's own namespace mounts its root
 //! <root>/locks                 byte-range locks; one byte a container, at a hash of its id
 //! <run>/live/<id>              locked by whoever works on the container: its creator, its
-//!                              monitor, its remover. Unlocked, it is the sweep's business.
+//!                              monitor, its remover. Unlocked, it is the sweep's business. Holds
+//!                              who reads its files or writes to them, for those that wait.
 //! <run>/c/<id>/                socket stdin stdout stderr notify/, while it runs
 //! <run>/changing/<id>          locked by whoever changes its networks or links
 //! <run>/shared/<id>            another container has joined its network
@@ -19,12 +20,12 @@
 //! a file in `live` that nobody holds.
 
 use super::health::Health;
-use super::record::{Config, Settings, State};
+use super::record::{Config, ProcessId, Settings, State};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
-use crate::sys::fs::remove_tree;
+use crate::sys::fs::{read_small, remove_tree};
 use crate::sys::lock::{self, Guard, Mode};
-use crate::types::{ContainerId, ContainerName, Home};
+use crate::types::{ContainerId, ContainerName, Home, Pid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::OnceCell;
@@ -321,6 +322,30 @@ impl Dir {
     /// Takes the right to work on the container; `None` where somebody has it.
     pub fn try_live(&self) -> Result<Option<Live>> {
         Live::take(self.live_path(), false)
+    }
+
+    /// Writes down who holds the container and for what, for those that have to wait; that is all
+    /// it is good for, so that nothing fails by it.
+    pub fn note_holder(&self, verb: &str) {
+        let us = Pid::from_raw(std::process::id().cast_signed()).map(ProcessId::of);
+        if let Some(Ok(us)) = us
+            && let Ok(note) = serde_json::to_vec(&(verb, us))
+        {
+            let file = fs::File::options().write(true).truncate(true).open(self.live_path());
+            let _ = file.and_then(|mut file| file.write_all(&note));
+        }
+    }
+
+    pub fn forget_holder(&self) {
+        let file = fs::File::options().write(true).open(self.live_path());
+        let _ = file.and_then(|file| file.set_len(0));
+    }
+
+    /// Who wrote down to hold it, and lives: the verb, and the number of its process.
+    pub fn holder(&self) -> Option<(String, Pid)> {
+        let note = read_small(&self.live_path(), 4096).ok()?;
+        let (verb, process): (String, ProcessId) = serde_json::from_slice(&note).ok()?;
+        process.open().map(|_| (verb, process.pid))
     }
 
     /// Waits for the right to work on the container.

@@ -334,12 +334,12 @@ impl<'a> Monitor<'a> {
         self.deadlines().filter(move |(_, deadline)| now >= *deadline).map(|(at, _)| at)
     }
 
-    /// Waits for `delay`, or until a client asks for something; and for as long as one holds the
-    /// container. Who asks for a restart is told that the last run has ended, with `code`.
+    /// Waits for `delay`, or until a client asks for something; but as long as one holds the
+    /// container, whose files it may read or write. Who asks for a restart is told that the last run has ended, with `code`.
     pub fn pause(&mut self, delay: Duration, code: i32) -> Result<()> {
         let until = Instant::now() + delay;
         let mut events = Events::with_capacity(16);
-        while self.asked.is_none() {
+        while self.asked.is_none() || self.is_held() {
             let left = until.saturating_duration_since(Instant::now());
             let left = Some(left).filter(|left| !left.is_zero());
             if left.is_none() && !self.is_held() {

@@ -41,13 +41,17 @@ impl Engine {
         store.sweep()?;
         let scratch = store.scratch()?;
         let place = scratch.fresh_directory()?;
-        let layer = self.hold(&dir, options.pause, || {
+        let mut warnings = Vec::new();
+        let layer = self.hold(&dir, "commit", options.pause, || {
             let compared = self.compared(&dir)?;
             new_layer::make(place, |packer| {
-                changes::changes(compared, For::Layer, &mut |change| pack(packer, change))
+                changes::changes(compared, For::Layer, &mut |change| pack(packer, change))?;
+                warnings = packer.warnings();
+                Ok(())
             })
         });
         let layer = layer.doing(|| format!("commit {name}"))?;
+        self.troubles.borrow_mut().extend(warnings);
 
         let created = Some(options.created.unwrap_or_else(Timestamp::now));
         let command = if config.command.is_empty() { &config.entrypoint } else { &config.command };

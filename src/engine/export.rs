@@ -30,10 +30,11 @@ impl Engine {
             }
             Err(_) => {
                 self.begin()?;
-                self.hold(&dir, true, || write(self.files_of_down(&dir)?, out))
+                self.hold(&dir, "export", true, || write(self.files_of_down(&dir)?, out))
             }
         };
-        exported.doing(|| format!("export {name}"))?;
+        let warnings = exported.doing(|| format!("export {name}"))?;
+        self.troubles.borrow_mut().extend(warnings);
         self.tell_of(&dir, "export", &[]);
         Ok(())
     }
@@ -46,7 +47,7 @@ impl Engine {
     }
 }
 
-fn write(tree: Merged, out: &mut dyn Write) -> Result<()> {
+fn write(tree: Merged, out: &mut dyn Write) -> Result<Vec<Error>> {
     let mut packer = Packer::new(out);
     if let Some(dir) = tree.root()?.top() {
         let stat = Some(fs::fstat(dir).on("look at", "/")?);
@@ -62,5 +63,6 @@ fn write(tree: Merged, out: &mut dyn Write) -> Result<()> {
             walk.enter(None)?;
         }
     }
-    packer.finish()
+    let warnings = packer.warnings();
+    packer.finish().map(|()| warnings)
 }

@@ -1,6 +1,8 @@
 //! Having a container stand still: while its files are read, or until it is to go on (`pause`).
 //!
-//! One that is down is held by the right to work on it: nobody starts it meanwhile. One that runs
+//! One that is down is held by the right to work on it: nobody starts it meanwhile; between two runs
+//! its monitor holds it down. Who does so writes down what for, and whoever waits for it after a while
+//! tells that. One that runs
 //! is frozen by its cgroup; before, its monitor is told (`Hold`), which thaws it when whoever froze
 //! it says so or has gone, however that came, unless its record says then that it is paused. Where
 //! the monitor dies as well, the one that adopts the container does the same.
@@ -21,39 +23,45 @@ enum Hold {
 }
 
 impl Engine {
-    /// Does `work` while the container stands still; or, without `pause`, as it runs.
+    /// Does `work`, a part of `verb`, while the container stands still; or, without `pause`, as it
+    /// runs. Between two runs it stays down.
     pub(super) fn hold<T>(
         &self,
         dir: &Dir,
+        verb: &str,
         pause: bool,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let hold = match self.down(dir)? {
             Some(live) => Hold::Down(live),
-            None if pause && !self.cgroups()?.open(&spec::cgroup_path(dir))?.is_there() => {
-                let text = "the container runs on meanwhile: only what has a cgroup can be frozen";
-                self.troubles.borrow_mut().push(Error::conflict(text));
-                Hold::Loose
-            }
-            None if pause => self.grasp(dir, true)?,
-            None => Hold::Loose,
+            None if !pause && dir.state()?.status == Status::Running => Hold::Loose,
+            None => self.grasp(dir, pause)?,
         };
+        if !matches!(hold, Hold::Loose) {
+            dir.note_holder(verb);
+        }
         let done = work();
         let released = self.release(dir, hold);
         done.and_then(|done| released.map(|()| done))
     }
 
     /// Does `work` while the container is not started; it may end.
-    pub(super) fn stay<T>(&self, dir: &Dir, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(super) fn stay<T>(
+        &self,
+        dir: &Dir,
+        verb: &str,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let hold = match self.down(dir)? {
             Some(live) => Hold::Down(live),
             None => self.grasp(dir, false)?,
         };
+        dir.note_holder(verb);
         let done = work();
         match hold {
             Hold::Down(live) => live.finish()?,
             // Its monitor sees that we have gone.
-            Hold::Held(_) | Hold::Loose => {}
+            Hold::Held(_) | Hold::Loose => dir.forget_holder(),
         }
         done
     }
@@ -107,7 +115,14 @@ impl Engine {
                 if !freeze || dir.state()?.status != Status::Running {
                     return Ok(Hold::Held(client));
                 }
-                match self.cgroups()?.open(&spec::cgroup_path(dir))?.freeze() {
+                let cgroup = self.cgroups()?.open(&spec::cgroup_path(dir))?;
+                if !cgroup.is_there() && self.is_alive(dir)? {
+                    let text =
+                        "the container runs on meanwhile: only what has a cgroup can be frozen";
+                    self.troubles.borrow_mut().push(Error::conflict(text));
+                    return Ok(Hold::Loose);
+                }
+                match cgroup.freeze() {
                     Ok(()) => return Ok(Hold::Held(client)),
                     // Unless it has just ended.
                     Err(e) if self.is_alive(dir)? => return Err(e),
@@ -127,6 +142,7 @@ impl Engine {
         match hold {
             Hold::Down(live) => return live.finish(),
             Hold::Held(mut client) => {
+                dir.forget_holder();
                 let released = client.send(&Frame::Release).on("speak to", "the monitor");
                 if released.is_err() || !is_released(&mut client)? {
                     // A monitor that is gone thaws nobody; the next one does.

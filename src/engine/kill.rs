@@ -21,7 +21,7 @@ impl Engine {
         pidfd::send_signal(process.fd.as_fd(), signal).on("signal", name)?;
         self.tell_of(&dir, "kill", &[("signal", &signal.number().to_string())]);
         match signal {
-            Signal::KILL => self.stop_dir(&dir, signal, None).map(drop),
+            Signal::KILL => self.stop_dir(&dir, signal, None, None).map(drop),
             // It is to hear of it, as with Docker.
             _ if dir.state()?.paused => self.unpause(name),
             _ => Ok(()),

@@ -99,6 +99,8 @@ pub struct Engine {
     /// What was asked for.
     wanted_driver: Option<Driver>,
     troubles: RefCell<Vec<Error>>,
+    /// Tells the user something at once.
+    voice: fn(Error),
     cgroups: OnceCell<Cgroups>,
     networks: OnceCell<Networks>,
     /// What the flags of the command say, and the file of settings.
@@ -117,6 +119,7 @@ impl Engine {
             sealed: false,
             wanted_driver: None,
             troubles,
+            voice: |_| {},
             cgroups,
             networks,
             settings: Settings::default(),
@@ -131,6 +134,11 @@ impl Engine {
     /// Has a new state root made with this driver, and refuses one that was made with another.
     pub fn with_driver(self, wanted_driver: Option<Driver>) -> Engine {
         Engine { wanted_driver, ..self }
+    }
+
+    /// What cannot wait for the end is told by `voice`.
+    pub fn with_voice(self, voice: fn(Error)) -> Engine {
+        Engine { voice, ..self }
     }
 
     /// What every process of ours does first: no umask and no closed descriptor of the caller's

@@ -4,6 +4,11 @@ use super::{Engine, spec};
 use crate::container::{Config, Dir, Live, State, Status, TakesVolumes, dir};
 use crate::error::{Cause, Error, Result};
 use crate::types::Signal;
+use std::time::Duration;
+
+/// How long to wait for who holds a container that is to go: a copy from or to a pipe may take for
+/// ever.
+const HELD: Duration = Duration::from_secs(5);
 
 /// Whether processes of a container are left after its first one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,10 +45,10 @@ impl Engine {
                     return Err(Error::conflict(format!("container {name} is running"))
                         .hint("stop it first, or use rm -f"));
                 }
-                self.stop_dir(&dir, Signal::KILL, Some(0))?;
+                self.stop_dir(&dir, Signal::KILL, Some(0), Some(HELD))?;
             }
             // It may have been started meanwhile.
-            if let Some(live) = self.down(&dir)? {
+            if let Some(live) = self.down_within(&dir, Some(HELD))? {
                 break live;
             }
         };

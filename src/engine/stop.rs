@@ -1,17 +1,22 @@
 //! `stop` and `restart`: the stop signal, a time of grace, SIGKILL. The monitor keeps the time, so
 //! that a stop goes on when whoever asked for it dies.
 
-use super::patience::{Patience, look_away};
+use super::patience::{A_WHILE, Patience, Queue, look_away};
 use super::{Engine, monitor};
 use crate::container::{Again, Client, Dir, Frame, Live, Status, Want};
-use crate::error::{Error, Result};
+use crate::error::{Error, OsContext, Result};
+use crate::sys::poll;
 use crate::types::{Signal, Timestamp};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// What is asked of a container's monitor: to stop it, and with `Want::Up` to start it again.
 struct Order {
     want: Want,
     signal: Signal,
     seconds: Option<u32>,
+    /// How long to wait for who holds the container; else as long as it takes.
+    limit: Option<Duration>,
 }
 
 enum Given {
@@ -31,7 +36,7 @@ impl Engine {
         if dir.state()?.status == Status::Running {
             self.tell_of(&dir, "kill", &[("signal", &signal.number().to_string())]);
         }
-        if self.stop_dir(&dir, signal, seconds.or(Some(config.stop_timeout)))? {
+        if self.stop_dir(&dir, signal, seconds.or(Some(config.stop_timeout)), None)? {
             self.tell_of_this(&config, &settings.name, "stop", &[]);
         }
         Ok(())
@@ -48,6 +53,7 @@ impl Engine {
             want: Want::Up,
             signal: signal.unwrap_or(config.stop_signal),
             seconds: seconds.or(Some(config.stop_timeout)),
+            limit: None,
         };
         match self.give(&dir, order)? {
             Given::Done if self.came_up(&dir, before)? => {}
@@ -58,8 +64,14 @@ impl Engine {
     }
 
     /// Returns when the container is down, recorded, and with `--rm` gone. Whether it was up.
-    pub(super) fn stop_dir(&self, dir: &Dir, signal: Signal, seconds: Option<u32>) -> Result<bool> {
-        if let Given::Done = self.give(dir, Order { want: Want::Down, signal, seconds })? {
+    pub(super) fn stop_dir(
+        &self,
+        dir: &Dir,
+        signal: Signal,
+        seconds: Option<u32>,
+        limit: Option<Duration>,
+    ) -> Result<bool> {
+        if let Given::Done = self.give(dir, Order { want: Want::Down, signal, seconds, limit })? {
             return Ok(true);
         }
         // It was down already, but its monitor may not be done with it, or have died over it.
@@ -73,10 +85,11 @@ impl Engine {
     /// Goes on until the run has ended, whoever dies in between: a monitor that is gone is made
     /// anew, and asked again.
     fn give(&self, dir: &Dir, order: Order) -> Result<Given> {
-        let Order { want, signal, seconds } = order;
+        let Order { want, signal, seconds, limit } = order;
         let signal = u8::try_from(signal.number()).unwrap_or(15);
         let restart = want == Want::Up;
         let mut patience = Patience::new(dir);
+        let mut queue = Queue::new(self, dir, limit);
         loop {
             let up = dir.update_state(|state| {
                 if state.status.is_up() {
@@ -98,9 +111,14 @@ impl Engine {
             };
             let asked = client.send(&Frame::Stop { signal, seconds, restart });
             // A monitor that dies, or is just ending, hangs up.
-            while asked.is_ok()
-                && let Ok(Some(frame)) = client.receive()
-            {
+            while asked.is_ok() {
+                if !client.has_frame()
+                    && !poll::readable(client.as_fd(), Some(A_WHILE)).on("poll", "")?
+                {
+                    queue.look()?;
+                    continue;
+                }
+                let Ok(Some(frame)) = client.receive() else { break };
                 // Where its policy has it started again, the next monitor is asked.
                 let wanted = if restart { Again::Asked } else { Again::No };
                 if let Frame::Exited { again, .. } = frame
@@ -154,6 +172,12 @@ impl Engine {
     /// The right to work on a container that is down; `None` where it is up. Its last monitor may
     /// be just about to leave.
     pub(super) fn down(&self, dir: &Dir) -> Result<Option<Live>> {
+        self.down_within(dir, None)
+    }
+
+    /// The same, where nobody holds it for longer than `limit`.
+    pub(super) fn down_within(&self, dir: &Dir, limit: Option<Duration>) -> Result<Option<Live>> {
+        let mut queue = Queue::new(self, dir, limit);
         loop {
             if let Some(live) = dir.try_live()? {
                 // Nobody stands by it, and yet it may live: then it is the sweep's business.
@@ -173,6 +197,7 @@ impl Engine {
             }
             // Whoever holds it may have much to remove.
             look_away();
+            queue.look()?;
         }
     }
 }

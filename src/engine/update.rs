@@ -30,7 +30,7 @@ impl Engine {
             return Err(Error::conflict(text));
         }
         let mark = self.begin_change(&dir)?;
-        let done = self.stay(&dir, || {
+        let done = self.stay(&dir, "update", || {
             let old = dir.settings()?.limits;
             let new = change(old.clone())?;
             new.check()?;

@@ -4,6 +4,7 @@
 //! Holds the descriptors of one directory, the names of those on the way, and the first name of
 //! each file of which more names are to come.
 
+use super::links::FirstNames;
 use super::merged::Merged;
 use super::room::{self, Room};
 use super::tree::split;
@@ -11,8 +12,6 @@ use super::walk::{self, Event, Walk, display};
 use crate::error::{OsContext, Result};
 use crate::sys::copy as file;
 use crate::sys::fs::{self, FileType, Stat};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -20,7 +19,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// for its time.
 pub fn tree(from: Merged, to: BorrowedFd) -> Result<()> {
     let mtime = fs::fstat(to).on("look at", "/")?.mtime;
-    let mut copy = Copy { to, here: open(to, b"")?, links: HashMap::new() };
+    // The links of an image all lie within it.
+    let links = FirstNames::within(usize::MAX);
+    let mut copy = Copy { to, here: open(to, b"")?, links };
     let mut room = Room::at(&fs::path_of(to).on("find", "/")?)?;
     let mut walk = Walk::new(from, None)?;
     // What is shared takes no room; where one file is, others will be.
@@ -68,31 +69,16 @@ struct Copy<'t> {
     to: BorrowedFd<'t>,
     /// The directory at hand.
     here: OwnedFd,
-    /// Files of several names: the first one, and how many are to come.
-    links: HashMap<(u64, u64), (Vec<u8>, u64)>,
+    links: FirstNames,
 }
 
 impl Copy<'_> {
     /// Whether it was made as one more name of a file that is there already.
     fn link(&mut self, path: &[u8], stat: &Stat) -> io::Result<bool> {
-        if stat.links < 2 {
-            return Ok(false);
-        }
-        let mut known = match self.links.entry(stat.inode) {
-            Entry::Vacant(new) => {
-                new.insert((path.to_vec(), stat.links - 1));
-                return Ok(false);
-            }
-            Entry::Occupied(known) => known,
-        };
-        let (first, left) = known.get_mut();
-        let (parent, name) = split(first);
+        let Some(first) = self.links.of(path, stat) else { return Ok(false) };
+        let (parent, name) = split(&first);
         let parent = walk::open(self.to, parent).unwrap_or(Err(ErrorKind::NotFound.into()))?;
         fs::link_at(parent.as_fd(), name, self.here.as_fd(), split(path).1)?;
-        *left -= 1;
-        if *left == 0 {
-            known.remove();
-        }
         Ok(true)
     }
 }

@@ -27,6 +27,7 @@ pub mod compression;
 pub mod config;
 pub mod copy;
 pub mod layer;
+pub mod links;
 pub mod merged;
 pub mod new_layer;
 pub mod pack;

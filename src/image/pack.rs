@@ -7,32 +7,31 @@
 //! `unpack` makes holes of zeros. Sockets are left out, as they mean nothing without the process
 //! behind them.
 
+use super::links::{self, FirstNames};
 use super::tar::{self, BLOCK};
 use super::walk::{Entry, display};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::fs::{self, FileType, Open, Stat, Time};
 use crate::sys::xattr;
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 /// What is read and written at a time.
 const BUFFER: usize = 256 << 10;
+/// Most of a file that is told to be empty and is not, as those of /proc.
+const UNTOLD: u64 = 64 << 20;
 /// The largest number in the field of an owner.
 const ID_MAX: u32 = 0o777_7777;
 const SIZE_MAX: u64 = 0o777_7777_7777;
 
 pub struct Packer<'o> {
     out: &'o mut dyn Write,
-    /// Files with several names, some of which are still to come.
-    links: HashMap<(u64, u64), Link>,
+    links: FirstNames,
+    /// How many files became shorter while they were read, and the first of them.
+    shrunk: Option<(u64, PathBuf)>,
     buffer: Vec<u8>,
-}
-
-struct Link {
-    path: Vec<u8>,
-    to_come: u64,
 }
 
 /// The fields of a header.
@@ -51,7 +50,8 @@ struct Head<'h> {
 
 impl<'o> Packer<'o> {
     pub fn new(out: &'o mut dyn Write) -> Packer<'o> {
-        Packer { out, links: HashMap::new(), buffer: vec![0; BUFFER] }
+        let links = FirstNames::within(links::BOUND);
+        Packer { out, links, shrunk: None, buffer: vec![0; BUFFER] }
     }
 
     /// Writes what `entry` is.
@@ -62,7 +62,7 @@ impl<'o> Packer<'o> {
         let mut head = Head::of(entry.path, &stat);
         let first = match stat.file_type {
             FileType::Directory => None,
-            _ => self.first_name(entry.path, &stat),
+            _ => self.links.of(entry.path, &stat),
         };
         if let Some(first) = first {
             head.kind = b'1';
@@ -109,35 +109,42 @@ impl<'o> Packer<'o> {
         self.head(&Head::new(path, b'0'))
     }
 
-    /// Under which name a file of several was written already.
-    fn first_name(&mut self, path: &[u8], stat: &Stat) -> Option<Vec<u8>> {
-        match self.links.get_mut(&stat.inode) {
-            None if stat.links < 2 => None,
-            None => {
-                let link = Link { path: path.to_vec(), to_come: stat.links - 1 };
-                self.links.insert(stat.inode, link);
-                None
-            }
-            Some(link) if link.to_come > 1 => {
-                link.to_come -= 1;
-                Some(link.path.clone())
-            }
-            Some(_) => self.links.remove(&stat.inode).map(|link| link.path),
-        }
+    /// What is not as it should be in what was written.
+    pub fn warnings(&self) -> Vec<Error> {
+        let shrunk = self.shrunk.as_ref().map(|(count, first)| {
+            let first = first.display();
+            format!("{count} files became shorter while they were read, the first {first}: they end in zeros")
+        });
+        shrunk.into_iter().chain(self.links.parted()).map(Error::conflict).collect()
     }
 
+    /// The header says how long a file is: one that ends within the first block is read before.
     fn file(&mut self, entry: &Entry, stat: &Stat, head: Head) -> Result<()> {
         let file = fs::open_at(entry.dir, entry.name, Open::Read);
         let file = fs::file(file.on("open", display(entry.path))?);
         let read = |e: io::Error| Error::os("read", display(entry.path).display().to_string(), e);
-        self.head(&Head { size: stat.size, ..head })?;
-        self.data(&file, stat.size).map_err(|e| e.or(read))
+        let mut first = std::mem::take(&mut self.buffer);
+        let begun = begin(&file, stat.size, &mut first);
+        let written = begun.map_err(read).and_then(|size| {
+            self.head(&Head { size, ..head })?;
+            let length = usize::try_from(size).unwrap_or(first.len()).min(first.len());
+            let known = first.get(..length).unwrap_or_default();
+            self.write(known).map(|()| (size, length as u64))
+        });
+        first.resize(BUFFER, 0);
+        self.buffer = first;
+        let (size, at) = written?;
+        let is_whole = self.rest(&file, at, size).map_err(|e| e.or(read))?;
+        if !is_whole {
+            self.shrunk.get_or_insert_with(|| (0, display(entry.path))).0 += 1;
+        }
+        Ok(())
     }
 
-    /// Copies the data, and completes the last block. A file that has become shorter is filled up
-    /// with zeros: its header is written.
-    fn data(&mut self, file: &File, size: u64) -> std::result::Result<(), Copy> {
-        let mut at = 0;
+    /// Copies the data from `at`, and completes the last block. A file that has become shorter is
+    /// filled up with zeros; `false` then.
+    fn rest(&mut self, file: &File, from: u64, size: u64) -> std::result::Result<bool, Copy> {
+        let (mut at, mut is_whole) = (from, true);
         while at < size {
             let wanted = usize::try_from(size - at).unwrap_or(BUFFER).min(BUFFER);
             let window = self.buffer.get_mut(..wanted).unwrap_or_default();
@@ -145,6 +152,7 @@ impl<'o> Packer<'o> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(Copy::Read(e)),
                 Ok(0) => {
+                    is_whole = false;
                     window.fill(0);
                     wanted
                 }
@@ -156,7 +164,8 @@ impl<'o> Packer<'o> {
         }
         let padding = tar::padding(size) as usize;
         let zeros = [0; BLOCK];
-        self.out.write_all(zeros.get(..padding).unwrap_or_default()).map_err(Copy::Write)
+        let padded = self.out.write_all(zeros.get(..padding).unwrap_or_default());
+        padded.map_err(Copy::Write).map(|()| is_whole)
     }
 
     fn head(&mut self, head: &Head) -> Result<()> {
@@ -176,6 +185,30 @@ impl<'o> Packer<'o> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.out.write_all(bytes).map_err(unwritable)
     }
+}
+
+/// Reads the beginning of a file that is told to have `size` bytes into `buffer`, which holds a
+/// block: all of it where it is told to be empty. Gives the size it has.
+fn begin(mut file: &File, size: u64, buffer: &mut Vec<u8>) -> io::Result<u64> {
+    if size == 0 {
+        buffer.clear();
+        let read = file.take(UNTOLD + 1).read_to_end(buffer)? as u64;
+        let fits = (read <= UNTOLD).then_some(read);
+        return fits.ok_or(io::ErrorKind::FileTooLarge.into());
+    }
+    let most = usize::try_from(size).unwrap_or(BUFFER).min(BUFFER);
+    buffer.resize(BUFFER, 0);
+    let mut filled = 0;
+    while filled < most {
+        match file.read(buffer.get_mut(filled..most).unwrap_or_default()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => match other? {
+                0 => return Ok(filled as u64),
+                n => filled += n,
+            },
+        }
+    }
+    Ok(size)
 }
 
 /// What failed while data was copied.

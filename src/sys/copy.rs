@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 const BUFFER: usize = 256 << 10;
+/// Most files that are told to be empty are.
+const SMALL: usize = 4096;
 
 /// Copies `name`, which is no directory, of one directory into another: content, owner, mode,
 /// extended attributes but overlayfs's own, time. Those that the file system cannot hold it does
@@ -38,9 +40,16 @@ pub fn entry(from: BorrowedFd, to: BorrowedFd, name: &[u8], stat: &Stat) -> io::
     Ok(shares)
 }
 
-/// Copies the data of a file, and no hole, into an empty one. Whether the blocks are shared.
+/// Copies the data of a file of that size, and no hole, into an empty one. Where it ends sooner by
+/// now, so does the copy; one whose size is told as 0 (/proc) is read to its end. Whether the blocks
+/// are shared.
 pub fn content(from: &File, to: &File, size: u64) -> io::Result<bool> {
     if size == 0 {
+        let mut at = 0;
+        let mut buffer = Vec::new();
+        while let n @ 1.. = read_some(from, to, at, SMALL, &mut buffer)? {
+            at += n;
+        }
         return Ok(false);
     }
     // SAFETY: takes integers.
@@ -48,17 +57,30 @@ pub fn content(from: &File, to: &File, size: u64) -> io::Result<bool> {
         return Ok(true);
     }
     let (mut at, mut buffer) = (0, Vec::new());
-    while let Some((begin, end)) = fs::next_data(from, at)? {
+    while let Some((begin, end)) = data(from, at, size)? {
         at = begin;
         while at < end {
             match some(from, to, at, end - at, &mut buffer)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                0 => return to.set_len(at).map(|()| false),
                 n => at += n,
             }
         }
     }
-    to.set_len(size)?;
+    to.set_len(size.min(from.metadata()?.len()))?;
     Ok(false)
+}
+
+/// The next run of data before `size`. Where holes cannot be asked for (sysfs) all is data.
+fn data(from: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    if at >= size {
+        return Ok(None);
+    }
+    match fs::next_data(from, at) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ESPIPE)) => {
+            Ok(Some((at, size)))
+        }
+        found => Ok(found?.map(|(begin, end)| (begin, end.min(size))).filter(|(b, _)| *b < size)),
+    }
 }
 
 /// Copies some bytes from `at`; within the kernel where it can (`copy_file_range(2)`).
@@ -82,7 +104,21 @@ fn some(from: &File, to: &File, at: u64, length: u64, buffer: &mut Vec<u8>) -> i
             n => return Ok(n.unsigned_abs() as u64),
         }
     }
-    let most = length.min(buffer.len());
+    read_some(from, to, at, length, buffer)
+}
+
+/// The same, by way of a buffer.
+fn read_some(
+    from: &File,
+    to: &File,
+    at: u64,
+    length: usize,
+    buffer: &mut Vec<u8>,
+) -> io::Result<u64> {
+    let most = length.min(BUFFER);
+    if buffer.len() < most {
+        buffer.resize(most, 0);
+    }
     let block = buffer.get_mut(..most).unwrap_or_default();
     let n = from.read_at(block, at)?;
     to.write_all_at(block.get(..n).unwrap_or_default(), at)?;

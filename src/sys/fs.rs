@@ -441,6 +441,18 @@ pub fn room(fd: BorrowedFd) -> io::Result<Room> {
     })
 }
 
+/// Whether `fd` lies on a file system that holds no files but what the kernel tells.
+pub fn is_kernels(fd: BorrowedFd) -> io::Result<bool> {
+    /// proc, sysfs, devpts, mqueue, cgroup and cgroup2 (linux/magic.h).
+    const THEIRS: [u32; 6] = [0x9fa0, 0x6265_6572, 0x1cd1, 0x1980_0202, 0x0027_e0eb, 0x6367_7270];
+    // SAFETY: a statfs is integers only, for which zeros are values.
+    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `stat` is one whole struct to be written.
+    done(unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut stat) })?;
+    // All are 32 bits, whatever type a libc gives them.
+    Ok(THEIRS.contains(&(stat.f_type as u32)))
+}
+
 /// Whether `error` is the refusal to go through a symbolic link.
 pub fn is_link_refused(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ELOOP)

@@ -311,6 +311,20 @@ impl Running {
             .unwrap_or_else(|got| panic!("{what}: no {text:?} in:\n{got}"));
     }
 
+    /// Waits for a whole line of stderr that holds `text`.
+    #[track_caller]
+    pub fn hears(&mut self, text: &str) -> String {
+        let what = self.what.clone();
+        self.stderr
+            .take_until(|bytes| {
+                let end = bytes.iter().rposition(|b| *b == b'\n')?;
+                let told = String::from_utf8_lossy(&bytes[..end]).into_owned();
+                let line = told.lines().find(|line| line.contains(text))?;
+                Some((end + 1, line.to_string()))
+            })
+            .unwrap_or_else(|got| panic!("{what}: no {text:?} on stderr in:\n{got}"))
+    }
+
     /// The exit code, once it has ended; 128 + n for a signal.
     #[track_caller]
     pub fn wait(&mut self) -> i32 {

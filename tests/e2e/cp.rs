@@ -1,7 +1,7 @@
 //! `cp`: both ways and as a tar, into what runs and what does not, by Docker's rules, and with
 //! links that want to lead out.
 
-use crate::common::Test;
+use crate::common::{Test, eventually};
 use crate::test;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -419,5 +419,185 @@ fn killed_it_leaves_the_file_that_was_there() {
         drop(run);
         let size = t.says(["exec", "c", "stat", "-c", "%s", "/f"]);
         assert!(size == "3000" || size == (20 << 20).to_string(), "{size}");
+    }
+}
+
+#[test]
+fn what_a_killed_copy_left_goes_with_the_next() {
+    let t = test!(busybox);
+    let tree = t.dir("tree");
+    for n in 0..200 {
+        symlink("somewhere", tree.join(n.to_string())).expect("link");
+    }
+    t.script("c", &[], "mkdir /d; echo ready; exec sleep 1000");
+    t.wait_for_log("c", "ready");
+    let from = format!("{}/.", tree.display());
+    cp(&t, &from, "c:/d");
+    for delay in 0..40 {
+        let run = t.coracle(["cp", &from, "c:/d"]).spawn();
+        run.ends_within(std::time::Duration::from_millis(delay / 2));
+        run.signal(coracle::types::Signal::KILL);
+        drop(run);
+    }
+    // As many as a kill may leave, and names that were made to stand in the way.
+    let plant = "for n in 1 2 3; do : >/d/.coracle-cp-000000000000000$n; done; \
+                 mkdir /d/.coracle-cp-0000000000000004; : >/d/.coracle-cp-mine";
+    t.coracle(["exec", "c", "sh", "-c", plant]).ok();
+    cp(&t, &from, "c:/d");
+    let kept = t.says(["exec", "c", "sh", "-c", "ls -dA /d/.c*"]);
+    assert_eq!(kept, "/d/.coracle-cp-0000000000000004\n/d/.coracle-cp-mine");
+    assert_eq!(t.says(["exec", "c", "sh", "-c", "ls /d | wc -l"]), "200");
+}
+
+#[test]
+fn the_whole_root_of_one_that_runs_is_copied_without_what_the_kernel_tells() {
+    let t = test!(busybox);
+    let bind = t.dir("bind");
+    fs::write(bind.join("bound"), "bound").expect("write");
+    let mount = format!("{}:/mnt/bind", bind.display());
+    let options = ["-v", "vol:/deep/vol", "-v", &mount, "--tmpfs", "/mem"];
+    t.script("c", &options, "echo v >/deep/vol/f; echo m >/mem/f; echo ready; exec sleep 1000");
+    t.wait_for_log("c", "ready");
+    let out = t.path("out");
+    cp(&t, "c:/", &out);
+    for path in ["mnt/bind/bound", "deep/vol/f", "mem/f", "etc/passwd", "bin/busybox"] {
+        assert!(out.join(path).exists(), "{path}");
+    }
+    let tar = t.coracle(["cp", "c:/", "-"]).ok().stdout;
+    let unpacked = t.dir("unpacked");
+    t.coracle(["exec", "c", "true"]).ok();
+    let mut child = Command::new("tar")
+        .args(["-C", unpacked.to_str().expect("text"), "-x"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("run tar");
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), &tar).expect("write");
+    assert!(child.wait().expect("run tar").success());
+    for dir in [&out, &unpacked] {
+        for path in ["proc", "sys", "dev"] {
+            let names = fs::read_dir(dir.join(path)).expect("a directory");
+            assert_eq!(names.count(), 0, "{path}");
+        }
+        assert_eq!(fs::read_to_string(dir.join("deep/vol/f")).expect("read"), "v\n");
+    }
+    // Named, they are read, and whole though their size is told as nothing, or as a page.
+    let cpuinfo = content(&t, "c", "/proc/cpuinfo");
+    assert!(cpuinfo.contains("processor"), "{cpuinfo}");
+    let sys = "/sys/kernel/mm/transparent_hugepage/enabled";
+    let sys = if Path::new(sys).exists() { sys } else { "/sys/kernel/uevent_seqnum" };
+    let told = t.says(["exec", "c", "cat", sys]);
+    assert_eq!(content(&t, "c", sys).trim_end(), told);
+    let tar = t.coracle(["cp", &format!("c:{sys}"), "-"]).ok().stdout;
+    let text = String::from_utf8_lossy(&tar);
+    assert!(text.contains(&format!("{told}\n\0")), "{text}");
+}
+
+#[test]
+fn between_two_runs_a_container_is_copied_to_and_stays_down() {
+    let t = test!(busybox);
+    let file = t.path("file");
+    fs::write(&file, "from the host").expect("write");
+    let text = file.to_str().expect("text");
+    t.script("c", &["--restart", "always"], "test -e /stay && exec sleep 1000; exit 3");
+    let count = || t.inspect("c")["RestartCount"].as_u64().expect("a number");
+    t.wait_for_status("c", "restarting");
+    // While one reads from it, it is not started again.
+    let stalled = "exec 3<&0; \"$@\" </dev/null | \
+                   { head -c 1000 >/dev/null; echo begun; read x <&3; cat >/dev/null; }";
+    let mut export = t.coracle(["export", "c"]).by(stalled).spawn();
+    export.until("begun");
+    let held = count();
+    let mut waits = t.coracle(["stop", "c"]).spawn();
+    assert!(waits.hears("is held by export").contains("waiting for its end"));
+    assert_eq!(count(), held);
+    export.write("\n");
+    assert_eq!(export.wait(), 0);
+    assert_eq!(waits.wait(), 0);
+    t.coracle(["start", "c"]).ok();
+    t.wait_for_status("c", "restarting");
+    cp(&t, &file, "c:/h");
+    assert_eq!(content(&t, "c", "/h"), "from the host");
+    t.coracle(["cp", text, "c:/stay"]).ok();
+    t.wait_for_status("c", "running");
+    assert_eq!(content(&t, "c", "/stay"), "from the host");
+}
+
+#[test]
+fn who_waits_for_a_copy_hears_of_it_and_none_waits_for_ever_to_remove() {
+    let t = test!(busybox);
+    t.coracle(["create", "--name", "c", "busybox", "true"]).ok();
+    let mut copy = t.coracle(["cp", "-", "c:/tmp"]).spawn();
+    let held = format!("is held by cp (process {})", copy.pid());
+    let id = t.inspect("c")["Id"].as_str().expect("an id").to_string();
+    let run = t.run_dir("c");
+    let run = run.ancestors().nth(2).expect("the directory of all that runs");
+    let live = run.join("live").join(id);
+    eventually("cp holds it", || fs::metadata(&live).is_ok_and(|note| note.len() > 0));
+    let mut start = t.coracle(["start", "c"]).spawn();
+    assert!(start.hears(&held).contains("waiting for its end"));
+    t.coracle(["rm", "-f", "c"]).code(1).stderr_has(&held).stderr_has("or end it: kill").ok();
+    copy.signal(coracle::types::Signal::KILL);
+    assert_eq!(copy.wait(), 137);
+    assert_eq!(start.wait(), 0);
+    t.coracle(["rm", "-f", "c"]).ok();
+}
+
+#[test]
+fn a_root_that_is_marked_read_only_is_not_written_to_also_while_down() {
+    let t = test!(busybox);
+    let file = t.path("file");
+    fs::write(&file, "text").expect("write");
+    let file = file.to_str().expect("text");
+    let options = ["--read-only", "-v", "vol:/new/vol"];
+    t.coracle([&["create", "--name", "down"], &options[..], &["busybox", "true"]].concat()).ok();
+    t.script("up", &options, "exec sleep 1000");
+    for c in ["down", "up"] {
+        t.coracle(["cp", file, &format!("{c}:/f")])
+            .code(1)
+            .stderr_has("read-only file system")
+            .stderr_has("hint: the container's root is marked read-only: copy to a volume of it")
+            .ok();
+        cp(&t, file, format!("{c}:/new/vol/{c}"));
+        assert_eq!(content(&t, c, &format!("/new/vol/{c}")), "text");
+    }
+}
+
+#[test]
+fn a_directory_is_not_copied_into_itself() {
+    let t = test!(busybox);
+    let data = t.dir("data");
+    fs::write(data.join("file"), "text").expect("write");
+    let mount = format!("{}:/data", data.display());
+    t.script("c", &["-v", &mount], "exec sleep 1000");
+    let inside = data.join("x");
+    for from in ["c:/data", "c:/"] {
+        let words = ["cp", from, inside.to_str().expect("text")];
+        t.coracle(words).code(1).stderr_has("cannot copy a directory into itself").ok();
+        assert!(!inside.join("x").exists() && !inside.join("data/x/data").exists());
+        fs::remove_dir_all(&inside).expect("remove");
+    }
+    let words = ["cp", "c:/data/.", data.to_str().expect("text")];
+    t.coracle(words).code(1).stderr_has("cannot copy a directory into itself").ok();
+}
+
+#[test]
+fn with_a_what_goes_in_belongs_to_the_containers_user() {
+    let t = test!(busybox);
+    let file = t.path("file");
+    fs::write(&file, "text").expect("write");
+    std::os::unix::fs::chown(&file, Some(77), Some(88)).expect("chown");
+    let mut tar = Command::new("tar");
+    tar.args(["-C", t.path("").to_str().expect("text"), "-c", "file"]);
+    let tar = tar.output().expect("run tar").stdout;
+    let owner = |c: &str, path: &str| t.says(["exec", c, "stat", "-c", "%u:%g", path]);
+    t.script("user", &["-u", "1000:2000"], "exec sleep 1000");
+    t.script("root", &[], "exec sleep 1000");
+    for (c, given) in [("user", "1000:2000"), ("root", "77:88")] {
+        let file = file.to_str().expect("text");
+        t.coracle(["cp", "-a", file, &format!("{c}:/tmp/a")]).ok();
+        t.coracle(["cp", file, &format!("{c}:/tmp/plain")]).ok();
+        t.coracle(["cp", "-a", "-", &format!("{c}:/tmp")]).stdin(&tar[..]).ok();
+        assert_eq!([owner(c, "/tmp/a"), owner(c, "/tmp/file")], [given, given]);
+        assert_eq!(owner(c, "/tmp/plain"), "77:88");
     }
 }

@@ -494,9 +494,42 @@ fn without_a_range_of_ids_a_user_has_images_of_root_alone() {
     tar.append_data(&mut header, "theirs", &[][..]).expect("make a tar");
     let tar = tar.into_inner().expect("make a tar");
     user.coracle(&["import", "-", "theirs"])
-        .stdin(tar)
+        .stdin(&tar[..])
         .code(1)
         .stderr_has("theirs")
         .stderr_has("install uidmap")
         .ok();
+    whoever_is_not_there_is_root(&user, &[("theirs", "0:0")], &tar);
+}
+
+/// Copies files of the host's root, and those of a tar, into a container.
+fn whoever_is_not_there_is_root(user: &User, files: &[(&str, &str)], tar: &[u8]) {
+    let script = "exec sleep 1000";
+    user.coracle(&["run", "-d", "--net=none", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    user.coracle(&["cp", "/etc/passwd", "c:/tmp/passwd"]).ok();
+    user.coracle(&["cp", "-", "c:/tmp"]).stdin(tar).ok();
+    for (name, owner) in [("passwd", "0:0")].iter().chain(files) {
+        let path = format!("/tmp/{name}");
+        assert_eq!(user.says(&["exec", "c", "stat", "-c", "%u:%g", &path]), *owner, "{name}");
+    }
+    user.coracle(&["rm", "-f", "c"]).ok();
+}
+
+#[test]
+fn with_a_range_of_ids_what_is_copied_in_keeps_those_that_are_there() {
+    let t = test!();
+    let Some(user) = User::new(&t, true) else { return };
+    user.import();
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, uid) in [("seven", 7), ("nobody", 65534), ("none", 70_000)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_uid(uid);
+        header.set_gid(7);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, &[][..]).expect("make a tar");
+    }
+    let tar = tar.into_inner().expect("make a tar");
+    let files = [("seven", "7:7"), ("nobody", "65534:7"), ("none", "0:7")];
+    whoever_is_not_there_is_root(&user, &files, &tar);
 }

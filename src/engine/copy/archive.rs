@@ -1,5 +1,6 @@
 //! A tar of what is at a place, and a tar unpacked into a directory that is there.
 
+use super::bounds::Bounds;
 use super::job::Job;
 use super::place::{Place, Root};
 use super::put::Target;
@@ -20,8 +21,15 @@ use std::os::unix::fs::FileExt;
 
 const BUFFER: usize = 256 << 10;
 
-/// Writes what is at `place`, as `base`; without a base, what is in the directory.
-pub fn write(place: &Place, stat: Stat, base: &[u8], out: &mut dyn Write) -> Result<()> {
+/// Writes what is at `place`, as `base`; without a base, what is in the directory. Gives what is to
+/// be told beside.
+pub fn write(
+    place: &Place,
+    stat: Stat,
+    base: &[u8],
+    bounds: &Bounds,
+    out: &mut dyn Write,
+) -> Result<Vec<Error>> {
     let mut packer = Packer::new(out);
     let (dir, name) = (place.dir.as_fd(), &place.name[..]);
     packer.entry(&Entry { dir, name, path: base, stat: Some(stat) })?;
@@ -33,12 +41,15 @@ pub fn write(place: &Place, stat: Stat, base: &[u8], out: &mut dyn Write) -> Res
             let Event::Entry(entry) = event else { continue };
             let Some(stat) = entry.stat else { continue };
             packer.entry(&Entry { path: &join(base, entry.path), ..entry })?;
-            if stat.file_type == FileType::Directory {
+            if stat.file_type == FileType::Directory
+                && !bounds.leave_out(&entry, &stat).on("look at", walk::display(entry.path))?
+            {
                 walk.enter(None)?;
             }
         }
     }
-    packer.finish()
+    let warnings = packer.warnings();
+    packer.finish().map(|()| warnings)
 }
 
 /// Unpacks a tar, compressed or not, into the directory `path` of a tree. Names and links of it

@@ -35,11 +35,14 @@ pub struct Job {
     pub asides: Asides,
     /// How many devices were passed over, and the first of them.
     devices: RefCell<Option<(u64, String)>>,
+    /// What is to be told of hard links.
+    parted: RefCell<Option<String>>,
 }
 
 impl Job {
     pub fn new(way: Way, owner: Owner) -> Job {
-        Job { owner, way, asides: Asides::default(), devices: RefCell::default() }
+        let (asides, devices, parted) = Default::default();
+        Job { owner, way, asides, devices, parted }
     }
 
     /// Whether devices are copied. To the host only with their owner: there everybody may open what
@@ -53,6 +56,10 @@ impl Job {
         devices.get_or_insert_with(|| (0, shown.to_string())).0 += 1;
     }
 
+    pub fn part(&self, parted: Option<String>) {
+        *self.parted.borrow_mut() = parted;
+    }
+
     /// What the user is to hear beside the result.
     pub fn warnings(self) -> Vec<Error> {
         let devices = self.devices.into_inner().map(|(count, first)| {
@@ -62,7 +69,8 @@ impl Job {
             };
             Error::conflict(text).hint("cp -a copies devices, for every user of the host to open")
         });
-        devices.into_iter().collect()
+        let parted = self.parted.into_inner().map(Error::conflict);
+        devices.into_iter().chain(parted).collect()
     }
 
     /// What the copy of something on a disk is to have.

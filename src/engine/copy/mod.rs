@@ -15,16 +15,19 @@
 
 mod archive;
 mod aside;
+mod bounds;
 mod job;
 mod place;
 mod put;
 mod tree;
 
-use super::Engine;
-use crate::container::{Dir, MountKind};
+use super::{Engine, user};
+use crate::container::{Dir, MountKind, Status};
 use crate::error::{Context, Error, OsContext, Result};
+use crate::oci::create::read_in_root;
 use crate::sys::fs::{self, FileType, Stat};
 use crate::sys::{mount, process};
+use bounds::Bounds;
 use job::{Job, Owner, Way};
 use place::{Place, Root, last, means_content, means_directory};
 use put::{Target, is_device};
@@ -38,10 +41,12 @@ use std::path::Path;
 const OUT: &str = "archive-path";
 const IN: &str = "extract-to-dir";
 
+const EROFS: i32 = 30;
+
 /// What to make of links and owners.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CopyOptions {
-    /// Keep the owners of what comes out of a container.
+    /// Keep the owners of what comes out of a container; give what goes in to its user.
     pub archive: bool,
     /// Copy what a link that is named leads to.
     pub follow: bool,
@@ -55,7 +60,7 @@ impl Engine {
             false => Owner::Now(process::effective_uid(), process::effective_gid()),
         };
         let to = to.as_os_str().as_bytes();
-        self.with_root(name, [OUT, path], |root| {
+        self.with_root(name, [OUT, path], |_, root| {
             let job = Job::new(Way::Out, owner);
             let bytes = copy(root, path.as_bytes(), &host()?, to, &job, options.follow);
             self.troubles.borrow_mut().extend(job.warnings());
@@ -72,9 +77,11 @@ impl Engine {
         options: CopyOptions,
     ) -> Result<u64> {
         let from = from.as_os_str().as_bytes();
-        self.with_root(name, [IN, path], |root| {
-            let job = Job::new(Way::In, Owner::Kept);
-            copy(&host()?, from, root, path.as_bytes(), &job, options.follow)
+        self.with_root(name, [IN, path], |dir, root| {
+            let job = Job::new(Way::In, owner_inside(dir, root, options.archive)?);
+            let bytes = copy(&host()?, from, root, path.as_bytes(), &job, options.follow);
+            self.troubles.borrow_mut().extend(job.warnings());
+            bytes
         })
     }
 
@@ -86,25 +93,35 @@ impl Engine {
         follow: bool,
         out: &mut dyn Write,
     ) -> Result<()> {
-        self.with_root(name, [OUT, path], |root| {
+        self.with_root(name, [OUT, path], |_, root| {
             let path = path.as_bytes();
             let (place, stat) = root.find_there(path, follow || path.ends_with(b"/"))?;
             must_be_directory(root, path, stat)?;
             let base = if means_content(path) { b"" } else { last(path).1 };
-            archive::write(&place, stat, base, out)
+            let bounds = Bounds::new(root, &stat, None)?;
+            let warnings = archive::write(&place, stat, base, &bounds, out)?;
+            self.troubles.borrow_mut().extend(warnings);
+            Ok(())
         })
     }
 
     /// Unpacks a tar into the directory `path` of a container.
-    pub fn copy_from_tar(&self, input: &mut dyn Read, name: &str, path: &str) -> Result<u64> {
-        self.with_root(name, [IN, path], |root| {
+    pub fn copy_from_tar(
+        &self,
+        input: &mut dyn Read,
+        name: &str,
+        path: &str,
+        archive: bool,
+    ) -> Result<u64> {
+        self.with_root(name, [IN, path], |dir, root| {
             let path = path.as_bytes();
             let (_, stat) = root.find_there(path, true)?;
             if stat.file_type != FileType::Directory {
                 let text = format!("{} is no directory to unpack into", root.shown(path));
                 return Err(Error::conflict(text));
             }
-            archive::read(root, path, input, &Job::new(Way::In, Owner::Kept))
+            let job = Job::new(Way::In, owner_inside(dir, root, archive)?);
+            archive::read(root, path, input, &job)
         })
     }
 
@@ -113,31 +130,37 @@ impl Engine {
         &self,
         name: &str,
         [action, path]: [&str; 2],
-        work: impl FnOnce(&Root) -> Result<T>,
+        mut work: impl FnMut(&Dir, &Root) -> Result<T>,
     ) -> Result<T> {
         let dir = self.find(name)?;
-        let prefix = format!("{name}:");
-        let done = match self.process(&dir, name) {
-            Ok(first) => {
+        let mut root_is = |fd| work(&dir, &Root { fd, prefix: format!("{name}:") });
+        let done = loop {
+            if let Ok(first) = self.process(&dir, name) {
                 let fd = fs::open_directory(Path::new(&format!("/proc/{}/root", first.pid)));
                 // The number still means it, if it has not ended.
-                if first.has_ended() {
-                    let text = format!("container {name} has just ended");
-                    return Err(Error::conflict(text).hint("try again"));
+                if !first.has_ended() {
+                    break root_is(fd.on("open", "the container's root")?);
                 }
-                work(&Root { fd: fd.on("open", "the container's root")?, prefix })
             }
-            Err(_) => {
-                self.begin()?;
-                self.hold(&dir, false, || {
-                    if dir.state()?.status.is_up() {
-                        let text = "the container was just started";
-                        return Err(Error::conflict(text).hint("try again"));
-                    }
-                    work(&Root { fd: self.root_of_down(&dir)?, prefix })
-                })
+            self.begin()?;
+            let mut runs = false;
+            let done = self.hold(&dir, "cp", false, || {
+                // It was started before we had it.
+                runs = dir.state()?.status == Status::Running;
+                if runs { Ok(None) } else { root_is(self.root_of_down(&dir)?).map(Some) }
+            });
+            // Of one that runs it is no matter whether it went on.
+            if !runs && let Some(done) = done.transpose() {
+                break done;
             }
         };
+        if action == IN && done.as_ref().is_err_and(|error| error.errno() == Some(EROFS)) {
+            let is_root = dir.config()?.isolation.read_only_root;
+            return done.hint(|| match is_root {
+                true => "the container's root is marked read-only: copy to a volume of it".into(),
+                false => "it is mounted read-only in the container".into(),
+            });
+        }
         if done.is_ok() {
             self.tell_of(&dir, action, &[("path", path)]);
         }
@@ -147,13 +170,18 @@ impl Engine {
     /// The root of a container that is down, with its volumes and binds.
     fn root_of_down(&self, dir: &Dir) -> Result<OwnedFd> {
         let config = dir.config()?;
-        let root = self.mount_root(&self.root_mount(dir, &config)?)?;
+        let tree = self.mount_root(&self.root_mount(dir, &config)?)?;
         let at = CString::new(dir.mountpoint().as_os_str().as_bytes()).unwrap_or_default();
         mount::leave_namespace().on("enter", "a mount namespace")?;
-        mount::attach(root.as_fd(), &at).on("mount", "the container's root")?;
+        mount::attach(tree.as_fd(), &at).on("mount", "the container's root")?;
         let root = fs::open_directory(&dir.mountpoint()).on("open", "the container's root")?;
+        // The mounts need their places in it.
         for mount in config.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
             self.mount_in(root.as_fd(), mount).doing(|| format!("mount {}", mount.target))?;
+        }
+        if config.isolation.read_only_root {
+            let attributes = mount::set_attributes(tree.as_fd(), mount::attr::READ_ONLY, false);
+            attributes.on("mount", "the container's root")?;
         }
         Ok(root)
     }
@@ -194,6 +222,17 @@ impl Engine {
         mount::attach_at(tree.as_fd(), place.on("open", &mount.target)?.as_fd())
             .on("mount", &mount.target)
     }
+}
+
+/// To whom belongs what goes in.
+fn owner_inside(dir: &Dir, root: &Root, archive: bool) -> Result<Owner> {
+    let config = dir.config()?;
+    if !archive || config.user.is_empty() {
+        return Ok(Owner::Kept);
+    }
+    let read = |path: &str| read_in_root(root.fd.as_fd(), path);
+    let account = user::look_up(&config, &config.user, &read("etc/passwd"), &read("etc/group"))?;
+    Ok(Owner::Now(account.user.uid, account.user.gid))
 }
 
 /// Makes the directories on the way to `path`, and that itself.
@@ -298,7 +337,8 @@ fn copy(
         tree::directory(&put, source.as_fd())?;
     }
     let inside = open_at(dir.as_fd(), name, &put.shown)?;
-    tree::content(source, inside.as_fd(), put.shown.trim_end_matches('/'), job)
+    let bounds = Bounds::new(from, &stat, Some(inside.as_fd()))?;
+    tree::content(source, inside.as_fd(), put.shown.trim_end_matches('/'), &bounds, job)
 }
 
 /// Opens the directory at a place.

@@ -1,15 +1,16 @@
 //! Copying a directory over another: what is in both is merged, files are replaced one by one,
 //! and a directory that is there keeps its owner and mode.
 
+use super::bounds::Bounds;
 use super::job::Job;
 use super::put::Target;
 use crate::error::{Error, OsContext, Result};
+use crate::image::links::{BOUND, FirstNames};
 use crate::image::merged::Merged;
 use crate::image::tree::split;
 use crate::image::walk::{self, Event, Walk};
-use crate::sys::fs::{self, FileType, Stat, Time};
+use crate::sys::fs::{self, FileType, Time};
 use crate::sys::xattr;
-use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -28,12 +29,18 @@ pub fn directory(to: &Target, from: BorrowedFd) -> Result<bool> {
 }
 
 /// Copies what is in `from` into `to`, which is called `shown`. Gives the bytes of its files.
-pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, job: &Job) -> Result<u64> {
+pub fn content(
+    from: OwnedFd,
+    to: BorrowedFd,
+    shown: &str,
+    bounds: &Bounds,
+    job: &Job,
+) -> Result<u64> {
+    bounds.check(&fs::fstat(from.as_fd()).on("look at", shown)?, shown)?;
     let mut walk = Walk::new(Merged::plain(from), None)?;
     let mut bytes = 0;
     let mut here = open(to, b"", shown)?;
-    // The first name of each file of several.
-    let mut links: HashMap<(u64, u64), (Vec<u8>, u64)> = HashMap::new();
+    let mut links = FirstNames::within(BOUND);
     // The directories on the way, and the times of those that were made.
     let mut on_the_way: Vec<(Vec<u8>, Option<Time>)> = Vec::new();
     while let Some(event) = walk.advance()? {
@@ -56,7 +63,11 @@ pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, job: &Job) -> Result<
         if stat.file_type == FileType::Directory {
             let dir = walk::open(entry.dir, entry.name).transpose();
             let Some(dir) = dir.on("open", &target.shown)? else { continue };
+            bounds.check(&stat, shown)?;
             let is_new = directory(&target, dir.as_fd())?;
+            if bounds.leave_out(&entry, &stat).on("look at", &target.shown)? {
+                continue;
+            }
             let path = entry.path.to_vec();
             here = open(to, &path, shown)?;
             on_the_way.push((path, is_new.then_some(stat.mtime)));
@@ -66,11 +77,7 @@ pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, job: &Job) -> Result<
         if target.passes_over(&stat) {
             continue;
         }
-        let first = match stat.links {
-            0 | 1 => None,
-            _ => first_name(&mut links, entry.path, &stat),
-        };
-        match first {
+        match links.of(entry.path, &stat) {
             Some(first) => {
                 let (parent, name) = split(&first);
                 target.link(open(to, parent, shown)?.as_fd(), name)?;
@@ -78,24 +85,8 @@ pub fn content(from: OwnedFd, to: BorrowedFd, shown: &str, job: &Job) -> Result<
             None => bytes += target.copy(entry.dir, entry.name, &stat)?,
         }
     }
+    job.part(links.parted());
     Ok(bytes)
-}
-
-/// Under which name a file of several names was copied already.
-fn first_name(
-    links: &mut HashMap<(u64, u64), (Vec<u8>, u64)>,
-    path: &[u8],
-    stat: &Stat,
-) -> Option<Vec<u8>> {
-    let Some((first, to_come)) = links.get_mut(&stat.inode) else {
-        links.insert(stat.inode, (path.to_vec(), stat.links - 1));
-        return None;
-    };
-    *to_come -= 1;
-    match to_come {
-        0 => links.remove(&stat.inode).map(|(first, _)| first),
-        _ => Some(first.clone()),
-    }
 }
 
 fn open(root: BorrowedFd, path: &[u8], shown: &str) -> Result<OwnedFd> {
