@@ -528,11 +528,15 @@ fn who_waits_for_a_copy_hears_of_it_and_none_waits_for_ever_to_remove() {
     t.coracle(["create", "--name", "c", "busybox", "true"]).ok();
     let mut copy = t.coracle(["cp", "-", "c:/tmp"]).spawn();
     let held = format!("is held by cp (process {})", copy.pid());
-    let id = t.inspect("c")["Id"].as_str().expect("an id").to_string();
-    let run = t.run_dir("c");
-    let run = run.ancestors().nth(2).expect("the directory of all that runs");
-    let live = run.join("live").join(id);
-    eventually("cp holds it", || fs::metadata(&live).is_ok_and(|note| note.len() > 0));
+    // It has the container once it has put the first file there.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("first").expect("a path");
+    header.set_size(0);
+    header.set_mode(0o644);
+    header.set_cksum();
+    copy.write(header.as_bytes());
+    let first = t.records("c").join("upper/tmp/first");
+    eventually("cp puts the first file", || first.exists());
     let mut start = t.coracle(["start", "c"]).spawn();
     assert!(start.hears(&held).contains("waiting for its end"));
     t.coracle(["rm", "-f", "c"]).code(1).stderr_has(&held).stderr_has("or end it: kill").ok();
