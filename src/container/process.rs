@@ -4,33 +4,66 @@ use super::record::ProcessId;
 use crate::error::{OsContext, Result};
 use crate::sys::pidfd;
 use crate::types::Pid;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 impl ProcessId {
     /// The identity of a process that exists.
     pub fn of(pid: Pid) -> Result<ProcessId> {
-        let path = format!("/proc/{pid}/stat");
-        let stat = fs::read_to_string(&path).on("read", &path)?;
-        let boot = "/proc/sys/kernel/random/boot_id";
-        let ns = "/proc/self/ns/pid";
-        Ok(ProcessId {
-            pid,
-            start_ticks: start_ticks(&stat).unwrap_or_default(),
-            boot_id: fs::read_to_string(boot).on("read", boot)?.trim().to_string(),
-            pid_namespace: fs::metadata(ns).on("stat", ns)?.ino(),
-        })
+        let start_ticks = start_of(pid)?.unwrap_or_default();
+        let Here { boot_id, pid_namespace } = Here::look()?.clone();
+        Ok(ProcessId { pid, start_ticks, boot_id, pid_namespace })
+    }
+
+    /// Whether it is the one that has its number now.
+    fn is_current(&self) -> Result<bool> {
+        let Here { boot_id, pid_namespace } = Here::look()?;
+        let is_ours = self.boot_id == *boot_id && self.pid_namespace == *pid_namespace;
+        Ok(is_ours && self.start_ticks == start_of(self.pid)?.unwrap_or_default())
     }
 
     /// The process as a descriptor, while it lives.
     pub fn open(&self) -> Option<OwnedFd> {
-        pidfd::open_if(self.pid, || ProcessId::of(self.pid).is_ok_and(|now| now == *self))
+        pidfd::open_if(self.pid, || self.is_current().unwrap_or(false))
     }
 }
 
-/// Field 22 of /proc/PID/stat (proc(5)); the name before it may hold anything.
-fn start_ticks(stat: &str) -> Option<u64> {
+/// Where numbers of processes mean what they mean to us.
+#[derive(Clone)]
+struct Here {
+    boot_id: String,
+    pid_namespace: u64,
+}
+
+impl Here {
+    /// Looked at once: neither changes while we live.
+    fn look() -> Result<&'static Here> {
+        static HERE: OnceLock<Here> = OnceLock::new();
+        if let Some(here) = HERE.get() {
+            return Ok(here);
+        }
+        let boot = "/proc/sys/kernel/random/boot_id";
+        let ns = "/proc/self/ns/pid";
+        let boot_id = fs::read_to_string(boot).on("read", boot)?.trim().to_string();
+        let pid_namespace = fs::metadata(ns).on("stat", ns)?.ino();
+        Ok(HERE.get_or_init(|| Here { boot_id, pid_namespace }))
+    }
+}
+
+fn start_of(pid: Pid) -> Result<Option<u64>> {
+    let path = format!("/proc/{pid}/stat");
+    // The kernel makes it up anew for each read: one is enough for it all.
+    let mut buffer = [0; 1024];
+    let len = File::open(&path).and_then(|mut file| file.read(&mut buffer)).on("read", &path)?;
+    Ok(start_ticks(&buffer[..len]))
+}
+
+/// Field 22 of /proc/PID/stat (proc(5)); the name before it may hold any bytes.
+fn start_ticks(stat: &[u8]) -> Option<u64> {
+    let stat = String::from_utf8_lossy(stat);
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
@@ -49,8 +82,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_parentheses_does_not_confuse() {
-        let stat = "7 (a) b) c) S 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
+    fn no_name_confuses() {
+        let stat = b"7 (a) b) \xff) S 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
         assert_eq!(start_ticks(stat), Some(4242));
     }
 }

@@ -22,6 +22,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+/// Left out of the record: most of what may be said is not, and `ps` reads all records.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// The streams that a client attaches.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Streams {
@@ -47,51 +52,51 @@ pub struct Config {
     /// `user[:group]`, each a name or a number; empty for root.
     pub user: String,
     pub hostname: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub domainname: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub resolver: Resolver,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub extra_hosts: Vec<ExtraHost>,
     /// Of eth0, where it does not follow from the address.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub mac_address: Option<MacAddress>,
     /// The container's terminal (`-t`).
     pub tty: Option<Terminal>,
     /// Keep stdin open for attach (`-i`).
     pub open_stdin: bool,
     /// It ends with the stdin of the first client (`run -i`, not `run -d -i`).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub stdin_once: bool,
     /// Told by `inspect`, and by nothing else.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub attached: Streams,
     pub stop_signal: Signal,
     /// Seconds between the stop signal and SIGKILL.
     pub stop_timeout: u32,
     pub mounts: Vec<Mount>,
     /// The containers whose mounts are among them (`--volumes-from`), as the user wrote it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub volumes_from: Vec<String>,
     /// `6379/tcp`
     pub exposed_ports: Vec<String>,
     /// The ports that are to be published (`-p`), and whether all exposed ones are (`-P`).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ports: Vec<PortBinding>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub publish_all: bool,
     pub labels: BTreeMap<String, String>,
     /// Told by `inspect`, and by nothing else.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
     pub network: Network,
     /// Remove the container when it ends (`--rm`).
     pub auto_remove: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub namespaces: Namespaces<ContainerId>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub isolation: Isolation,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub log: Logging,
     #[serde(default)]
     pub health: Checkup,
@@ -218,7 +223,7 @@ pub struct Settings {
     #[serde(default)]
     pub links: Vec<Link>,
     pub restart: RestartPolicy,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
     /// The networks it is on, those of `Network::Bridge` alone. The first that has a way out is its
     /// way out.

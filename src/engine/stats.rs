@@ -137,12 +137,16 @@ impl Engine {
         let process = state.process.as_ref().filter(|_| container.is_running());
         let Some(process) = process else { return Ok(sample) };
         let dir = Dir::new(&self.home, id);
-        let cgroup = self.cgroups()?.open(&spec::cgroup_path(&dir))?;
-        if !cgroup.is_there() && self.troubles.borrow().is_empty() {
+        let usage = self.cgroups()?.usage(&spec::cgroup_path(&dir))?;
+        if usage.is_none() && self.troubles.borrow().is_empty() {
+            if process.open().is_none() {
+                // It has just ended.
+                return Ok(sample);
+            }
             let text = "only NET I/O is counted: the rest needs a delegated cgroup v2";
             self.troubles.borrow_mut().push(Error::conflict(text));
         }
-        sample.usage = cgroup.usage();
+        sample.usage = usage.unwrap_or(Usage { memory_limit: u64::MAX, ..Usage::default() });
         sample.usage.memory_limit = sample.usage.memory_limit.min(host_memory);
         let taken = Timestamp::now();
         let now = Look { started: state.started, taken, cpu: sample.usage.cpu };

@@ -70,12 +70,11 @@ impl Engine {
             return Ok(None);
         }
         let path = spec::cgroup_path(dir);
-        let cgroup = self.cgroups()?.open(&path)?;
-        if !cgroup.is_there() {
+        let Some(usage) = self.cgroups()?.usage(&path)? else {
             let text = "the container runs without limits: they need a delegated cgroup v2";
             return Err(Error::conflict(text));
-        }
-        let used = cgroup.usage().memory;
+        };
+        let used = usage.memory;
         if let Some(limit) = new.memory.filter(|limit| new.memory != old.memory && *limit < used) {
             // The kernel would kill for it.
             let (limit, used) = (human_memory(limit), human_memory(used));

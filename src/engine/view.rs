@@ -4,13 +4,13 @@
 use super::report::{self, Info};
 use super::stats::host_memory;
 use super::{Driver, Engine, rootless, sweep};
-use crate::container::{Dir, Network, Settings, Status};
+use crate::container::{Dir, Network, Settings, State, Status};
 use crate::error::{Context, Result};
 use crate::sys::lock::{self, Mode};
 use crate::types::{ContainerId, Digest};
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Engine {
     /// All containers, newest first. One whose files are being made or removed is left out, and
@@ -24,12 +24,27 @@ impl Engine {
             .filter(|c| !matches!(c.state.status, Status::Creating))
             .collect();
         add_paths(&mut all);
-        all.sort_by_key(|c| std::cmp::Reverse(c.config.created));
+        // Each is moved once.
+        all.sort_by_cached_key(|c| std::cmp::Reverse(c.config.created));
         Ok(all)
     }
 
     pub fn container(&self, name: &str) -> Result<report::Container> {
-        self.look(&self.find(name)?, self.driver()?, &mut HashMap::new())
+        let dir = self.find(name)?;
+        let mut container = self.look(&dir, self.driver()?, &mut HashMap::new())?;
+        if !has_process(&container.state) {
+            container.state.process = None;
+        }
+        let files = match container.config.network {
+            // Where the other container is gone, so are its files.
+            Network::Container(_) => self.network_files(&dir).unwrap_or_else(|_| dir.clone()),
+            _ => dir.clone(),
+        };
+        Ok(report::Container {
+            cgroup_parent: dir.cgroup_parent().unwrap_or_default(),
+            network_files: files.path().to_path_buf(),
+            ..container
+        })
     }
 
     fn look(
@@ -41,16 +56,12 @@ impl Engine {
         let config = dir.read_config()?;
         let settings = dir.settings()?;
         let mut state = dir.state()?;
-        let monitored = self.is_held(dir);
-        if state.status == Status::Running
-            && state.process.as_ref().is_none_or(|process| process.open().is_none())
-        {
+        let monitored = state.status.is_up() && self.is_held(dir);
+        // With a monitor that is true, or the end is just being recorded.
+        if state.status == Status::Running && !monitored && !has_process(&state) {
             state.process = None;
-            // With a monitor, the end is just being recorded.
-            if !monitored {
-                state.status = Status::Exited;
-                state.exit_code = sweep::UNKNOWN_EXIT;
-            }
+            state.status = Status::Exited;
+            state.exit_code = sweep::UNKNOWN_EXIT;
         }
         let key = (config.image, config.image_name.clone());
         let image_name = match names.get(&key) {
@@ -66,11 +77,6 @@ impl Engine {
             let name = target.map_or(link.name.clone(), |settings| settings.name.to_string());
             (name.trim_start_matches('/').to_string(), link.alias.clone())
         });
-        let files = match config.network {
-            // Where the other container is gone, so are its files.
-            Network::Container(_) => self.network_files(dir).unwrap_or_else(|_| dir.clone()),
-            _ => dir.clone(),
-        };
         let health = config.health.command().and_then(|_| dir.health());
         Ok(report::Container {
             health,
@@ -79,9 +85,9 @@ impl Engine {
             image_name,
             monitored,
             driver,
-            cgroup_parent: dir.cgroup_parent().unwrap_or_default(),
+            cgroup_parent: String::new(),
             directory: dir.path().to_path_buf(),
-            network_files: files.path().to_path_buf(),
+            network_files: PathBuf::new(),
             volumes: self.home.root.join("volumes"),
             config,
             settings,
@@ -169,6 +175,11 @@ fn engine_id(root: &Path) -> String {
     let hex = Digest::of(format!("{} {}", machine.trim(), root.display()).as_bytes()).hex();
     let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]];
     parts.join("-")
+}
+
+/// Whether its first process lives.
+fn has_process(state: &State) -> bool {
+    state.process.as_ref().is_some_and(|process| process.open().is_some())
 }
 
 /// Tells each container what others call it.

@@ -15,7 +15,8 @@ use crate::container::{Config, Endpoint, Health, Mount, MountKind, Settings, Sta
 use crate::types::{ContainerName, Published};
 use std::path::PathBuf;
 
-/// A container as it is now: `state` has been compared with the kernel.
+/// A container as it is now: `state` has been compared with the kernel, but for the process of one
+/// that a monitor says to run, where all containers are told.
 #[derive(Clone, Debug)]
 pub struct Container {
     pub config: Config,
@@ -30,11 +31,11 @@ pub struct Container {
     pub driver: Driver,
     /// `<root>/containers/<id>`
     pub directory: PathBuf,
-    /// That of the container whose files about the network it sees.
+    /// That of the container whose files about the network it sees. Told of one alone.
     pub network_files: PathBuf,
     /// `<root>/volumes`
     pub volumes: PathBuf,
-    /// The cgroup above its own, where it was chosen.
+    /// The cgroup above its own, where it was chosen. Told of one alone.
     pub cgroup_parent: String,
     /// Those it links to: what each is called by itself, and here.
     pub links: Vec<(String, ContainerName)>,

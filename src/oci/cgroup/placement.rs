@@ -214,7 +214,7 @@ impl Cgroups {
         Ok(())
     }
 
-    fn has_v1(&self, controller: &str) -> bool {
+    pub(super) fn has_v1(&self, controller: &str) -> bool {
         self.v1.iter().any(|h| h.has(controller))
     }
 }

@@ -1,8 +1,11 @@
 //! What a cgroup uses, the groups below it included.
 
-use super::Cgroup;
+use super::Cgroups;
 use super::control::number_in;
+use super::placement::relative;
+use crate::error::Result;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Zeros where a controller is missing.
@@ -22,44 +25,72 @@ pub struct Usage {
     pub tasks: u64,
 }
 
-impl Cgroup {
-    pub fn usage(&self) -> Usage {
-        // The files of v1 and v2; what each gives is told by the first that is there.
-        let text = |controller: &str, v1: &str, v2: &str| match self.v1_dir(controller) {
-            Some(dir) => fs::read_to_string(dir.join(v1)).unwrap_or_default(),
-            None => {
-                let dir = self.unified.as_ref();
-                dir.and_then(|dir| fs::read_to_string(dir.join(v2)).ok()).unwrap_or_default()
-            }
-        };
+impl Cgroups {
+    /// What the cgroup `path` uses; `None` where there is no such cgroup.
+    ///
+    /// It is not looked for, as by `open`: whoever asks for many would wait for that longer than for
+    /// the numbers.
+    pub fn usage(&self, path: &str) -> Result<Option<Usage>> {
+        let mut files = Files { cgroups: self, path: relative(path)?, unified: None, any: false };
         let number = |text: String| text.trim().parse().ok();
-        let cpu = text("cpuacct", "cpuacct.usage", "cpu.stat");
+        let cpu = files.read("cpuacct", "cpuacct.usage", "cpu.stat");
         let cpu = match number_in(&cpu, "usage_usec") {
             Some(micros) => Duration::from_micros(micros),
             None => Duration::from_nanos(number(cpu).unwrap_or(0)),
         };
-        let stat = text("memory", "memory.stat", "memory.stat");
+        let stat = files.read("memory", "memory.stat", "memory.stat");
         let idle = ["total_inactive_file", "inactive_file"];
         let idle = idle.iter().find_map(|key| number_in(&stat, key)).unwrap_or(0);
-        let memory = number(text("memory", "memory.usage_in_bytes", "memory.current")).unwrap_or(0);
-        let limit = number(text("memory", "memory.limit_in_bytes", "memory.max"));
-        let mut blocks = text("blkio", "blkio.throttle.io_service_bytes_recursive", "io.stat");
+        let memory = files.read("memory", "memory.usage_in_bytes", "memory.current");
+        let limit = number(files.read("memory", "memory.limit_in_bytes", "memory.max"));
+        let mut blocks =
+            files.read("blkio", "blkio.throttle.io_service_bytes_recursive", "io.stat");
         let sum = |text: &str| {
             (transferred(text, "Read", "rbytes="), transferred(text, "Write", "wbytes="))
         };
-        if sum(&blocks) == (0, 0) && self.v1_dir("blkio").is_some() {
+        if sum(&blocks) == (0, 0) && self.has_v1("blkio") {
             // Newer kernels count there only what is throttled, and the scheduler the rest.
-            blocks = text("blkio", "blkio.bfq.io_service_bytes_recursive", "io.stat");
+            blocks = files.read("blkio", "blkio.bfq.io_service_bytes_recursive", "io.stat");
         }
         let (read, written) = sum(&blocks);
-        Usage {
+        let tasks = number(files.read("pids", "pids.current", "pids.current"));
+        Ok(files.any.then(|| Usage {
             cpu,
-            memory: memory.saturating_sub(idle),
+            memory: number(memory).unwrap_or(0).saturating_sub(idle),
             memory_limit: limit.unwrap_or(u64::MAX),
             read,
             written,
-            tasks: number(text("pids", "pids.current", "pids.current")).unwrap_or(0),
-        }
+            tasks: tasks.unwrap_or(0),
+        }))
+    }
+}
+
+/// The files of a cgroup, some of which may be there.
+struct Files<'a> {
+    cgroups: &'a Cgroups,
+    path: PathBuf,
+    /// Its directory in v2, once that was looked for.
+    unified: Option<Option<PathBuf>>,
+    /// One of them was.
+    any: bool,
+}
+
+impl Files<'_> {
+    /// What is in the file of v1 or in that of v2; nothing where it is not there.
+    fn read(&mut self, controller: &str, v1: &str, v2: &str) -> String {
+        let file = match self.cgroups.v1.iter().find(|hierarchy| hierarchy.has(controller)) {
+            Some(hierarchy) => hierarchy.mount.join(&self.path).join(v1),
+            None => {
+                let find = || self.cgroups.open_path(&self.path).unified;
+                match self.unified.get_or_insert_with(find) {
+                    Some(dir) => dir.join(v2),
+                    None => return String::new(),
+                }
+            }
+        };
+        let text = fs::read_to_string(file);
+        self.any |= text.is_ok();
+        text.unwrap_or_default()
     }
 }
 
@@ -78,7 +109,6 @@ fn transferred(text: &str, v1: &str, v2: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn block_devices_are_summed_up_in_both_forms() {
@@ -94,8 +124,9 @@ mod tests {
 
     #[test]
     fn what_is_not_there_uses_nothing() {
-        let gone =
-            Cgroup { path: PathBuf::new(), v1: Vec::new(), unified: None, warnings: Vec::new() };
-        assert_eq!(gone.usage(), Usage { memory_limit: u64::MAX, ..Usage::default() });
+        let none = Cgroups { v1: Vec::new(), unified: None };
+        assert_eq!(none.usage("coracle/x").unwrap(), None);
+        let path = format!("coracle-test-usage-{}/c", std::process::id());
+        assert_eq!(Cgroups::detect().unwrap().usage(&path).unwrap(), None);
     }
 }
