@@ -57,6 +57,28 @@ const CPU_PERIOD: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
 const BLKIO_WEIGHT: std::ops::RangeInclusive<u16> = 10..=1000;
 
 impl Limits {
+    /// The limit of memory and swap together: twice the memory where nothing else was said, as
+    /// Docker has it.
+    pub fn swap(&self) -> Option<i64> {
+        let twice = |n: u64| i64::try_from(n.saturating_mul(2)).unwrap_or(i64::MAX);
+        self.memory_swap.or(self.memory.map(twice))
+    }
+
+    /// What a container with these limits gets when it is to have `new` ones: the limit of memory
+    /// and swap together stays where only the memory's changes, as with Docker.
+    pub fn changed_to(&self, new: Limits) -> Result<Limits> {
+        let (Some(_), Some(swap)) = (self.memory, self.swap()) else { return Ok(new) };
+        if new.memory == self.memory || new.memory_swap != self.memory_swap {
+            return Ok(new);
+        }
+        let Some(memory) = new.memory else { return Ok(Limits { memory_swap: None, ..new }) };
+        if u64::try_from(swap).is_ok_and(|swap| swap < memory) {
+            let text = format!("--memory {memory} is more than memory and swap together: {swap}");
+            return Err(Error::invalid(text).hint("give --memory-swap too"));
+        }
+        Ok(Limits { memory_swap: Some(swap), ..new })
+    }
+
     /// Checks bounds, and what excludes each other.
     pub fn check(&self) -> Result<()> {
         let invalid = |text: String, hint: &str| Err(Error::invalid(text).hint(hint));
@@ -256,6 +278,29 @@ mod tests {
         for text in ["", ".", "-1", "1e3", "1.0000000001", "two", "99999999999999999999", "+1"] {
             assert!(text.parse::<Cpus>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn other_memory_leaves_the_limit_with_swap_as_it_was() {
+        let limits = |memory, memory_swap| Limits { memory, memory_swap, ..Limits::default() };
+        let none = limits(None, None);
+        let before = limits(Some(100), None);
+        assert_eq!((none.swap(), before.swap()), (None, Some(200)));
+        assert_eq!(none.changed_to(before.clone()).unwrap(), before);
+        for (new, expected) in [
+            (limits(Some(150), None), limits(Some(150), Some(200))),
+            (limits(Some(50), None), limits(Some(50), Some(200))),
+            (limits(Some(300), Some(400)), limits(Some(300), Some(400))),
+            (limits(Some(300), Some(-1)), limits(Some(300), Some(-1))),
+            (none.clone(), none.clone()),
+        ] {
+            assert_eq!(before.changed_to(new).unwrap(), expected);
+        }
+        let error = before.changed_to(limits(Some(201), None)).unwrap_err();
+        assert_eq!(error.to_string(), "--memory 201 is more than memory and swap together: 200");
+        assert_eq!(limits(Some(50), Some(200)).changed_to(limits(None, Some(200))).unwrap(), none);
+        let any = limits(Some(100), Some(-1));
+        assert_eq!(any.changed_to(limits(Some(300), Some(-1))).unwrap().swap(), Some(-1));
     }
 
     #[test]

@@ -41,14 +41,12 @@ pub fn resources(isolation: &Isolation, limits: &Limits, devices: &[Grant]) -> R
     Ok(resources)
 }
 
-/// The limits alone. Memory and swap together are twice the memory where nothing else was said,
-/// as Docker has it.
+/// The limits alone.
 pub fn limited(limits: &Limits) -> Result<Resources> {
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let twice = || limits.memory.map(|n| signed(n.saturating_mul(2)));
     let memory = Memory {
         limit: limits.memory.map(signed),
-        swap: limits.memory_swap.or_else(twice),
+        swap: limits.swap(),
         reservation: limits.memory_reservation.map(signed),
         swappiness: limits.memory_swappiness,
         disable_oom_killer: limits.oom_kill_disable.then_some(true),

@@ -32,7 +32,7 @@ impl Engine {
         let mark = self.begin_change(&dir)?;
         let done = self.stay(&dir, "update", || {
             let old = dir.settings()?.limits;
-            let new = change(old.clone())?;
+            let new = old.changed_to(change(old.clone())?)?;
             new.check()?;
             new.fit(|| std::fs::read_to_string(PROCESSORS).on("read", PROCESSORS))?;
             let patch = self.patch(&dir, &old, &new)?;

@@ -241,7 +241,7 @@ pub fn host_config(container: &Container) -> HostConfig {
         devices: isolation.devices.iter().map(device).collect(),
         device_cgroup_rules: some(texts(&isolation.device_rules)),
         memory_reservation: limits.memory_reservation.unwrap_or_default(),
-        memory_swap: limits.memory_swap.unwrap_or_default(),
+        memory_swap: limits.swap().unwrap_or_default(),
         memory_swappiness: limits.memory_swappiness,
         oom_kill_disable: limits.oom_kill_disable,
         pids_limit: limits.pids,

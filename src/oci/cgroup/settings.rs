@@ -71,8 +71,9 @@ pub(super) fn check(resources: &Resources) -> Result<()> {
     Ok(())
 }
 
-const NO_SWAP: &str = "swap is not limited: this kernel does not account for it \
-                       (boot with swapaccount=1)";
+/// Docker's words.
+const NO_SWAP: &str = "Your kernel does not support swap limit capabilities or the cgroup is not \
+                       mounted. Memory limited without swap.";
 
 fn memory(resources: &Resources, version: Version) -> Result<Vec<Setting>> {
     let Some(memory) = &resources.memory else {
