@@ -37,6 +37,8 @@ const CLIENTS: usize = 16;
 
 /// How much of stdin waits for the container before its sender has to wait too.
 const MAX_STDIN: usize = 1 << 18;
+/// How much is read at once: what stays in the processor's caches on its way through.
+const PIECE: usize = 1 << 14;
 /// How much of one stream is moved before the others get a turn.
 const TURN: usize = 1 << 20;
 
@@ -592,8 +594,8 @@ impl<'a> Monitor<'a> {
 
     fn move_output(&mut self) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(1 << 16, 0);
-        let mut more = false;
+        buffer.resize(PIECE, 0);
+        let (mut more, mut busy) = (false, false);
         for stream in [Stream::Stdout, Stream::Stderr] {
             let mut moved = 0;
             loop {
@@ -610,6 +612,7 @@ impl<'a> Monitor<'a> {
                     Ok(n) if n > 0 => {
                         self.take_output(stream, &buffer[..n]);
                         moved += n;
+                        busy |= moved >= log::BUSY;
                         if moved >= TURN {
                             more = true;
                             break;
@@ -620,8 +623,8 @@ impl<'a> Monitor<'a> {
                 }
             }
         }
-        // An idle monitor keeps no buffers.
-        self.buffer = if more { buffer } else { Vec::new() };
+        // One that has had little to do keeps no buffer.
+        self.buffer = if busy { buffer } else { Vec::new() };
         more
     }
 

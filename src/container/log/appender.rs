@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How much is gathered before it is written.
-const BATCH: usize = 1 << 16;
+const BATCH: usize = 1 << 15;
+/// Who says less between two sleeps than this keeps no buffer meanwhile.
+pub const BUSY: usize = 1 << 12;
 /// How long to wait after the disk did not take it.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -47,6 +49,8 @@ pub struct Appender {
     is_cut: [bool; 2],
     /// Encoded records on their way to the file.
     records: Vec<u8>,
+    /// How much was said since the last flush.
+    taken: usize,
     retry: Option<Instant>,
 }
 
@@ -80,6 +84,7 @@ impl Appender {
             writer,
             is_cut: [false; 2],
             records,
+            taken: 0,
             retry: None,
         })
     }
@@ -89,6 +94,7 @@ impl Appender {
         if !self.keeping.keeps {
             return;
         }
+        self.taken = self.taken.saturating_add(bytes.len());
         let is_full = |most: u64| self.records.len() as u64 >= most;
         let kept = match self.is_late() && self.keeping.buffer.is_some_and(is_full) {
             true => self.drop_lines(stream, bytes),
@@ -122,10 +128,10 @@ impl Appender {
     pub fn flush(&mut self) {
         self.writer.flush(Timestamp::now(), &mut self.records);
         self.write();
-        if self.records.is_empty() {
-            // Who is idle keeps no buffers.
+        if self.records.is_empty() && self.taken < BUSY {
             self.records = Vec::new();
         }
+        self.taken = 0;
     }
 
     /// Where the next record will stand. To be asked after `flush`.
@@ -188,7 +194,10 @@ impl Appender {
                 }
             }
         }
-        self.records.drain(..written);
+        match written == self.records.len() {
+            true => self.records.clear(),
+            false => drop(self.records.drain(..written)),
+        }
     }
 
     /// How much of these records goes into the present file: whole ones, until it is full.

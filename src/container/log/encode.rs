@@ -8,6 +8,9 @@ use super::{Stream, base64};
 /// What stands between the mark of a continued line (or the stream) and the time's digits.
 pub const TIME_KEY: &str = ",\"time\":\"";
 pub const CONTINUES: &str = ",\"continues\":true";
+/// What a record begins with, and what ends the text of a whole line.
+pub const HEAD: &[u8] = b"{\"log\":\"";
+const NEWLINE: &[u8] = b"\\n";
 /// `2026-11-22T13:34:18.000000001Z`
 pub const TIME_LEN: usize = 30;
 
@@ -21,7 +24,7 @@ pub fn encode(
     out: &mut Vec<u8>,
 ) {
     out.reserve(content.len() + 96);
-    out.extend_from_slice(b"{\"log\":\"");
+    out.extend_from_slice(HEAD);
     let is_text = escape(content, out);
     out.push(b'"');
     if !is_text {
@@ -29,6 +32,11 @@ pub fn encode(
         base64::encode(content, out);
         out.push(b'"');
     }
+    end(stream, continues, attributes, time, out);
+}
+
+/// What stands behind the text.
+fn end(stream: Stream, continues: bool, attributes: &str, time: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"stream\":\"");
     out.extend_from_slice(stream.name().as_bytes());
     out.push(b'"');
@@ -39,6 +47,13 @@ pub fn encode(
     out.extend_from_slice(TIME_KEY.as_bytes());
     out.extend_from_slice(time.as_bytes());
     out.extend_from_slice(b"\"}\n");
+}
+
+/// All that stands behind the plain text of a whole line: the same for all of one time.
+pub fn tail(stream: Stream, attributes: &str, time: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(NEWLINE);
+    out.push(b'"');
+    end(stream, false, attributes, time, out);
 }
 
 /// Appends `content` as the inside of a JSON string; `false` where it was not UTF-8 and has lost
@@ -103,6 +118,16 @@ fn escape_ascii(byte: u8, out: &mut Vec<u8>) {
 
 /// How many bytes at the start of `bytes` need no escape. 0xe2 is where U+2028 begins.
 fn plain_len(bytes: &[u8]) -> usize {
+    scan(bytes, 0)
+}
+
+/// How many of them are ASCII as well.
+pub fn plain_ascii_len(bytes: &[u8]) -> usize {
+    scan(bytes, 0x80)
+}
+
+/// How many bytes need no escape and have none of these bits (0x80 or none).
+fn scan(bytes: &[u8], bits: u8) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
     // Sets the top bit of each byte below `n` (at most 128). A borrow may set some *above* a true
@@ -119,14 +144,15 @@ fn plain_len(bytes: &[u8]) -> usize {
             | equals(word, b'\\')
             // " and & differ in one bit, < and > in another.
             | equals(word | (ONES * 0x04), b'&')
-            | equals(word | (ONES * 0x02), b'>');
+            | equals(word | (ONES * 0x02), b'>')
+            | word & (ONES * u64::from(bits));
         let special = special & TOPS;
         if special != 0 {
             return at + (special.trailing_zeros() / 8) as usize;
         }
         at += 8;
     }
-    let is_plain = |b: &u8| *b >= 0x20 && !b"\"\\&<>\xe2".contains(b);
+    let is_plain = |b: &u8| *b >= 0x20 && *b & bits == 0 && !b"\"\\&<>\xe2".contains(b);
     at + bytes[at..].iter().take_while(|b| is_plain(b)).count()
 }
 
@@ -180,6 +206,8 @@ mod tests {
                 bytes[place] = byte;
                 let expected = if is_plain { 20 } else { place };
                 assert_eq!(plain_len(&bytes), expected, "{byte:#x} at {place}");
+                let expected = if is_plain && byte < 0x80 { 20 } else { place };
+                assert_eq!(plain_ascii_len(&bytes), expected, "{byte:#x} at {place}");
             }
         }
     }

@@ -31,7 +31,7 @@ mod options;
 mod reader;
 mod writer;
 
-pub use appender::{Appender, Keeping};
+pub use appender::{Appender, BUSY, Keeping};
 pub use files::{Place, exists, open_all};
 pub use follow::Follower;
 pub use options::{Bounds, Driver, Logging};

@@ -15,8 +15,9 @@ pub struct Writer {
     lines: [OpenLine; 2],
     /// What each record says of its container, as JSON with a comma before it.
     attributes: String,
-    /// The time of the present call, as text.
+    /// The time of the present call, as text, and what a plain line of that time ends with.
     time: String,
+    tail: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -44,9 +45,16 @@ impl Writer {
     /// Takes what was read from `stream` at `now`; appends each record that is complete.
     pub fn push(&mut self, stream: Stream, bytes: &[u8], now: Timestamp, out: &mut Vec<u8>) {
         self.set_time(now);
+        self.tail.clear();
+        encode::tail(stream, &self.attributes, &self.time, &mut self.tail);
         let line = &mut self.lines[stream.index()];
         let mut rest = bytes;
-        while let Some(at) = memchr::memchr(b'\n', rest) {
+        loop {
+            // Most of what is said are whole lines of plain text.
+            if line.held.is_empty() && !line.continues {
+                rest = plain_lines(rest, &self.tail, out);
+            }
+            let Some(at) = memchr::memchr(b'\n', rest) else { break };
             let (whole, after) = rest.split_at(at + 1);
             line.take(whole, true, |content, continues| {
                 encode::encode(stream, content, continues, (&self.attributes, &self.time), out);
@@ -135,6 +143,22 @@ impl OpenLine {
             }
         }
         self.continues = false;
+    }
+}
+
+/// Appends a record for each whole line of plain text at the start of `bytes`; gives the rest.
+fn plain_lines<'b>(mut bytes: &'b [u8], tail: &[u8], out: &mut Vec<u8>) -> &'b [u8] {
+    loop {
+        let len = encode::plain_ascii_len(bytes);
+        let (text, after) = bytes.split_at(len);
+        let Some((b'\n', after)) = after.split_first().filter(|_| len <= LIMIT) else {
+            return bytes;
+        };
+        out.reserve(encode::HEAD.len() + len + tail.len());
+        out.extend_from_slice(encode::HEAD);
+        out.extend_from_slice(text);
+        out.extend_from_slice(tail);
+        bytes = after;
     }
 }
 
