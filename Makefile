@@ -6,10 +6,10 @@ dist := $(CURDIR)/dist
 e2e := CORACLE_BIN=$(dist)/coracle COX_BIN=$(dist)/cox
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint test-unit test-e2e test-peers test-vm dist bench bench-images bench-init bench-network fmt fuzz
+.PHONY: help run test lint test-unit test-e2e test-peers test-vm dist bench bench-containers bench-images bench-init bench-logs bench-network fmt fuzz
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 run: dist ## install what is missing, build, start the demo container and show it alive
 	@scripts/need /bin/busybox=busybox-static
@@ -47,6 +47,10 @@ bench: dist ## side by side with crun, runc, podman and docker
 	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3
 	@$(e2e) benches/run
 
+bench-containers: dist ## a hundred containers side by side with podman and docker: start, lists, memory, removal
+	@scripts/need /bin/busybox=busybox-static python3=python3 ip=iproute2
+	@$(e2e) benches/containers
+
 bench-images: dist ## images side by side with podman and docker: import, save, load, rmi
 	@scripts/need python3=python3
 	@$(e2e) benches/images
@@ -54,6 +58,10 @@ bench-images: dist ## images side by side with podman and docker: import, save, 
 bench-init: dist ## cox side by side with daemontools, runit, s6, tini and others
 	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3
 	@$(e2e) benches/init
+
+bench-logs: dist ## 500 MB of lines into the log and back, beside podman and docker
+	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3 ip=iproute2
+	@$(e2e) benches/logs
 
 bench-network: dist ## a container's network: set-up, a hundred at once, published ports beside docker-proxy
 	@scripts/need /bin/busybox=busybox-static cc=gcc python3=python3 ip=iproute2 nft=nftables

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+TOP = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("CORACLE_CACHE", "/var/cache/coracle"))
 
 
@@ -124,6 +125,28 @@ def docker_base(work, tidy):
     return base
 
 
+def engines(work, tidy, wanted, tar):
+    """The engines that take part, by name: the words before a command of each. All have the image
+    `busybox`."""
+    found = {"coracle": [os.environ.get("CORACLE_BIN", str(TOP / "dist/coracle")), "--root", work / "coracle"]}
+    for name, make in (("podman", lambda: podman_base(work)), ("docker", lambda: docker_base(work, tidy))):
+        if not wanted or name in wanted:
+            found[name] = make()
+    found = {name: base for name, base in found.items() if base and (not wanted or name in wanted)}
+    for base in found.values():
+        sh(*base, "import", tar, "busybox")
+    return found
+
+
+def busybox_tar(work):
+    """A root with busybox alone, and it as an archive."""
+    rootfs, tar = work / "rootfs", work / "busybox.tar"
+    rootfs.mkdir()
+    sh(TOP / "images/busybox/stage", rootfs)
+    sh("tar", "-C", rootfs, "-cf", tar, "--owner=0", "--group=0", ".")
+    return tar
+
+
 def remove_groups(name):
     """The empty control groups that a peer leaves; the deepest first."""
     for top in Path("/sys/fs/cgroup").glob(f"*/{name}"):
@@ -132,6 +155,25 @@ def remove_groups(name):
                 os.rmdir(directory)
             except OSError:
                 pass
+
+
+def processes(pattern):
+    """The pids whose command line matches."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if re.search(pattern, line):
+                found.append(int(entry.name))
+    return found
+
+
+def pss(pid):
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
 
 
 def verdict(met):

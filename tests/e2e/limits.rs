@@ -149,8 +149,107 @@ fn every_limit_is_written_where_the_kernel_reads_it() {
     assert!(quota.starts_with("50000"), "{quota}");
     let reserved = read("memory", "memory.soft_limit_in_bytes", "memory.low");
     assert_eq!(reserved.trim(), (32 << 20).to_string());
+    // Both together in version 1, swap alone in version 2.
+    let swap = read("memory", "memory.memsw.limit_in_bytes", "memory.swap.max");
+    assert!([(64 << 20).to_string(), "0".to_string()].contains(&swap.trim().to_string()), "{swap}");
     let told = &t.inspect("c")["HostConfig"];
     assert_eq!((&told["NanoCpus"], &told["MemorySwap"]), (&500_000_000.into(), &(64 << 20).into()));
+}
+
+#[test]
+fn memory_and_swap_together_are_twice_the_memory_and_stay_so() {
+    let t = test!(busybox);
+    let swap = || {
+        let file = group_file(&t, "c", "memory", "memory.memsw.limit_in_bytes", "memory.swap.max");
+        // Version 1 has both together.
+        let alone = file.ends_with("memory.swap.max");
+        let text = fs::read_to_string(&file).expect("a kernel that accounts for swap");
+        let number: u64 = text.trim().parse().expect("a number");
+        let told = t.inspect("c")["HostConfig"].clone();
+        let memory = told["Memory"].as_u64().expect("its memory");
+        assert_eq!(told["MemorySwap"].as_u64(), Some(number + if alone { memory } else { 0 }));
+        told["MemorySwap"].as_u64().expect("a number") >> 20
+    };
+    t.coracle("run -d --net=none -m 64m --name c busybox sleep 1000".split(' ')).ok();
+    assert_eq!(swap(), 128);
+    for memory in ["100m", "32m"] {
+        t.coracle(["update", "-m", memory, "c"]).stdout("c\n").ok();
+        assert_eq!(swap(), 128, "{memory}");
+    }
+    let more = t.coracle(["update", "-m", "200m", "c"]).code(1);
+    more.stderr_has("memory and swap together").stderr_has("--memory-swap").ok();
+    assert_eq!(swap(), 128);
+    t.coracle("update -m 200m --memory-swap 300m c".split(' ')).stdout("c\n").ok();
+    assert_eq!(swap(), 300);
+    t.coracle(["update", "-m", "0", "c"]).stdout("c\n").ok();
+    t.coracle(["update", "-m", "16m", "c"]).stdout("c\n").ok();
+    assert_eq!(swap(), 32);
+}
+
+/// A whole block device of the host, and its number.
+fn block_device() -> Option<(String, String)> {
+    let mut all: Vec<PathBuf> =
+        fs::read_dir("/sys/block").ok()?.flatten().map(|entry| entry.path()).collect();
+    all.sort();
+    all.iter().find_map(|dir| {
+        let device = format!("/dev/{}", dir.file_name()?.to_str()?);
+        let number = fs::read_to_string(dir.join("dev")).ok()?;
+        std::path::Path::new(&device).exists().then(|| (device, number.trim().to_string()))
+    })
+}
+
+#[test]
+fn rates_of_devices_and_periods_are_written_where_the_kernel_reads_them() {
+    let t = test!(busybox);
+    let Some((device, number)) = block_device() else {
+        return crate::common::skipped("needs a block device");
+    };
+    let flags = format!(
+        "--cpu-period 50000 --cpu-quota 25000 --device-read-bps {device}:1m --device-write-bps \
+         {device}:2m --device-read-iops {device}:100 --device-write-iops {device}:200"
+    );
+    let line = format!("run -d --net=none {flags} --name c busybox sleep 1000");
+    t.coracle(line.split(' ')).ok();
+    let read = |controller: &str, v1: &str, v2: &str| {
+        let file = group_file(&t, "c", controller, v1, v2);
+        let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        (text.trim().to_string(), file.ends_with(v2))
+    };
+    let (quota, is_v2) = read("cpu", "cpu.cfs_quota_us", "cpu.max");
+    assert_eq!(quota, if is_v2 { "25000 50000" } else { "25000" });
+    if !is_v2 {
+        assert_eq!(read("cpu", "cpu.cfs_period_us", "-").0, "50000");
+    }
+    for (v1, v2, rate) in [
+        ("read_bps", "rbps", 1 << 20),
+        ("write_bps", "wbps", 2 << 20),
+        ("read_iops", "riops", 100),
+        ("write_iops", "wiops", 200),
+    ] {
+        let (text, is_v2) = read("blkio", &format!("blkio.throttle.{v1}_device"), "io.max");
+        let is_there = match is_v2 {
+            true => text.split(' ').any(|word| word == format!("{v2}={rate}")),
+            false => text == format!("{number} {rate}"),
+        };
+        assert!(is_there && text.starts_with(&number), "{v1}: {text}");
+    }
+}
+
+#[test]
+fn limits_of_version_1_alone_are_written_where_it_is() {
+    let t = test!(busybox);
+    if mount_of("memory").is_none() {
+        return crate::common::skipped("needs cgroup v1 with memory");
+    }
+    let line = "run -d --net=none -m 64m --memory-swappiness 10 --oom-kill-disable --name c \
+                busybox sleep 1000";
+    t.coracle(line.split_whitespace()).ok();
+    let read = |file: &str| {
+        let file = group_file(&t, "c", "memory", file, "-");
+        fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+    };
+    assert_eq!(read("memory.swappiness").trim(), "10");
+    assert!(read("memory.oom_control").starts_with("oom_kill_disable 1\n"));
 }
 
 #[test]
