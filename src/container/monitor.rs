@@ -39,6 +39,8 @@ const CLIENTS: usize = 16;
 const MAX_STDIN: usize = 1 << 18;
 /// How much is read at once: what stays in the processor's caches on its way through.
 const PIECE: usize = 1 << 14;
+/// How much a pipe may hold whose program says more than we can take.
+const ROOM: i32 = 1 << 18;
 /// How much of one stream is moved before the others get a turn.
 const TURN: usize = 1 << 20;
 
@@ -610,11 +612,16 @@ impl<'a> Monitor<'a> {
                     // EIO: the last user of the terminal has closed it, for now.
                     Err(e) if e.raw_os_error() == Some(5) => break,
                     Ok(n) if n > 0 => {
-                        self.take_output(stream, &buffer[..n]);
                         moved += n;
                         busy |= moved >= log::BUSY;
+                        more |= moved >= TURN;
                         if moved >= TURN {
-                            more = true;
+                            // With room for more, neither waits for the other as often. Refused,
+                            // or a terminal, it is no harm.
+                            let _ = fd::grow_pipe(source.as_fd(), ROOM);
+                        }
+                        self.take_output(stream, &buffer[..n]);
+                        if moved >= TURN {
                             break;
                         }
                     }
