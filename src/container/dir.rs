@@ -192,15 +192,22 @@ impl Dir {
     }
 
     /// Makes the directory of a new container and writes its records, `state.json` first: a
-    /// directory without a config was never finished. Gives the configuration back.
+    /// directory without a config was never finished. That they are there lasts with the state
+    /// that says so. Gives the configuration back.
     pub fn create(&self, config: Config, settings: &Settings, state: &State) -> Result<Rc<Config>> {
         for dir in [&self.path, &self.upper(), &self.work()] {
             fs::create_dir_all(dir).on("create", dir)?;
         }
         let durability = durability(!state.ephemeral);
-        self.write("state.json", state, durability)?;
-        self.write("settings.json", settings, durability)?;
-        self.write("config.json", &config, durability)?;
+        let files = [
+            ("state.json", bytes_of(state)?),
+            ("settings.json", bytes_of(settings)?),
+            ("config.json", bytes_of(&config)?),
+        ];
+        for (name, bytes) in files {
+            let path = self.path.join(name);
+            atomic::place(&path, &bytes, durability).on("write", &path)?;
+        }
         Ok(self.config.get_or_init(|| Rc::new(config)).clone())
     }
 
@@ -307,7 +314,7 @@ impl Dir {
     /// Replaces a record; the caller holds its lock.
     fn write<T: Serialize>(&self, name: &str, value: &T, durability: Durability) -> Result<()> {
         let path = self.path.join(name);
-        let bytes = serde_json::to_vec(value).map_err(|e| Error::damaged(e.to_string()))?;
+        let bytes = bytes_of(value)?;
         let written = match atomic::replace(&path, &bytes, durability) {
             // A full disk has room for what is there already: the end of a container can be
             // recorded, and the container removed.
@@ -393,6 +400,10 @@ impl Dir {
         // Flat: a container may have made directories as deep as it liked.
         gone_is_fine(remove_tree(&self.path)).on("remove", &self.path)
     }
+}
+
+fn bytes_of(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| Error::damaged(e.to_string()))
 }
 
 fn durability(lasts: bool) -> Durability {

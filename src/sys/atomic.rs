@@ -22,6 +22,16 @@ pub enum Durability {
 /// Makes `path` hold `bytes` (mode 0600). The caller holds a lock: two must not replace the same
 /// file at once.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    place(path, bytes, durability)?;
+    if let (Durability::PowerLoss, Some(dir)) = (durability, path.parent()) {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// As `replace`, but the name may be lost with the power: the next `replace` in the same directory
+/// keeps that too.
+pub fn place(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -33,9 +43,6 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<
     if let Err(error) = written {
         let _ = fs::remove_file(&leftover);
         return Err(error);
-    }
-    if durability == Durability::PowerLoss {
-        File::open(dir)?.sync_all()?;
     }
     Ok(())
 }
