@@ -41,8 +41,9 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 /// The nouns do not import each other; the engine joins them.
 const NOUN: &[&str] = &["oci", "sys", "types", "error"];
-/// What the binaries' own code may take from the library.
-const MAIN: &[&str] = &["cli", "error", "types"];
+/// What the binaries' own code may take from the library: the face, and of sys its heap, which a
+/// program names for itself.
+const MAIN: &[&str] = &["cli", "error", "types", "sys"];
 // `entry` is a macro of sys; Rust puts those at the crate's root.
 const INIT: &[&str] = &["sys", "toml", "types", "error", "entry"];
 /// The parts of cox that decide and do nothing: no system, no clock.
