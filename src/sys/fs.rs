@@ -159,12 +159,6 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a path whose last component is no link. Waits for nobody.
-pub fn open_no_link(path: &Path, how: &mut std::fs::OpenOptions) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    how.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
-}
-
 /// What is in such a file, if it is at most `most` bytes; of a larger one, nothing is kept.
 pub fn read_small(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
