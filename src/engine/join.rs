@@ -3,22 +3,34 @@
 //!
 //! The namespace lives as long as anybody is in it, also when its first owner has ended. Then the
 //! owner's address may be somebody else's: so it loses its links at its end, as with Docker, where
-//! others have joined it. `<run>/shared/<id>` says so, and of which process the namespace was: it
-//! is written before the last look at that process, and read after its end.
+//! others have joined it.
+//!
+//! ```text
+//! <run>/shared/<id>   PID INODE, of the process that the namespace was made for, and its own
+//! ```
+//!
+//! It is written before the last look at that process, and read after its end. A link upon one of
+//! the host (macvlan, ipvlan) is seen in the namespace only: whoever clears up after the owner finds
+//! it by a container that is in there; one that was not yet looks at the owner once it is, and
+//! clears up itself.
 
 use super::Engine;
 use crate::container::{Config, Dir, Network, Status, Want};
+use crate::engine::kill::First;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network;
 use crate::sys::atomic::{self, Durability};
+use crate::sys::{fd, netns};
 use crate::types::Pid;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// The namespace of a container that runs.
 pub(super) struct Joined {
     namespace: OwnedFd,
+    /// Of the container that was joined.
+    owner: First,
     /// Whose files tell about the network.
     pub files: Dir,
 }
@@ -39,8 +51,7 @@ impl Engine {
             Error::conflict(text).hint(format!("start it first: coracle start {name}"))
         };
         let owner = self.process(dir, name.as_str()).map_err(|_| down())?;
-        let path = format!("/proc/{}/ns/net", owner.pid);
-        let namespace = File::open(&path);
+        let namespace = netns::of(owner.pid);
         let mark = dir.shared();
         // Who joins it at the same moment writes the same, but not at once.
         let _lock = self.network_lock()?;
@@ -50,13 +61,23 @@ impl Engine {
         }
         let marks = self.home.run.join("shared");
         fs::create_dir_all(&marks).on("create", &marks)?;
-        let marked = atomic::replace(&mark, owner.pid.to_string().as_bytes(), Durability::Crash);
+        let inode = namespace.as_ref().ok().and_then(|namespace| fd::inode(namespace).ok());
+        let text = format!("{} {}", owner.pid, inode.map_or(0, |(_, inode)| inode));
+        let marked = atomic::replace(&mark, text.as_bytes(), Durability::Crash);
         if owner.has_ended() {
             return Err(down());
         }
         marked.on("write", &mark)?;
-        let namespace = namespace.on("open", &path)?.into();
-        Ok(Joined { namespace, files: self.network_files(dir)? })
+        let namespace = namespace.on("open", "the container's network")?;
+        Ok(Joined { namespace, owner, files: self.network_files(dir)? })
+    }
+
+    /// For a container that is in the namespace now: who has ended meanwhile has not seen it there.
+    pub(super) fn look_again(&self, joined: &Joined) -> Result<()> {
+        match joined.owner.has_ended() {
+            true => network::strip(&numbers(&joined.files), joined.namespace.as_fd()),
+            false => Ok(()),
+        }
     }
 
     /// Whether one that a container needs is on its way: the owner of a namespace that it joins,
@@ -88,10 +109,39 @@ impl Engine {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             other => other.on("read", &mark)?,
         };
-        match text.parse().ok().and_then(Pid::from_raw) {
-            Some(process) => network::unplug(&dir.id, process),
+        // An older release wrote the first word only.
+        let mut words = text.split(' ');
+        if let Some(process) =
+            words.next().and_then(|word| word.parse().ok()).and_then(Pid::from_raw)
+        {
+            network::unplug(&dir.id, process)?;
+        }
+        let inode = words.next().and_then(|word| word.parse().ok());
+        match inode.map_or(Ok(None), |inode| self.inhabited(dir, inode))? {
+            Some(namespace) => network::strip(&numbers(dir), namespace.as_fd()),
             None => Ok(()),
         }
+    }
+
+    /// The namespace of this inode that was of a container, where another one lives in it.
+    fn inhabited(&self, dir: &Dir, inode: u64) -> Result<Option<OwnedFd>> {
+        for id in Dir::live(&self.home)? {
+            let other = Dir::new(&self.home, &id);
+            let (Ok(config), Ok(state)) = (other.config(), other.state()) else { continue };
+            let is_anothers = || self.network_files(&other).is_ok_and(|owner| owner.id != dir.id);
+            if !matches!(config.network, Network::Container(_)) || is_anothers() {
+                // The inode of one that is gone may be another's by now.
+                continue;
+            }
+            let Some(first) = state.process.and_then(|it| First::open(&it)) else { continue };
+            let namespace = netns::of(first.pid);
+            if let Some(namespace) = namespace.ok().filter(|_| !first.has_ended())
+                && fd::inode(&namespace).is_ok_and(|(_, its)| its == inode)
+            {
+                return Ok(Some(namespace));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes the mark of a container that has ended, whose links are gone.
@@ -111,4 +161,10 @@ impl Engine {
             _ => Ok(dir.clone()),
         }
     }
+}
+
+/// Those of the links that a container has, or had when it last ran.
+fn numbers(dir: &Dir) -> Vec<u8> {
+    let endpoints = dir.state().map(|state| state.endpoints).unwrap_or_default();
+    endpoints.iter().map(|at| at.number).collect()
 }

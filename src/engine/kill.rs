@@ -1,7 +1,7 @@
 //! `kill`: a signal to a container's first process.
 
 use super::Engine;
-use crate::container::{Dir, Status, Want};
+use crate::container::{Dir, ProcessId, Status, Want};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::pidfd;
 use crate::types::{Pid, Signal};
@@ -45,7 +45,7 @@ impl Engine {
         let state = dir.state()?;
         let up = matches!(state.status, Status::Running);
         let process = state.process.filter(|_| up);
-        let first = process.and_then(|id| Some(First { fd: id.open()?, pid: id.pid }));
+        let first = process.and_then(|id| First::open(&id));
         first.ok_or_else(|| {
             Error::conflict(format!("container {name} is not running"))
                 .hint(format!("start it: coracle start {name}"))
@@ -61,6 +61,11 @@ pub(super) struct First {
 }
 
 impl First {
+    /// `None` where it has ended.
+    pub fn open(id: &ProcessId) -> Option<First> {
+        Some(First { fd: id.open()?, pid: id.pid })
+    }
+
     pub fn has_ended(&self) -> bool {
         pidfd::wait_ended(self.fd.as_fd(), Some(Duration::ZERO)).unwrap_or(false)
     }

@@ -5,6 +5,7 @@
 //! it: they work while anything else is stuck.
 
 mod attach;
+mod change;
 mod commit;
 mod copy;
 mod create;

@@ -118,6 +118,7 @@ impl Engine {
             monitor.tell(&Frame::Warning(warning.clone()));
         }
         if mode != Mode::Adopt {
+            self.tell_of_places(&dir, &config, "connect");
             self.tell_of_mounts(&config, "mount");
             self.tell_of_this(&config, &name, "start", &[]);
         }
@@ -179,8 +180,7 @@ impl Engine {
         if oom_killed {
             self.tell_of_this(config, &settings.name, "oom", &[]);
         }
-        self.tell_of_this(config, &settings.name, "die", &[("exitCode", &code.to_string())]);
-        self.tell_of_mounts(config, "unmount");
+        self.tell_of_end(dir, config, &settings.name, code, &[]);
         if again.is_some() {
             // What cannot be cleared now is cleared before the next start.
             let _ = self.clear(dir, Left::of(config));
@@ -380,8 +380,11 @@ impl Engine {
         let limits = settings.limits != Limits::default() && !has_cgroup;
         let limits = limits.then(|| UNLIMITED.to_string());
         let warnings = attachment.obstacles().into_iter().chain(told).chain(limits);
-        let warnings = warnings.chain(withheld).collect();
+        let mut warnings: Vec<String> = warnings.chain(withheld).collect();
         let Running { child, cgroup, terminal } = created.start()?;
+        if let Some(Err(error)) = attachment.joined().map(|joined| self.look_again(joined)) {
+            warnings.push(error.to_string());
+        }
         dir.update_state(|state| {
             state.status = Status::Running;
             state.paused = false;

@@ -98,10 +98,10 @@ impl Engine {
             return self.spawn_monitor(dir, live, Mode::Restart, None);
         }
         let ran = Ran { never: state.status != Status::Running, ..Ran::default() };
-        let ended = self.record_end(dir, dir.settings()?.restart, UNKNOWN_EXIT, ran)?;
-        if !ran.never {
-            let code = UNKNOWN_EXIT.to_string();
-            self.tell_of(dir, "die", &[("exitCode", &code), ("late", "true")]);
+        let settings = dir.settings()?;
+        let ended = self.record_end(dir, settings.restart, UNKNOWN_EXIT, ran)?;
+        if let (false, Ok(config)) = (ran.never, dir.config()) {
+            self.tell_of_end(dir, &config, &settings.name, UNKNOWN_EXIT, &[("late", "true")]);
         }
         match ended {
             Some(_) => self.spawn_monitor(dir, live, Mode::Restart, None),

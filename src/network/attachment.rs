@@ -355,12 +355,19 @@ pub fn disconnect(id: &ContainerId, number: u8, process: Pid, namespace: Borrowe
     if let Some(port) = socket.link_by_name(&port_name(id, number, process))? {
         return remove(&mut socket, &port);
     }
+    strip(&[number], namespace)
+}
+
+/// Takes away what a namespace has of links of these numbers that lie upon those of the host: they
+/// have no end outside. The other end of a pair goes with the host's.
+pub fn strip(numbers: &[u8], namespace: BorrowedFd) -> Result<()> {
     let inside = || {
         let mut socket = Socket::open()?;
-        // The other end of a pair went with the host's.
-        let is_ours = |link: &Link| matches!(link.kind.as_str(), "macvlan" | "ipvlan");
-        let link = socket.link_by_index(ETH0_INDEX + u32::from(number))?.filter(is_ours);
-        link.map_or(Ok(()), |link| remove(&mut socket, &link))
+        numbers.iter().try_for_each(|number| {
+            let link = socket.link_by_index(ETH0_INDEX + u32::from(*number))?;
+            let link = link.filter(|link| matches!(link.kind.as_str(), "macvlan" | "ipvlan"));
+            link.map_or(Ok(()), |link| remove(&mut socket, &link))
+        })
     };
     netns::within(namespace, inside).on("enter", "the container's network")?
 }

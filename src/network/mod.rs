@@ -38,7 +38,9 @@ mod subnet6;
 mod sysctl;
 pub mod usermode;
 
-pub use attachment::{Attachment, GOING, LOOK, NETWORKS_MAX, Way, disconnect, is_taken, unplug};
+pub use attachment::{
+    Attachment, GOING, LOOK, NETWORKS_MAX, Way, disconnect, is_taken, strip, unplug,
+};
 pub use bridge::{Bridge, mac_of};
 pub use counters::{LinkCounters, Traffic};
 pub use definition::{DEFAULT, Definition, Driver, check_link_name, check_name};

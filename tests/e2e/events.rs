@@ -73,6 +73,54 @@ fn verbs_tell_what_they_did() {
 }
 
 #[test]
+fn what_happens_to_networks_is_told() {
+    let t = test!(busybox);
+    let all = |filter: &[&str]| {
+        let format = "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}";
+        let mut line = vec!["events", "--since", "1h", "--until", "0s", "--format", format];
+        line.extend(["type=network"].iter().chain(filter).flat_map(|filter| ["--filter", filter]));
+        t.says(line).lines().map(str::to_string).collect::<Vec<_>>()
+    };
+    let id = t.says(["network", "create", "web"]);
+    t.script("c", &["--net", "web"], "until [ -e /end ]; do sleep 0.01; done");
+    t.coracle(["network", "create", "other"]).ok();
+    t.coracle(["network", "connect", "other", "c"]).ok();
+    t.coracle(["network", "disconnect", "other", "c"]).ok();
+    t.coracle(["network", "rm", "other"]).ok();
+    t.coracle(["exec", "c", "touch", "/end"]).ok();
+    t.wait_for_status("c", "exited");
+    // What concerns its next start only.
+    t.coracle(["network", "disconnect", "web", "c"]).ok();
+    t.coracle(["network", "connect", "web", "c"]).ok();
+    t.coracle(["rm", "c"]).ok();
+    t.coracle(["network", "prune", "-f"]).ok();
+    assert_eq!(
+        all(&["network=web"]),
+        ["create web bridge", "connect web bridge", "disconnect web bridge", "destroy web bridge"]
+    );
+    let other = ["create", "connect", "disconnect", "destroy"];
+    assert_eq!(all(&["network=other"]), other.map(|verb| format!("{verb} other bridge")));
+    let by_id = format!("network={}", &id[..12]);
+    assert_eq!(all(&[&by_id[..], "event=create"]), ["create web bridge"]);
+    let attributes = "{{.Actor.Attributes.container}}";
+    let connect = ["--filter", "event=connect", "--filter", "network=web", "--format", attributes];
+    let line = [&["events", "--since", "1h", "--until", "0s"], &connect[..]].concat();
+    assert_eq!(t.says(line).len(), 64);
+    for (mode, driver) in [("host", "host"), ("none", "null")] {
+        t.coracle(["run", "--rm", "--net", mode, "busybox", "true"]).ok();
+        let told = ["connect", "disconnect"].map(|verb| format!("{verb} {mode} {driver}"));
+        assert_eq!(all(&[&format!("network={mode}")]), told);
+    }
+    // Nobody saw its end.
+    t.coracle(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    let (monitor, program) = (t.monitor("c"), t.pid("c"));
+    kill(monitor);
+    kill(program);
+    t.coracle(["gc"]).ok();
+    assert_eq!(all(&["network=bridge"]), ["connect bridge bridge", "disconnect bridge bridge"]);
+}
+
+#[test]
 fn who_listens_hears_it_as_it_happens_and_ends_when_told() {
     let t = test!(busybox);
     let mut events = t.coracle(["events", "--since", "1h", "--filter", "event=start"]).spawn();

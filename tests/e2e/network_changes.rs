@@ -383,7 +383,7 @@ fn what_cannot_be_undone_is_tried_again() {
     fs::create_dir(&name).expect("put another thing in its place");
     let disconnect = ["network", "disconnect", "web", "c"];
     t.coracle(disconnect).code(1).stderr_has("disconnect c from web").ok();
-    let undo = "undo an earlier change of its networks";
+    let undo = "undo an earlier change of it";
     t.coracle(["network", "connect", "web", "c"]).code(1).stderr_has(undo).ok();
     t.coracle(["run", "--rm", "busybox", "true"]).any_stderr().ok();
     fs::remove_dir(&name).expect("remove it");

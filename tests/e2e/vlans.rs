@@ -1,6 +1,7 @@
 //! Networks that lie upon a link of the host.
 
 use super::networks::{address, links, lookup, network, page, reaches, run, serve};
+use crate::common::kill;
 use crate::test;
 use std::process::Command;
 
@@ -58,6 +59,39 @@ fn containers_upon_a_link_reach_each_other_and_who_is_behind_it() {
     assert_eq!(address(&t, "b", "lan"), "10.77.1.99");
     t.coracle(["rm", "-f", "a", "b", "c"]).ok();
     t.coracle(["network", "rm", "lan", "web"]).ok();
+}
+
+#[test]
+fn a_namespace_that_outlives_its_owner_gives_its_address_back() {
+    let t = test!(busybox);
+    let _parent = Parent::new();
+    network(&t, "lan", &["-d", "macvlan", "-o", "parent=up0", "--subnet", "10.77.1.0/24"]);
+    network(&t, "web", &[]);
+    run(&t, "x", &["--net", "web"]);
+    t.coracle(["network", "connect", "--ip", "10.77.1.9", "lan", "x"]).ok();
+    run(&t, "y", &["--net", "container:x"]);
+    run(&t, "z", &["--net", "container:y"]);
+    // Nobody knows any more whose the namespace was that it is in.
+    t.coracle(["rm", "-f", "y"]).ok();
+    assert_eq!(links(&t, "z"), ["eth0", "eth1", "lo"]);
+    t.coracle(["stop", "-t", "0", "x"]).ok();
+    assert_eq!(links(&t, "z"), ["lo"]);
+    // Somebody else is the station and has the address now.
+    run(&t, "w", &["--net", "lan", "--ip", "10.77.1.9"]);
+    assert_eq!(links(&t, "w"), ["eth0", "lo"]);
+    run(&t, "v", &["--net", "lan"]);
+    assert!(reaches(&t, "v", "10.77.1.9"));
+    t.coracle(["rm", "-f", "w"]).ok();
+    // Where nobody sees the end.
+    t.coracle(["rm", "x"]).ok();
+    run(&t, "x", &["--net", "web"]);
+    t.coracle(["network", "connect", "--ip", "10.77.1.9", "lan", "x"]).ok();
+    run(&t, "u", &["--net", "container:x"]);
+    let (monitor, first) = (t.monitor("x"), t.pid("x"));
+    kill(monitor);
+    kill(first);
+    t.coracle(["gc"]).ok();
+    assert_eq!(links(&t, "u"), ["lo"]);
 }
 
 #[test]

@@ -130,6 +130,21 @@ impl Engine {
         self.tell(Kind::Volume, action, name, &[&[("driver", "local")], more].concat());
     }
 
+    /// That a container has ended, and what it gave up with that.
+    pub(super) fn tell_of_end(
+        &self,
+        dir: &Dir,
+        config: &Config,
+        name: &ContainerName,
+        code: i32,
+        more: &[(&str, &str)],
+    ) {
+        let code = code.to_string();
+        self.tell_of_this(config, name, "die", &[&[("exitCode", &code[..])], more].concat());
+        self.tell_of_places(dir, config, "disconnect");
+        self.tell_of_mounts(config, "unmount");
+    }
+
     /// That the volumes of a container are mounted, or not any more.
     pub(super) fn tell_of_mounts(&self, config: &Config, action: &str) {
         for mount in config.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {

@@ -1,9 +1,9 @@
 //! `network connect` and `network disconnect`: at once where the container runs, else from its next
 //! start on.
 
-use super::change::{Change, Spot};
 use super::{Engine, Place, endpoint, has_name_server};
 use crate::container::{Client, Config, Dir, Frame, Membership, Network, State, Status};
+use crate::engine::change::{Change, Spot};
 use crate::engine::link::point;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network::{self, Definition, NETWORKS_MAX, NetworkLock, files, names};
@@ -84,6 +84,9 @@ impl Engine {
             }
             return Err(error).doing(|| format!("connect {container} to {name}"));
         }
+        if running.is_some() {
+            self.tell_of_place("connect", &self.networks().get(name)?.into(), &dir.id);
+        }
         let followed = self.follow_links(&lock, dir);
         self.settle(lock, change, dir, config, had_names).and(followed)
     }
@@ -141,10 +144,11 @@ impl Engine {
         let change = self.begin_change(&dir)?;
         let lock = self.network_lock()?;
         // One that is gone is left by its name.
-        let name = match self.find_network(network) {
-            Err(error) if error.is_not_found() => network.to_string(),
-            other => other?.definition.name,
+        let found = match self.find_network(network) {
+            Err(error) if error.is_not_found() => None,
+            other => Some(other?),
         };
+        let name = found.as_ref().map_or(network, |found| &found.definition.name).to_string();
         if !dir.settings()?.networks.iter().any(|one| one.network == name) {
             return Err(Error::not_found(format!("{container} is not on network {network}")));
         }
@@ -155,6 +159,11 @@ impl Engine {
         change.note(&spot)?;
         match self.leave_network(lock, &dir, &spot) {
             Ok(lock) => {
+                if let (Some(network), true) =
+                    (&found, here.is_some() && Running::of(&dir)?.is_some())
+                {
+                    self.tell_of_place("disconnect", network, &dir.id);
+                }
                 let had_names = has_name_server(&config, &endpoints)?;
                 self.settle(lock, change, &dir, &config, had_names)
             }
@@ -176,7 +185,12 @@ impl Engine {
     }
 
     /// The same after somebody who was killed, with all that follows.
-    pub(super) fn take_off(&self, lock: &NetworkLock, dir: &Dir, spot: &Spot) -> Result<()> {
+    pub(in crate::engine) fn take_off(
+        &self,
+        lock: &NetworkLock,
+        dir: &Dir,
+        spot: &Spot,
+    ) -> Result<()> {
         self.turn_away(lock, dir, spot)?;
         remove_link(dir, spot)?;
         self.free_address(lock, dir, spot)?;

@@ -77,7 +77,9 @@ impl Engine {
             check_gateway6(&definition, gateway)?;
         }
         networks.write(&lock, &definition)?;
-        Ok(definition.id)
+        let id = definition.id.clone();
+        self.tell_of_network("create", &definition.into());
+        Ok(id)
     }
 }
 

@@ -24,22 +24,19 @@ impl Engine {
         if !definitions.iter().any(|definition| definition.name == DEFAULT) {
             definitions.push(self.networks().get(DEFAULT)?);
         }
-        let network = |driver: String, definition| report::Network {
-            driver,
-            definition,
-            containers: Vec::new(),
-        };
-        let mut all: Vec<report::Network> = definitions
-            .into_iter()
-            .map(|definition| network(definition.driver.to_string(), definition))
-            .collect();
-        for (name, driver) in SPECIAL {
-            let mut definition = Definition::new(name, self.own_id(name));
-            definition.created = Default::default();
-            all.push(network(driver.to_string(), definition));
-        }
+        let mut all: Vec<report::Network> = definitions.into_iter().map(Into::into).collect();
+        all.extend(self.special_networks());
         all.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
         Ok(all)
+    }
+
+    /// `host` and `none`.
+    pub(super) fn special_networks(&self) -> impl Iterator<Item = report::Network> {
+        SPECIAL.into_iter().map(|(name, driver)| {
+            let mut definition = Definition::new(name, self.own_id(name));
+            definition.created = Default::default();
+            report::Network { driver: driver.to_string(), ..definition.into() }
+        })
     }
 
     /// Always the same for a root directory.

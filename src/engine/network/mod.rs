@@ -1,9 +1,9 @@
 //! Networks: the verbs of the group `network`, and what containers do with networks. Joining both:
 //! leases under the network lock, and the files in /etc that follow from them.
 
-mod change;
 mod connect;
 mod create;
+mod events;
 mod list;
 mod remove;
 mod usermode;
@@ -66,18 +66,20 @@ impl Plan {
 
     /// The namespace to join, where it is another container's.
     pub fn namespace(&self) -> Option<String> {
+        self.joined().map(Joined::path)
+    }
+
+    /// The container whose namespace it is, where it is another's.
+    pub fn joined(&self) -> Option<&Joined> {
         match self {
-            Plan::Joined(joined) => Some(joined.path()),
+            Plan::Joined(joined) => Some(joined),
             Plan::Own(_) | Plan::Host => None,
         }
     }
 
     /// Whose files are mounted in /etc, where it is not the container itself.
     pub fn files(&self) -> Option<&Dir> {
-        match self {
-            Plan::Joined(joined) => Some(&joined.files),
-            Plan::Own(_) | Plan::Host => None,
-        }
+        self.joined().map(|joined| &joined.files)
     }
 
     pub fn endpoints(&self) -> Vec<Endpoint> {

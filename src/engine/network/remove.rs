@@ -39,7 +39,9 @@ impl Engine {
                 definition.name, names[0]
             )));
         }
-        self.networks().remove(lock, &network.definition)
+        self.networks().remove(lock, &network.definition)?;
+        self.tell_of_network("destroy", &network);
+        Ok(())
     }
 
     /// Removes those networks that no container is to be on, whether it runs or not, and that are

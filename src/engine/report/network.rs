@@ -26,6 +26,14 @@ pub struct Place {
     pub endpoint: Endpoint,
 }
 
+impl From<Definition> for Network {
+    /// Without who is on it.
+    fn from(definition: Definition) -> Network {
+        let driver = definition.driver.to_string();
+        Network { definition, driver, containers: Vec::new() }
+    }
+}
+
 impl Network {
     /// Whether containers can be on it beside others.
     pub fn check_usable(&self) -> Result<()> {

@@ -1,4 +1,5 @@
-//! One change at a time of a container's networks, links, name and limits, whole or not at all.
+//! One change at a time of what a container is while it is there: its networks, its links, its name
+//! and its limits; whole or not at all.
 //!
 //! ```text
 //! <run>/changing/<id>   locked by who makes the change; its text says what it is
@@ -18,8 +19,8 @@
 //! that one.
 
 use super::Engine;
+use super::update::put_back_limits;
 use crate::container::{Dir, Limits, Live};
-use crate::engine::update::put_back_limits;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network::NetworkLock;
 use crate::sys::lock::{self, Mode};
@@ -27,9 +28,9 @@ use crate::types::{ContainerId, ContainerName};
 use std::fs;
 use std::path::PathBuf;
 
-/// The right to change a container's networks, links, name and limits.
+/// The right to change a container.
 #[must_use]
-pub(in crate::engine) struct Change {
+pub(super) struct Change {
     mark: Live,
     path: PathBuf,
 }
@@ -75,26 +76,29 @@ impl Change {
 }
 
 impl Engine {
-    /// Waits until nobody else changes the container's networks and links.
+    /// Waits until nobody else changes the container.
     ///
-    /// Errors: an earlier change of them can still not be undone.
-    pub(in crate::engine) fn begin_change(&self, dir: &Dir) -> Result<Change> {
+    /// Errors: an earlier change of it can still not be undone.
+    pub(super) fn begin_change(&self, dir: &Dir) -> Result<Change> {
         let (path, marks) = (dir.changing(), self.home.run.join("changing"));
         fs::create_dir_all(&marks).on("create", &marks)?;
         let mark = Live::take(path.clone(), true)?;
-        let mark = mark.ok_or_else(|| Error::conflict("its networks are being changed"))?;
+        let mark = mark.ok_or_else(|| {
+            let text = format!("container {} is just being changed", dir.id.short());
+            Error::conflict(text).hint("do it again in a moment")
+        })?;
         let left = fs::read_to_string(&path).on("read", &path)?;
         let change = Change { mark, path };
         if !left.is_empty() {
             let undone = self.undo(&self.network_lock()?, dir, &left);
-            undone.doing(|| "undo an earlier change of its networks".into())?;
+            undone.doing(|| "undo an earlier change of it".into())?;
             change.write("")?;
         }
         Ok(change)
     }
 
     /// Undoes what those began who were killed over it, where there are any.
-    pub(in crate::engine) fn sweep_changes(&self) -> Result<()> {
+    pub(super) fn sweep_changes(&self) -> Result<()> {
         let is_left = |id: &ContainerId| {
             let mark = fs::File::open(Dir::new(&self.home, id).changing());
             mark.is_ok_and(|mark| !lock::is_held(&mark, 0, Mode::Exclusive).unwrap_or(true))
