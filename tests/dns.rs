@@ -34,7 +34,7 @@ struct Host {
     dir: PathBuf,
 }
 
-type Servers = Option<Box<dyn Fn() -> Vec<SocketAddr>>>;
+type Servers = Box<dyn Fn() -> Vec<SocketAddr>>;
 
 impl Host {
     fn new() -> Host {
@@ -65,6 +65,10 @@ impl Host {
 
     /// What a shell script in a container says, whose monitor has a name server.
     fn run(&self, servers: Servers, script: &str) -> String {
+        self.run_asking(servers, false, script)
+    }
+
+    fn run_asking(&self, servers: Servers, asks_inside: bool, script: &str) -> String {
         let container = self.start(script);
         let process = pidfd::open(Pid::from_raw(container.id() as i32).unwrap()).unwrap();
         let home = Home { root: self.dir.join("root"), run: self.dir.join("r") };
@@ -77,8 +81,8 @@ impl Host {
         let network = self.network();
         let networks = move || vec![network.clone()];
         // Of a monitor that was killed.
-        drop(serve_names(process.as_fd(), networks.clone(), None).unwrap());
-        let service = serve_names(process.as_fd(), networks, servers).unwrap();
+        drop(serve_names(process.as_fd(), networks.clone(), Box::new(Vec::new), false).unwrap());
+        let service = serve_names(process.as_fd(), networks, servers, asks_inside).unwrap();
         monitor.services[0] = Some(service);
         finish(container, || {
             monitor.watch(process.as_fd(), Pipes::default(), &|| Ok(None)).unwrap();
@@ -160,14 +164,14 @@ impl Drop for Upstream {
 }
 
 fn servers(list: &'static [&'static str]) -> Servers {
-    Some(Box::new(|| list.iter().map(|server| format!("{server}:53").parse().unwrap()).collect()))
+    Box::new(|| list.iter().map(|server| format!("{server}:53").parse().unwrap()).collect())
 }
 
 #[test]
 fn containers_find_each_other_by_name() {
     on_a_host_of_its_own("containers_find_each_other_by_name", |host| {
         let said = host.run(
-            None,
+            servers(&[]),
             "getent ahostsv4 web | head -1
              getent ahostsv6 db | head -1
              getent hosts www.back
@@ -228,10 +232,28 @@ fn other_names_are_asked_of_the_hosts_servers() {
 }
 
 #[test]
+fn servers_that_a_container_was_given_are_asked_from_where_it_is() {
+    const TEST: &str = "servers_that_a_container_was_given_are_asked_from_where_it_is";
+    on_a_host_of_its_own(TEST, |host| {
+        let _hosts = Upstream::new("127.0.0.1", "203.0.113.7");
+        let own = format!(
+            "dnsmasq --conf-file=/dev/null --bind-interfaces --no-resolv --no-hosts --user=root \\
+                 --pid-file={0} --listen-address=127.0.0.1 --address=/example.org/198.51.100.7
+             dig +short www.example.org; dig +short +tcp www.example.org; dig +short web
+             dig +tries=1 nothing | grep -o 'status: [A-Z]*'; kill $(cat {0})",
+            host.dir.join("own.pid").display()
+        );
+        // Never ourselves, who would ask ourselves.
+        let said = host.run_asking(servers(&["127.0.0.11", "127.0.0.1"]), true, &own);
+        assert_eq!(said, "198.51.100.7\n198.51.100.7\n172.18.0.2\nstatus: REFUSED\n");
+    });
+}
+
+#[test]
 fn without_servers_to_ask_the_failure_is_told_at_once() {
     on_a_host_of_its_own("without_servers_to_ask_the_failure_is_told_at_once", |host| {
         let script = "dig +tries=1 example.org | grep -o 'status: [A-Z]*'";
-        assert_eq!(host.run(None, script), "status: SERVFAIL\n");
+        assert_eq!(host.run(servers(&[]), script), "status: SERVFAIL\n");
         // There is nobody at that address.
         assert_eq!(host.run(servers(&["127.0.0.9"]), script), "status: SERVFAIL\n");
     });
@@ -241,7 +263,7 @@ fn without_servers_to_ask_the_failure_is_told_at_once() {
 fn many_addresses_come_by_tcp_and_in_turns() {
     on_a_host_of_its_own("many_addresses_come_by_tcp_and_in_turns", |host| {
         let said = host.run(
-            None,
+            servers(&[]),
             "dig +noedns +ignore crowd | grep -o 'flags: [a-z ]*'
              dig +noedns +short crowd | wc -l
              for i in 1 2 3; do dig +short crowd | head -1; done | sort -u | wc -l
@@ -306,7 +328,7 @@ print('own question', own.recv(512))
 fn rude_clients_harm_nobody() {
     on_a_host_of_its_own("rude_clients_harm_nobody", |host| {
         std::fs::write(host.dir.join("rude.py"), RUDE).unwrap();
-        let said = host.run(None, &format!("python3 {}/rude.py", host.dir.display()));
+        let said = host.run(servers(&[]), &format!("python3 {}/rude.py", host.dir.display()));
         let expected = "malformed b'\\x00\\x07' 1\nslow True\npipelined True\nends True\n\
                         crowded True\nown server True\nown question b'mine'\n";
         assert_eq!(said, expected);

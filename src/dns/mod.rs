@@ -13,7 +13,8 @@
 //! There is no process for it: the monitor of each container serves this one container, from
 //! sockets that it opened in the container's network namespace. So the name server lives as long
 //! as the container, and comes back with the monitor where that was killed. The servers of the
-//! host are asked from the host's namespace, where one on the host's loopback is reached too.
+//! host are asked from the host's namespace, where one on the host's loopback is reached too; those
+//! that the container was given, from its own, of which one may be on its own loopback.
 
 mod conn;
 mod exchange;

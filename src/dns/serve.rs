@@ -20,7 +20,7 @@ use mio::{Events, Interest, Poll, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// Questions under way, each with up to `ATTEMPTS` sockets.
@@ -43,19 +43,27 @@ const TCP: usize = 1;
 const TOKENS: usize = ATTEMPTS + 1;
 const CLIENT: usize = ATTEMPTS;
 
+/// How soon a name server that could not be opened is tried again, and at most how late.
+const SOON: Duration = Duration::from_millis(250);
+const LATE: Duration = Duration::from_secs(60);
+
 pub struct Config {
     pub names: Box<dyn Names>,
-    /// The servers that know the rest, as they are at the moment. `None` on networks that lead
-    /// nowhere: nothing is passed on.
-    pub servers: Option<Box<dyn Fn() -> Vec<SocketAddr>>>,
+    /// The servers that know the rest, as they are at the moment; on networks that lead nowhere,
+    /// none.
+    pub servers: Box<dyn Fn() -> Vec<SocketAddr>>,
+    /// They are asked from the container's namespace.
+    pub asks_inside: bool,
 }
 
 pub struct Service {
     poll: Poll,
-    udp: UdpSocket,
-    tcp: TcpListener,
+    /// The container's first process.
+    process: OwnedFd,
+    listening: Listening,
     resolver: Resolver,
-    servers: Option<Box<dyn Fn() -> Vec<SocketAddr>>>,
+    servers: Box<dyn Fn() -> Vec<SocketAddr>>,
+    asks_inside: bool,
     clients: BTreeMap<usize, Client>,
     exchanges: BTreeMap<usize, Forwarded>,
     /// The next number of a client or an exchange; those of sockets begin above `TCP`.
@@ -63,8 +71,17 @@ pub struct Service {
     /// There may be more to read than was: by UDP, and from these clients.
     again: bool,
     ready: BTreeSet<usize>,
-    /// See `Tables` for why it is kept.
-    _tables: Option<Tables>,
+}
+
+enum Listening {
+    Open {
+        udp: UdpSocket,
+        tcp: TcpListener,
+        /// See there for why it is kept.
+        _tables: Option<Tables>,
+    },
+    /// It is tried again then, and after as long again.
+    Closed { at: Instant, after: Duration },
 }
 
 struct Client {
@@ -91,38 +108,44 @@ enum Attempt {
 }
 
 impl Service {
-    /// Opens the name server of the container whose first process is behind the pidfd.
-    pub fn open(process: BorrowedFd, config: Config) -> Result<Service> {
-        let opened = netns::within(process, sockets).on("enter", "the container's network")?;
+    /// The name server of the container whose first process is behind the pidfd; it is to be
+    /// opened, or opens itself in a moment.
+    pub fn new(process: BorrowedFd, config: Config) -> Result<Service> {
+        Ok(Service {
+            poll: Poll::new().on("epoll_create", "")?,
+            process: process.try_clone_to_owned().on("dup", "a pidfd")?,
+            listening: Listening::Closed { at: Instant::now() + SOON, after: SOON },
+            resolver: Resolver::new(config.names),
+            servers: config.servers,
+            asks_inside: config.asks_inside,
+            clients: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            next: 1,
+            again: false,
+            ready: BTreeSet::new(),
+        })
+    }
+
+    pub fn open(&mut self) -> Result<()> {
+        let opened = netns::within(self.process.as_fd(), sockets);
+        let opened = opened.on("enter", "the container's network")?;
         let (udp, tcp, tables) = opened.doing(|| "open the container's name server".into())?;
         let mut udp = UdpSocket::from_std(udp.into());
         let mut tcp = TcpListener::from_std(tcp.into());
-        let poll = Poll::new().on("epoll_create", "")?;
         for (source, token) in [(&mut udp as &mut dyn Source, UDP), (&mut tcp, TCP)] {
-            let registered = source.register(poll.registry(), Token(token), Interest::READABLE);
+            let registered =
+                source.register(self.poll.registry(), Token(token), Interest::READABLE);
             registered.on("watch", "the container's name server")?;
         }
-        let (clients, exchanges) = (BTreeMap::new(), BTreeMap::new());
-        let resolver = Resolver::new(config.names);
-        let (servers, next) = (config.servers, 1);
-        let (again, ready) = (false, BTreeSet::new());
-        Ok(Service {
-            poll,
-            udp,
-            tcp,
-            resolver,
-            servers,
-            clients,
-            exchanges,
-            next,
-            again,
-            ready,
-            _tables: tables,
-        })
+        self.listening = Listening::Open { udp, tcp, _tables: tables };
+        Ok(())
     }
 
     /// When `serve` is to be called, if nothing is to be read before.
     pub fn deadline(&self) -> Option<Instant> {
+        if let Listening::Closed { at, .. } = self.listening {
+            return Some(at);
+        }
         if self.again || !self.ready.is_empty() {
             return Some(Instant::now());
         }
@@ -132,6 +155,17 @@ impl Service {
 
     /// Does what there is to do.
     pub fn serve(&mut self) {
+        if let Listening::Closed { at, after } = self.listening {
+            let now = Instant::now();
+            if now < at {
+                return;
+            }
+            if self.open().is_err() {
+                let after = (2 * after).min(LATE);
+                self.listening = Listening::Closed { at: now + after, after };
+                return;
+            }
+        }
         if std::mem::take(&mut self.again) {
             self.read_udp();
         }
@@ -181,7 +215,8 @@ impl Service {
     fn read_udp(&mut self) {
         let mut packet = [0; QUESTION];
         for _ in 0..TURN {
-            match self.udp.recv_from(&mut packet) {
+            let Listening::Open { udp, .. } = &self.listening else { return };
+            match udp.recv_from(&mut packet) {
                 Ok((size, from)) => self.asked(&packet[..size], From::Udp(from)),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 // Nothing is left.
@@ -193,7 +228,9 @@ impl Service {
 
     fn accept(&mut self) {
         // Until it would block, as an edge-triggered listener wants.
-        while let Ok((mut stream, _)) = self.tcp.accept() {
+        while let Listening::Open { tcp, .. } = &self.listening
+            && let Ok((mut stream, _)) = tcp.accept()
+        {
             if self.clients.len() >= CLIENTS_MAX {
                 // Whoever has been silent for longest makes way.
                 let oldest = self.clients.iter().min_by_key(|(_, client)| client.deadline);
@@ -259,12 +296,14 @@ impl Service {
         if self.exchanges.values().any(is_repeated) {
             return;
         }
-        let has_room = self.exchanges.len() < EXCHANGES_MAX;
-        let Some(servers) = self.servers.as_ref().filter(|_| has_room) else {
-            return self
-                .reply(from, &question.answer(Code::ServerFailure, &[], over.limit(&question)));
-        };
-        let exchange = Exchange::new(question, packet.to_vec(), over, servers(), Instant::now());
+        if self.exchanges.len() >= EXCHANGES_MAX {
+            let limit = over.limit(&question);
+            return self.reply(from, &question.answer(Code::ServerFailure, &[], limit));
+        }
+        let mut servers = (self.servers)();
+        // We would ask ourselves.
+        servers.retain(|server| server.ip() != ADDRESS);
+        let exchange = Exchange::new(question, packet.to_vec(), over, servers, Instant::now());
         let number = self.number();
         self.exchanges.insert(number, Forwarded { exchange, from, attempts: Vec::new() });
         self.advance(number);
@@ -273,7 +312,11 @@ impl Service {
     fn reply(&mut self, to: From, answer: &[u8]) {
         match to {
             // As any packet it may be lost.
-            From::Udp(address) => drop(self.udp.send_to(answer, address)),
+            From::Udp(address) => {
+                if let Listening::Open { udp, .. } = &self.listening {
+                    drop(udp.send_to(answer, address));
+                }
+            }
             From::Tcp(number) => {
                 if let Some(client) = self.clients.get_mut(&number) {
                     client.conn.send(answer);
@@ -306,6 +349,20 @@ impl Service {
     }
 
     fn send(
+        &self,
+        server: SocketAddr,
+        packet: &[u8],
+        over_tcp: bool,
+        token: usize,
+    ) -> io::Result<Attempt> {
+        let send = || self.send_here(server, packet, over_tcp, token);
+        match self.asks_inside {
+            true => netns::within(self.process.as_fd(), send)?,
+            false => send(),
+        }
+    }
+
+    fn send_here(
         &self,
         server: SocketAddr,
         packet: &[u8],

@@ -421,10 +421,7 @@ impl Engine {
             cgroup.thaw()?;
         }
         let ports = Reservation::again(&state.ports);
-        // Its program may stand in the way: that is no reason to leave it without a monitor.
-        let mut warnings = Vec::new();
-        let names = self.name_server_again(dir, config, first.fd.as_fd());
-        let names = or_warn(names, &mut warnings);
+        let (names, mut warnings) = self.name_server_in_time(dir, config, first.fd.as_fd());
         let health = or_warn(self.health_checks_again(dir, config, &first), &mut warnings);
         let notify = state.notifies.then(|| Notify::open(dir)).transpose();
         let notify = or_warn(notify, &mut warnings);

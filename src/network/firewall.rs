@@ -65,7 +65,8 @@ impl Ruleset for Legacy {
     const IPTABLES: &str = "iptables-legacy";
 
     fn rules(&mut self, chain: &Chain) -> Result<Vec<Vec<Expression>>> {
-        let found = self.0.iter().find(|(other, _)| other.name == chain.name);
+        let is_it = |other: &Chain| other.name == chain.name && other.family == chain.family;
+        let found = self.0.iter().find(|(other, _)| is_it(other));
         Ok(found.map(|(_, rules)| rules.clone()).unwrap_or_default())
     }
 

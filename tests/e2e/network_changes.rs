@@ -1,7 +1,7 @@
 //! `network connect` and `network disconnect`, and whoever is killed meanwhile.
 
 use super::networks::{WAITS, address, links, lookup, network, page, reaches, run, serve};
-use crate::common::{LIMIT, Test, kill};
+use crate::common::{LIMIT, Test, eventually, kill};
 use crate::test;
 use coracle::types::{Pid, Signal};
 use std::fs;
@@ -187,6 +187,33 @@ fn names_are_answered_whichever_monitor_is_killed() {
     assert!(lookup(&t, "a", "b").is_empty());
     let on = t.says(["network", "inspect", "-f", "{{json .Containers}}", "web"]);
     assert_eq!(on.matches("\"Name\"").count(), 1, "{on}");
+}
+
+#[test]
+fn a_name_server_that_cannot_be_opened_is_tried_again() {
+    let t = test!(busybox);
+    network(&t, "web", &[]);
+    for name in ["a", "b"] {
+        run(&t, name, &["--net", "web"]);
+    }
+    let inside = |what: &str| {
+        let pid = t.pid("a").to_string();
+        let ip = format!("ip address {what} 127.0.0.1/8 dev lo");
+        let status = Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-ec", &ip]).status();
+        assert!(status.expect("run nsenter").success());
+    };
+    inside("del");
+    kill(monitor_of(&t, "a"));
+    t.coracle(["gc"]).ok();
+    // Its monitor is there all the same.
+    for verb in ["pause", "unpause"] {
+        t.coracle([verb, "a"]).ok();
+    }
+    let is_open = || t.says(["exec", "a", "cat", "/proc/net/udp"]).contains(" 0B00007F:");
+    assert!(!is_open());
+    inside("add");
+    eventually("it is open", is_open);
+    assert_eq!(lookup(&t, "a", "b"), [address(&t, "b", "web")]);
 }
 
 /// What the container itself, the record, the names and the addresses in use say about a network.

@@ -554,6 +554,28 @@ fn what_a_foreign_firewall_drops_of_ipv6_is_told_with_its_cure() {
                 ),
             ),
             (
+                "ip6tables-legacy -P FORWARD DROP",
+                format!(
+                    "the chain FORWARD of the firewall's table ip6 filter {drops} ip6tables-legacy \
+                     -I FORWARD -i coracle0 -j ACCEPT; ip6tables-legacy -I FORWARD -o coracle0 -j \
+                     ACCEPT"
+                ),
+            ),
+            (
+                // Whatever else is asked for holds for some packets only.
+                "ip6tables-legacy -P FORWARD ACCEPT; ip6tables-legacy -N last
+                 ip6tables-legacy -A FORWARD -p tcp -j ACCEPT
+                 ip6tables-legacy -A FORWARD -s fd00::1 -j ACCEPT
+                 ip6tables-legacy -A FORWARD -i eth5 -j ACCEPT
+                 ip6tables-legacy -A FORWARD ! -i coracle0 -m comment --comment ours -j last
+                 ip6tables-legacy -A FORWARD -i coracle+ -g last
+                 ip6tables-legacy -A last -i coracle0 -j RETURN
+                 ip6tables-legacy -A last -j REJECT",
+                "the chain FORWARD of the firewall's table ip6 filter drops what is sent to \
+                 containers; to let it through: ip6tables-legacy -I FORWARD -o coracle0 -j ACCEPT"
+                    .to_string(),
+            ),
+            (
                 by_nft,
                 format!(
                     "the chain y of the firewall's table inet x {drops} nft insert rule inet x y \
@@ -571,6 +593,11 @@ fn what_a_foreign_firewall_drops_of_ipv6_is_told_with_its_cure() {
             assert_eq!(run(&cure.replace("ip6tables -", "ip6tables-nft -")), "");
             assert!(host.networks.obstacles().unwrap().is_empty());
             assert_eq!(run("nft flush ruleset"), "");
+            if script.contains("legacy") {
+                let all = "ip6tables-legacy -P FORWARD ACCEPT; ip6tables-legacy -F; \
+                           ip6tables-legacy -X";
+                assert_eq!(run(all), "");
+            }
             let mut definition = host.networks.get(DEFAULT).unwrap();
             definition.subnet6 = None;
             host.networks.write(&host.lock(), &definition).unwrap();

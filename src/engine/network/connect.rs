@@ -268,7 +268,9 @@ impl Engine {
         change.end()?;
         // The monitor may be waiting for it.
         drop(lock);
-        told?.map_or(Ok(()), heard)
+        let trouble = told?.map_or(Ok(None), heard)?;
+        self.troubles.borrow_mut().extend(trouble);
+        Ok(())
     }
 
     /// Has the files of a container that runs follow its networks, and its monitor do the rest,
@@ -350,19 +352,22 @@ fn remove_link(dir: &Dir, spot: &Spot) -> Result<()> {
     }
 }
 
-/// Waits until a monitor has followed. One that goes away meanwhile leaves it to the next.
-fn heard(mut client: Client) -> Result<()> {
+/// Waits until a monitor has followed. One that goes away meanwhile leaves it to the next. What the
+/// container has to do without is told: it is on its networks all the same.
+fn heard(mut client: Client) -> Result<Option<Error>> {
     loop {
         match client.receive() {
-            Ok(Some(Frame::Followed(error))) if error.is_empty() => return Ok(()),
+            Ok(Some(Frame::Followed(error))) if error.is_empty() => return Ok(None),
             Ok(Some(Frame::Followed(error))) => {
                 return Err(Error::conflict(format!("its name server: {error}")));
             }
             Ok(Some(Frame::Unknown { .. })) => {
                 let text = "the container's monitor is of an older release, and knows no names";
-                return Err(Error::conflict(text).hint("restart the container"));
+                return Ok(Some(Error::conflict(text).hint("restart the container")));
             }
-            Ok(Some(Frame::Exited { .. } | Frame::Failed { .. }) | None) | Err(_) => return Ok(()),
+            Ok(Some(Frame::Exited { .. } | Frame::Failed { .. }) | None) | Err(_) => {
+                return Ok(None);
+            }
             Ok(Some(_)) => {}
         }
     }
@@ -396,5 +401,33 @@ impl Running {
             requests.try_for_each(|request| socket.request("configure", "the link", request))
         };
         netns::within(self.namespace.as_fd(), ask).on("enter", "the container's network")?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fd;
+    use std::fs::File;
+    use std::io::Write;
+
+    /// What is told where a monitor answers so, and goes.
+    fn told(answer: Option<Frame>) -> Result<Option<String>> {
+        let (ours, theirs) = fd::socket_pair().unwrap();
+        let client = Client::new(ours).unwrap();
+        let mut bytes = Vec::new();
+        answer.iter().for_each(|frame| frame.encode(&mut bytes));
+        File::from(theirs).write_all(&bytes).unwrap();
+        heard(client).map(|trouble| trouble.map(|error| error.to_string()))
+    }
+
+    #[test]
+    fn a_monitor_of_an_older_release_is_no_reason_to_fail() {
+        let older = told(Some(Frame::Unknown { kind: 99 })).unwrap().unwrap();
+        assert!(older.contains("older release"), "{older}");
+        assert_eq!(told(Some(Frame::Followed(String::new()))).unwrap(), None);
+        assert_eq!(told(None).unwrap(), None, "the next one follows");
+        let failed = told(Some(Frame::Followed("no room".into()))).unwrap_err();
+        assert_eq!(failed.to_string(), "its name server: no room");
     }
 }
