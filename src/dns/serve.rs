@@ -45,7 +45,7 @@ const CLIENT: usize = ATTEMPTS;
 
 /// How soon a name server that could not be opened is tried again, and at most how late.
 const SOON: Duration = Duration::from_millis(250);
-const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_secs(4);
 
 pub struct Config {
     pub names: Box<dyn Names>,
