@@ -21,13 +21,13 @@ fail() {
 	exit 1
 }
 eventually() { # eventually COMMAND...: runs it until it goes well
-	for try in $(seq 100); do
+	for try in $(seq 300); do
 		"$@" >/dev/null 2>&1 && return
 		sleep 0.1
 	done
 	return 1
 }
-listens() { "$1" exec redis_ambassador netstat -ltn | grep -q ':6379 '; }
+listens() { "$1" exec "$2" netstat -ltn | grep ':6379 '; }
 
 [ "$(id -u)" = 0 ] || fail "containers need root: sudo $0"
 client_root=$(mktemp -d)
@@ -37,9 +37,9 @@ tidy() {
 	client rm -f redis_ambassador >/dev/null 2>&1 || true
 	big rm -f redis_ambassador redis >/dev/null 2>&1 || true
 	ip link delete cable 2>/dev/null || true
-	kill "$namespace"
+	kill "$namespace" 2>/dev/null || true
 	wait "$namespace" 2>/dev/null || true
-	rm -rf "$client_root"
+	rm -rf "$client_root" || true
 }
 trap tidy EXIT
 trap 'exit 130' INT TERM
@@ -61,17 +61,19 @@ CORACLE_ROOT=$client_root "$top/images/build" "$top/images/busybox" "$top/images
 step "The server, and an ambassador that publishes what it links to"
 show big run -d -name redis -expose 6379 busybox \
 	sh -c 'echo PONG >/ping; exec busybox httpd -f -p 6379 -h /'
+eventually listens big redis || fail "the server does not listen"
 show big run -d -link redis:redis -name redis_ambassador -p 6379:6379 ambassador
-eventually listens big || fail "the ambassador does not listen"
+eventually listens big redis_ambassador || fail "the ambassador does not listen"
 show big logs redis_ambassador
 
 step "On the other host, an ambassador that knows where that is"
 show client run -d -name redis_ambassador -expose 6379 \
 	-e REDIS_PORT_6379_TCP=tcp://192.168.152.52:6379 ambassador
-eventually listens client || fail "the ambassador does not listen"
+eventually listens client redis_ambassador || fail "the ambassador does not listen"
 
 step "The consumer there links to its ambassador, as it would to the server"
 # Quoted for the container's shell.
 ask='wget -qO- http://$REDIS_PORT_6379_TCP_ADDR:$REDIS_PORT_6379_TCP_PORT/ping'
-show client run -rm -link redis_ambassador:redis busybox sh -c "env | grep ^REDIS_PORT= ; $ask"
+show client run -rm -link redis_ambassador:redis busybox sh -c "env | grep ^REDIS_PORT= ; $ask" ||
+	fail "the consumer had no answer"
 [ "$(client run -rm -link redis_ambassador:redis busybox sh -c "$ask")" = PONG ] || fail "no answer from the server"

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! A target's name is looked up anew for each connection, and for each client of UDP that comes, so
-//! that it may move. A TCP connection has two threads, each of which passes on one direction and
-//! closes that half when it ends. A client of UDP has a socket of its own towards the target, by
-//! which the answers find back, and a thread that waits for these; both end with the first answer
-//! that does not come for `IDLE`.
+//! that it may move; by a thread of that client's, so that others do not wait for a slow name server.
+//! A TCP connection has two threads, each of which passes on one direction and closes that half when
+//! it ends. A client of UDP has a socket of its own towards the target, by which the answers find
+//! back, and a thread that waits for these; both end with the first answer that does not come for
+//! `IDLE`. So many clients of each port are served at a time; who comes beyond is turned away.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -25,7 +26,7 @@ use std::time::Duration;
 /// How long a target may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
-/// Of UDP at a time. Whoever can forge addresses could be any number.
+/// At a time. Whoever can forge addresses could be any number.
 const CLIENTS_MAX: usize = 1024;
 const DATAGRAM_MAX: usize = 1 << 16;
 /// Bytes; `io::copy` has its buffer there.
@@ -64,15 +65,22 @@ fn begin(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn tcp(port: u16, target: &str) -> io::Result<()> {
     let listener = TcpListener::bind(&everywhere(port)[..])?;
     let target: Arc<str> = target.into();
+    let clients = Arc::new(());
     loop {
         let Ok((client, _)) = listener.accept() else {
             // Too many are open, most likely.
             thread::sleep(Duration::from_millis(50));
             continue;
         };
-        let target = Arc::clone(&target);
+        if Arc::strong_count(&clients) > CLIENTS_MAX {
+            continue;
+        }
+        let (target, one) = (Arc::clone(&target), Arc::clone(&clients));
         // An error closes the connection, which is all that can be told to the client.
-        let _ = begin(move || drop(connect(&target).and_then(|server| join(client, server))));
+        let _ = begin(move || {
+            let _ = connect(&target).and_then(|server| join(client, server));
+            drop(one);
+        });
     }
 }
 
@@ -105,35 +113,47 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
     }
 }
 
-/// The sockets towards the target, by their clients.
-type Clients = Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>;
+/// The sockets towards the target, by their clients; none while the target is looked up.
+type Clients = Mutex<HashMap<SocketAddr, Option<Arc<UdpSocket>>>>;
 
 fn udp(port: u16, target: &str) -> io::Result<()> {
     let outside = Arc::new(UdpSocket::bind(&everywhere(port)[..])?);
+    let target: Arc<str> = target.into();
     let clients = Arc::new(Clients::default());
     let mut datagram = vec![0; DATAGRAM_MAX];
     loop {
         // An error is about an answer that a client did not take.
         let Ok((size, client)) = outside.recv_from(&mut datagram) else { continue };
         let known = locked(&clients).get(&client).cloned();
-        let inside = match known {
-            Some(inside) => Ok(inside),
-            None => welcome(client, target, &outside, &clients),
-        };
-        // What cannot be sent is lost, as datagrams are.
-        let _ = inside.and_then(|inside| inside.send(&datagram[..size]));
+        // What cannot be sent is lost, as datagrams are; so is what comes in a hurry.
+        match known {
+            Some(inside) => drop(inside.map(|inside| inside.send(&datagram[..size]))),
+            None if locked(&clients).len() >= CLIENTS_MAX => {}
+            None => {
+                locked(&clients).insert(client, None);
+                let all = Arc::clone(&clients);
+                let own = (Arc::clone(&target), Arc::clone(&outside), datagram[..size].to_vec());
+                let begun = begin(move || {
+                    let (target, outside, first) = own;
+                    let _ = serve(client, &target, &outside, &all, &first);
+                    locked(&all).remove(&client);
+                });
+                if begun.is_err() {
+                    locked(&clients).remove(&client);
+                }
+            }
+        }
     }
 }
 
-fn welcome(
+/// Passes on the first datagram of a client, and the answers to all.
+fn serve(
     client: SocketAddr,
     target: &str,
-    outside: &Arc<UdpSocket>,
-    clients: &Arc<Clients>,
-) -> io::Result<Arc<UdpSocket>> {
-    if locked(clients).len() >= CLIENTS_MAX {
-        return Err(ErrorKind::QuotaExceeded.into());
-    }
+    outside: &UdpSocket,
+    clients: &Clients,
+    first: &[u8],
+) -> io::Result<()> {
     let target = target.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
     let own: IpAddr = match target {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -142,19 +162,15 @@ fn welcome(
     let inside = Arc::new(UdpSocket::bind((own, 0))?);
     inside.connect(target)?;
     inside.set_read_timeout(Some(IDLE))?;
-    let known = (Arc::clone(&inside), Arc::clone(outside), Arc::clone(clients));
-    begin(move || {
-        let (inside, outside, clients) = known;
-        let mut datagram = vec![0; DATAGRAM_MAX];
-        while let Ok(size) = inside.recv(&mut datagram) {
-            let _ = outside.send_to(&datagram[..size], client);
-        }
-        locked(&clients).remove(&client);
-    })?;
-    locked(clients).insert(client, Arc::clone(&inside));
-    Ok(inside)
+    inside.send(first)?;
+    locked(clients).insert(client, Some(Arc::clone(&inside)));
+    let mut datagram = vec![0; DATAGRAM_MAX];
+    while let Ok(size) = inside.recv(&mut datagram) {
+        let _ = outside.send_to(&datagram[..size], client);
+    }
+    Ok(())
 }
 
-fn locked(clients: &Clients) -> MutexGuard<'_, HashMap<SocketAddr, Arc<UdpSocket>>> {
+fn locked(clients: &Clients) -> MutexGuard<'_, HashMap<SocketAddr, Option<Arc<UdpSocket>>>> {
     clients.lock().unwrap_or_else(PoisonError::into_inner)
 }

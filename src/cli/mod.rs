@@ -33,6 +33,7 @@ mod insert;
 mod inspect;
 mod json;
 mod kill;
+mod listing;
 mod load;
 mod logs;
 mod monitor;

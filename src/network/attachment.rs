@@ -5,7 +5,9 @@ use super::definition::Definition;
 use super::networks::Request;
 use super::{Subnet, Subnet6, mac_of, sysctl};
 use crate::error::{Error, OsContext, Result};
-use crate::sys::netlink::{self, Link, Mac, Socket, Veth, Vlan};
+use crate::sys::netlink::{
+    self, EADDRINUSE, EBUSY, ENODEV, EOPNOTSUPP, Link, Mac, Socket, Veth, Vlan,
+};
 use crate::sys::netns;
 use crate::types::{ContainerId, Pid};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -395,8 +397,3 @@ pub(super) fn remove(socket: &mut Socket, link: &Link) -> Result<()> {
 pub fn is_taken(error: &Error) -> bool {
     error.errno() == Some(EADDRINUSE)
 }
-
-const EBUSY: i32 = 16;
-const EOPNOTSUPP: i32 = 95;
-const EADDRINUSE: i32 = 98;
-const ENODEV: i32 = 19;

@@ -10,7 +10,7 @@ use super::networks::Networks;
 use super::rules::Policy;
 use super::{NetworkLock, Subnet, Subnet6, files, subnet, sysctl};
 use crate::error::{Context, Error, Result};
-use crate::sys::netlink::{self, Link, Mac, Socket};
+use crate::sys::netlink::{self, EEXIST, EOPNOTSUPP, Link, Mac, Socket};
 use crate::types::Digest;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -279,9 +279,6 @@ impl Networks {
         }
     }
 }
-
-const EEXIST: i32 = 17;
-const EOPNOTSUPP: i32 = 95;
 
 fn foreign(name: &str) -> Error {
     Error::conflict(format!("there is a link {name} that is not ours"))

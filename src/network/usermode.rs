@@ -205,8 +205,17 @@ fn words(wanted: &Wanted) -> Vec<String> {
         let mut none = true;
         for one in wanted.ports.iter().filter(|one| one.port.protocol == protocol) {
             let (address, host, inside) = (one.address, one.host, one.port.number);
-            words.extend([flag.into(), format!("{address}/{host}:{inside}")]);
             none = false;
+            // It takes a port once: without an address it is that of all, of both versions.
+            let is_twin = |other: &&Published| {
+                let is_same = other.host == host && other.port == one.port;
+                is_same && other.address != address && other.address.is_unspecified()
+            };
+            match wanted.ports.iter().find(is_twin).filter(|_| address.is_unspecified()) {
+                Some(_) if address.is_ipv6() => {}
+                Some(_) => words.extend([flag.into(), format!("{host}:{inside}")]),
+                None => words.extend([flag.into(), format!("{address}/{host}:{inside}")]),
+            }
         }
         if none {
             words.extend(own(&[flag, "none"]));
@@ -332,11 +341,10 @@ mod tests {
     fn each_port_is_told_with_its_address() {
         let ports = ["0.0.0.0/8080:80.tcp", "::/8080:80.tcp", "127.0.0.1/53:5353.udp"];
         let pasta = line(UserMode::Pasta, &ports);
-        assert!(
-            pasta.contains(
-                "--tcp-ports 0.0.0.0/8080:80 --tcp-ports ::/8080:80 --udp-ports 127.0.0.1/53:5353"
-            ),
-            "{pasta}"
-        );
+        let expected = "--tcp-ports 8080:80 --udp-ports 127.0.0.1/53:5353";
+        assert!(pasta.contains(expected), "{pasta}");
+        let pasta = line(UserMode::Pasta, &["0.0.0.0/8080:80.tcp", "::/8081:80.tcp"]);
+        let expected = "--tcp-ports 0.0.0.0/8080:80 --tcp-ports ::/8081:80";
+        assert!(pasta.contains(expected), "{pasta}");
     }
 }

@@ -227,6 +227,8 @@ fn bad_variables_are_named() {
     if !build(&t.root()) {
         return;
     }
+    let long_name = format!("{}_PORT_80_TCP=tcp://1.2.3.4:80", "A".repeat(250));
+    let long_host = format!("A_PORT_80_TCP=tcp://{}:80", "a".repeat(256));
     for (variable, text) in [
         ("X=1", "no variable says what to forward"),
         ("A_PORT_80_TCP=udp://1.2.3.4:80", "A_PORT_80_TCP=udp://1.2.3.4:80: should be like tcp://"),
@@ -235,6 +237,9 @@ fn bad_variables_are_named() {
         ("A_PORT_80_TCP=tcp://1.2.3.4\nreboot:80", "should be like tcp://"),
         ("A_PORT_80_TCP=tcp://1.2.3.4:99999", "should be like tcp://"),
         ("A_PORT_80_TCP=tcp://1.2.3.4:", "should be like tcp://"),
+        ("A_PORT_80_TCP=tcp://1.2.3.4:99999999999999999999", "should be like tcp://"),
+        (&long_name, "should be like tcp://"),
+        (&long_host, "should be like tcp://"),
         ("A_PORT_80_TCP=", "should be like tcp://"),
         ("A_PORT_0_TCP=tcp://1.2.3.4:80", "should be like tcp://"),
     ] {

@@ -96,6 +96,26 @@ fn containers_are_shown_and_found_by_their_addresses_and_keep_them() {
 }
 
 #[test]
+fn a_link_is_a_line_for_each_version() {
+    let t = test!(busybox);
+    network(
+        &t,
+        "both",
+        &[&RANGES[..], &["-o", "com.docker.network.bridge.enable_icc=false"]].concat(),
+    );
+    serve(&t, "db", &["--net", "both", "--expose", "80"]);
+    run(&t, "app", &["--net", "both", "--link", "db:base"]);
+    let lines = || t.says(["exec", "app", "sh", "-c", "grep -w base /etc/hosts | cut -f 1"]);
+    assert_eq!(lines(), "10.77.0.2\nfd00:77::2");
+    for at in ["10.77.0.2", "[fd00:77::2]"] {
+        let url = format!("http://{at}/cgi-bin/who");
+        assert!(!t.says(["exec", "app", "wget", "-qO-", &url]).is_empty(), "{at}");
+    }
+    t.coracle(["stop", "-t", "0", "db"]).ok();
+    assert_eq!(lines(), "");
+}
+
+#[test]
 fn a_port_is_published_for_both_versions() {
     let t = test!(busybox);
     network(&t, "six", &RANGES);

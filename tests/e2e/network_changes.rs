@@ -18,16 +18,22 @@ fn monitor_of(t: &Test, name: &str) -> Pid {
     let id = t.inspect(name)["Id"].as_str().expect("an id").to_string();
     let began = Instant::now();
     loop {
-        for entry in fs::read_dir("/proc").expect("read /proc").flatten() {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            let is_it = words.get(1) == Some(&&b"monitor"[..]) && words.contains(&id.as_bytes());
-            if is_it && let Ok(number) = entry.file_name().to_string_lossy().parse() {
-                return Pid::from_raw(number).expect("a pid");
-            }
+        if let Some(monitor) = monitor_now(&id) {
+            return monitor;
         }
         assert!(began.elapsed() < LIMIT, "{name} has no monitor");
     }
+}
+
+/// The monitor of the container with this id, if there is one at the moment.
+fn monitor_now(id: &str) -> Option<Pid> {
+    fs::read_dir("/proc").expect("read /proc").flatten().find_map(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let is_it = words.get(1) == Some(&&b"monitor"[..]) && words.contains(&id.as_bytes());
+        let number = entry.file_name().to_string_lossy().parse().ok().filter(|_| is_it)?;
+        Pid::from_raw(number)
+    })
 }
 
 fn way_out(t: &Test, name: &str) -> String {
@@ -293,6 +299,49 @@ fn links_and_ports_come_back_when_somebody_flushed_the_rules() {
     run(&t, "new", &["--net", "web"]);
     check();
     assert_eq!(page(&t, "new", &db), "none");
+}
+
+#[test]
+fn who_is_killed_while_starting_leaves_no_rules_of_his() {
+    let t = test!(busybox);
+    let apart = ["--subnet", "10.77.1.0/24", "-o", "com.docker.network.bridge.enable_icc=false"];
+    network(&t, "web", &apart);
+    let at = "10.77.1.9";
+    serve(&t, "db", &["--net", "web", "--ip", at, "--expose", "80", "-p", "8001:80"]);
+    run(&t, "app", &["--net", "web", "--link", "db:base"]);
+    let id = t.inspect("db")["Id"].as_str().expect("an id").to_string();
+    t.coracle(["stop", "-t", "0", "db"]).ok();
+    assert!(!is_in_rules(at));
+    let began = Instant::now();
+    t.coracle(["start", "db"]).ok();
+    let whole = began.elapsed();
+    let mut seen = [0, 0];
+    for step in 0..40u32 {
+        t.coracle(["stop", "-t", "0", "db"]).ok();
+        // Whoever comes next makes the rules anew, of all that are there or on their way.
+        let flush = Command::new("nft").args(["flush", "ruleset"]).status().expect("run nft");
+        assert!(flush.success());
+        let began = Instant::now();
+        let mut start = t.coracle(["start", "db"]).spawn();
+        while began.elapsed() < whole * (step % 20) / 16 {
+            std::hint::spin_loop();
+        }
+        start.signal(Signal::KILL);
+        if let Some(monitor) = monitor_now(&id) {
+            kill(monitor);
+        }
+        start.wait();
+        t.coracle(["run", "--rm", "--net", "web", "busybox", "true"]).ok();
+        // A monitor that was not to be seen yet goes on.
+        eventually("it is up or down", || t.status("db") != "created");
+        let runs = t.status("db") == "running";
+        seen[usize::from(runs)] += 1;
+        assert_eq!(is_in_rules(at), runs, "step {step}");
+        assert_eq!(line(&t, "app", "base"), if runs { at } else { "" }, "step {step}");
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+    t.coracle(["start", "db"]).ok();
+    eventually("it serves", || page(&t, "app", "base") == "db");
 }
 
 /// Where a container's /etc/hosts says that a link leads.

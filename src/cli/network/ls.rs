@@ -2,14 +2,12 @@
 
 use super::{Filter, SCOPE};
 use crate::cli::command::Command;
-use crate::cli::output;
-use crate::cli::table::table;
-use crate::cli::template::Template;
+use crate::cli::listing::{Listing, Row, labels};
 use crate::engine::Engine;
 use crate::engine::report::Network;
 use crate::error::Result;
 use argh::{ArgsInfo, FromArgs};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// List networks
 #[derive(FromArgs, ArgsInfo)]
@@ -31,10 +29,11 @@ pub struct Args {
 
 pub struct Ls {
     filters: Vec<Filter>,
-    format: Option<Template>,
+    listing: Listing,
     no_trunc: bool,
-    quiet: bool,
 }
+
+const HEAD: [&str; 4] = ["NETWORK ID", "NAME", "DRIVER", "SCOPE"];
 
 impl Command for Ls {
     type Args = Args;
@@ -46,56 +45,42 @@ impl Command for Ls {
         let filters = args.filter.iter().map(|text| Filter::parse(text, &keys));
         Ok(Ls {
             filters: filters.collect::<Result<_>>()?,
-            format: Template::wanted(args.format)?,
+            listing: Listing::new(args.format, args.quiet)?,
             no_trunc: args.no_trunc,
-            quiet: args.quiet,
         })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        output::rendered(self.format.as_ref(), &self.render(&engine.all_networks()?)?)?;
+        self.listing.show(&HEAD, self.rows(&engine.all_networks()?))?;
         Ok(0)
     }
 }
 
 impl Ls {
-    fn render(&self, networks: &[Network]) -> Result<String> {
+    fn rows<'a>(&self, networks: &'a [Network]) -> Vec<Row<'a>> {
         let shown = networks.iter().filter(|network| Filter::all_match(&self.filters, network));
-        if self.quiet {
-            return Ok(shown.map(|network| format!("{}\n", self.id(network))).collect());
-        }
-        if let Some(template) = &self.format {
-            let shown: Vec<&Network> = shown.collect();
-            let fields: Vec<Value> = shown.iter().map(|one| self.fields(one)).collect();
-            return template.render_all(&fields, &|at| Some(&shown[at].definition.labels));
-        }
-        let mut lines = vec![["NETWORK ID", "NAME", "DRIVER", "SCOPE"].map(String::from).to_vec()];
-        lines.extend(shown.map(|network| {
-            let name = network.definition.name.clone();
-            vec![self.id(network), name, network.driver.clone(), SCOPE.to_string()]
-        }));
-        Ok(table(&lines))
+        shown.map(|network| self.row(network)).collect()
     }
 
-    fn id(&self, network: &Network) -> String {
-        let id = &network.definition.id;
-        if self.no_trunc { id.clone() } else { id[..12].to_string() }
-    }
-
-    fn fields(&self, network: &Network) -> Value {
-        let definition = &network.definition;
-        let labels = definition.labels.iter().map(|(key, value)| format!("{key}={value}"));
-        json!({
+    fn row<'a>(&self, network: &'a Network) -> Row<'a> {
+        let (definition, driver) = (&network.definition, &network.driver);
+        let id = match self.no_trunc {
+            true => definition.id.clone(),
+            false => definition.id[..12].to_string(),
+        };
+        let fields = json!({
             "CreatedAt": definition.created,
-            "Driver": network.driver,
-            "ID": self.id(network),
+            "Driver": driver,
+            "ID": id,
             "IPv4": "true",
             "IPv6": definition.subnet6.is_some().to_string(),
             "Internal": definition.internal.to_string(),
-            "Labels": labels.collect::<Vec<_>>().join(","),
+            "Labels": labels(&definition.labels),
             "Name": definition.name,
             "Scope": SCOPE,
-        })
+        });
+        let cells = [&id[..], &definition.name, driver, SCOPE].map(String::from).to_vec();
+        Row { name: id, cells, fields, labels: &definition.labels }
     }
 }
 
@@ -109,7 +94,8 @@ mod tests {
         let networks = [sample("data", &[]), sample("web", &[("a", "1"), ("b", "")])];
         let rendered = |args: &[&str]| {
             let args = Args::from_args(&["network ls"], args).unwrap();
-            Ls::new(args).unwrap().render(&networks).unwrap()
+            let ls = Ls::new(args).unwrap();
+            ls.listing.render(&HEAD, ls.rows(&networks)).unwrap()
         };
         assert_eq!(
             rendered(&[]),

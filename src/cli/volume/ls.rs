@@ -2,14 +2,12 @@
 
 use super::{DRIVER, Filter};
 use crate::cli::command::Command;
-use crate::cli::output;
-use crate::cli::table::table;
-use crate::cli::template::Template;
+use crate::cli::listing::{Listing, Row, labels};
 use crate::engine::Engine;
 use crate::engine::report::Volume;
 use crate::error::Result;
 use argh::{ArgsInfo, FromArgs};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// List volumes
 #[derive(FromArgs, ArgsInfo)]
@@ -28,9 +26,10 @@ pub struct Args {
 
 pub struct Ls {
     filters: Vec<Filter>,
-    format: Option<Template>,
-    quiet: bool,
+    listing: Listing,
 }
+
+const HEAD: [&str; 2] = ["DRIVER", "VOLUME NAME"];
 
 impl Command for Ls {
     type Args = Args;
@@ -40,45 +39,33 @@ impl Command for Ls {
     fn new(args: Args) -> Result<Ls> {
         let keys = ["dangling", "driver", "label", "name"];
         let filters = args.filter.iter().map(|text| Filter::parse(text, &keys));
-        Ok(Ls {
-            filters: filters.collect::<Result<_>>()?,
-            format: Template::wanted(args.format)?,
-            quiet: args.quiet,
-        })
+        let listing = Listing::new(args.format, args.quiet)?;
+        Ok(Ls { filters: filters.collect::<Result<_>>()?, listing })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
-        output::rendered(self.format.as_ref(), &self.render(&engine.volumes()?)?)?;
+        self.listing.show(&HEAD, self.rows(&engine.volumes()?))?;
         Ok(0)
     }
 }
 
 impl Ls {
-    fn render(&self, volumes: &[Volume]) -> Result<String> {
+    fn rows<'a>(&self, volumes: &'a [Volume]) -> Vec<Row<'a>> {
         let shown = volumes.iter().filter(|volume| Filter::all_match(&self.filters, volume));
-        if self.quiet {
-            return Ok(shown.map(|volume| format!("{}\n", volume.name)).collect());
-        }
-        if let Some(template) = &self.format {
-            let shown: Vec<&Volume> = shown.collect();
-            let fields: Vec<Value> = shown.iter().map(|volume| fields(volume)).collect();
-            return template.render_all(&fields, &|at| Some(&shown[at].labels));
-        }
-        let mut lines = vec![["DRIVER", "VOLUME NAME"].map(String::from).to_vec()];
-        lines.extend(shown.map(|volume| vec![DRIVER.to_string(), volume.name.clone()]));
-        Ok(table(&lines))
+        shown.map(row).collect()
     }
 }
 
-fn fields(volume: &Volume) -> Value {
-    let labels = volume.labels.iter().map(|(key, value)| format!("{key}={value}"));
-    json!({
+fn row(volume: &Volume) -> Row<'_> {
+    let fields = json!({
         "Driver": DRIVER,
-        "Labels": labels.collect::<Vec<_>>().join(","),
+        "Labels": labels(&volume.labels),
         "Mountpoint": volume.mountpoint.display().to_string(),
         "Name": volume.name,
         "Scope": "local",
-    })
+    });
+    let cells = vec![DRIVER.to_string(), volume.name.clone()];
+    Row { name: volume.name.clone(), cells, fields, labels: &volume.labels }
 }
 
 #[cfg(test)]
@@ -91,7 +78,8 @@ mod tests {
         let volumes = [sample("data", &[], false), sample("web", &[("a", "1"), ("b", "")], true)];
         let rendered = |args: &[&str]| {
             let args = Args::from_args(&["volume ls"], args).unwrap();
-            Ls::new(args).unwrap().render(&volumes).unwrap()
+            let ls = Ls::new(args).unwrap();
+            ls.listing.render(&HEAD, ls.rows(&volumes)).unwrap()
         };
         assert_eq!(rendered(&[]), "DRIVER    VOLUME NAME\nlocal     data\nlocal     web\n");
         assert_eq!(rendered(&["--quiet", "--filter", "dangling=true"]), "data\n");

@@ -14,7 +14,8 @@
 //! `lead` has a line and the rules of a link be what they should be, whatever they were. It is done
 //! whenever either end starts, ends, or changes its networks.
 //!
-//! All of it happens under the network lock. A consumer enters its mark before it looks whether the
+//! All that changes something happens under the network lock; who makes a container or executes a
+//! program in one looks without it. A consumer enters its mark before it looks whether the
 //! target runs; a target that ends writes that down before it looks for marks: one of them sees the
 //! other. A crash leaves at most marks whose consumer is dead, which go with its clearing up.
 //!
@@ -32,7 +33,7 @@ use crate::sys::atomic;
 use crate::types::{ContainerId, ContainerName, LinkSpec, Port};
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 /// A container may have written anything into its /etc/hosts.
@@ -52,6 +53,8 @@ struct Way {
     network: String,
     client: Ipv4Addr,
     server: Ipv4Addr,
+    /// By IPv6 too, where both ends have it.
+    server6: Option<Ipv6Addr>,
 }
 
 impl Way {
@@ -60,9 +63,15 @@ impl Way {
         let ways = consumer.iter().filter_map(|own| {
             let other = target.iter().find(|other| other.network_id == own.network_id)?;
             let (client, server) = (own.address, other.address);
-            Some(Way { network: own.network.clone(), client, server })
+            let server6 = own.ipv6.as_ref().and(other.ipv6.as_ref()).map(|at| at.address);
+            Some(Way { network: own.network.clone(), client, server, server6 })
         });
         ways.collect()
+    }
+
+    /// Where the target is, for /etc/hosts.
+    fn servers(&self) -> Vec<IpAddr> {
+        [Some(self.server.into()), self.server6.map(IpAddr::V6)].into_iter().flatten().collect()
     }
 
     /// With what a target of this configuration exposes.
@@ -170,7 +179,7 @@ impl Engine {
                 return Err(unable("an unreachable", they, &name, alias)
                     .hint("they have no network in common"));
             };
-            point(dir, &target.names(alias), &[way.server.into()])?;
+            point(dir, &target.names(alias), &way.servers())?;
             variables.extend(target.variables(&name, alias, way.server));
         }
         Ok(variables)
@@ -276,7 +285,7 @@ impl Engine {
         target: &Target,
     ) -> Result<()> {
         let ways = Way::all(own, &target.endpoints);
-        let at: Vec<IpAddr> = ways.first().iter().map(|way| way.server.into()).collect();
+        let at = ways.first().map(Way::servers).unwrap_or_default();
         let pointed = point(consumer, &target.names(&link.alias), &at);
         let mut opened = ways.iter().map(|way| self.open(lock, way, &target.config));
         opened.try_for_each(|opened| opened).and(pointed)

@@ -15,6 +15,8 @@ pub mod conntrack;
 pub mod nftables;
 mod route;
 
+/// What the kernel answers where a request cannot be.
+pub use libc::{EADDRINUSE, EBUSY, EEXIST, ENODEV, EOPNOTSUPP};
 pub use route::*;
 
 use super::raw;
