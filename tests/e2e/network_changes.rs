@@ -301,49 +301,6 @@ fn links_and_ports_come_back_when_somebody_flushed_the_rules() {
     assert_eq!(page(&t, "new", &db), "none");
 }
 
-#[test]
-fn who_is_killed_while_starting_leaves_no_rules_of_his() {
-    let t = test!(busybox);
-    let apart = ["--subnet", "10.77.1.0/24", "-o", "com.docker.network.bridge.enable_icc=false"];
-    network(&t, "web", &apart);
-    let at = "10.77.1.9";
-    serve(&t, "db", &["--net", "web", "--ip", at, "--expose", "80", "-p", "8001:80"]);
-    run(&t, "app", &["--net", "web", "--link", "db:base"]);
-    let id = t.inspect("db")["Id"].as_str().expect("an id").to_string();
-    t.coracle(["stop", "-t", "0", "db"]).ok();
-    assert!(!is_in_rules(at));
-    let began = Instant::now();
-    t.coracle(["start", "db"]).ok();
-    let whole = began.elapsed();
-    let mut seen = [0, 0];
-    for step in 0..40u32 {
-        t.coracle(["stop", "-t", "0", "db"]).ok();
-        // Whoever comes next makes the rules anew, of all that are there or on their way.
-        let flush = Command::new("nft").args(["flush", "ruleset"]).status().expect("run nft");
-        assert!(flush.success());
-        let began = Instant::now();
-        let mut start = t.coracle(["start", "db"]).spawn();
-        while began.elapsed() < whole * (step % 20) / 16 {
-            std::hint::spin_loop();
-        }
-        start.signal(Signal::KILL);
-        if let Some(monitor) = monitor_now(&id) {
-            kill(monitor);
-        }
-        start.wait();
-        t.coracle(["run", "--rm", "--net", "web", "busybox", "true"]).ok();
-        // A monitor that was not to be seen yet goes on.
-        eventually("it is up or down", || t.status("db") != "created");
-        let runs = t.status("db") == "running";
-        seen[usize::from(runs)] += 1;
-        assert_eq!(is_in_rules(at), runs, "step {step}");
-        assert_eq!(line(&t, "app", "base"), if runs { at } else { "" }, "step {step}");
-    }
-    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
-    t.coracle(["start", "db"]).ok();
-    eventually("it serves", || page(&t, "app", "base") == "db");
-}
-
 /// Where a container's /etc/hosts says that a link leads.
 fn line(t: &Test, name: &str, alias: &str) -> String {
     let script = format!("grep -w {alias} /etc/hosts | cut -f 1");
