@@ -9,8 +9,8 @@ use crate::engine::options::Streams;
 use crate::engine::options::Terminal;
 use crate::engine::session::{self, End, Keys, Standard};
 use crate::engine::{Engine, Started};
-use crate::error::{Error, Result};
-use crate::types::ContainerId;
+use crate::error::{Context, Error, Result};
+use crate::types::{ContainerId, Signal};
 use argh::{ArgsInfo, FromArgs};
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -125,7 +125,8 @@ pub fn run(engine: &Engine, request: Request, mut cidfile: CidFile) -> Result<u8
         let started = engine.run(&request.options, attach, &mut tell)?;
         cidfile.keep();
         if is_silent {
-            output::line(&started.id)?;
+            output::line(&started.id)
+                .hint(|| format!("its container is there all the same: {}", started.id.short()))?;
         }
         Ok(started)
     };
@@ -139,6 +140,10 @@ pub fn run(engine: &Engine, request: Request, mut cidfile: CidFile) -> Result<u8
     let session = Session { stdin: streams.stdin, tty, sig_proxy, detach_keys };
     let Streams { stdin, stdout, stderr } = streams;
     let end = session.hold(engine, || start(Some(Frame::Attach { stdin, stdout, stderr })));
+    let is_unread = matches!(end, Ok(End::Signalled(Signal::PIPE)));
+    if let (true, true, None, Some(id)) = (is_unread, sig_proxy, &harvest, &made) {
+        engine.break_pipe(id)?;
+    }
     match (harvest, made) {
         (Some(harvest), Some(id)) => match end {
             Ok(end) => harvest.gather(engine, &id, end),

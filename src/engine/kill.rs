@@ -3,8 +3,9 @@
 use super::Engine;
 use crate::container::{Dir, ProcessId, Status, Want};
 use crate::error::{Error, OsContext, Result};
-use crate::sys::pidfd;
-use crate::types::{Pid, Signal};
+use crate::sys::{pidfd, signal};
+use crate::types::{ContainerId, Pid, Signal};
+use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -26,6 +27,20 @@ impl Engine {
             _ if dir.state()?.paused => self.unpause(name),
             _ => Ok(()),
         }
+    }
+
+    /// Nobody reads the output any more. The first process of a container is spared what SIGPIPE
+    /// does to any other that has no handler for it.
+    pub fn break_pipe(&self, id: &ContainerId) -> Result<()> {
+        let name = id.to_string();
+        let dir = self.find(&name)?;
+        let Ok(first) = self.process(&dir, &name) else { return Ok(()) };
+        let path = format!("/proc/{}/status", first.pid);
+        let status = fs::read_to_string(path).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
+        let handles = caught & signal::bit(Signal::PIPE) != 0;
+        self.kill(&name, if handles { Signal::PIPE } else { Signal::KILL })
     }
 
     /// The same of one that is to do something, and so must not be paused.

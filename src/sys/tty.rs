@@ -29,14 +29,25 @@ impl Raw {
     pub fn enter(fd: BorrowedFd) -> io::Result<Raw> {
         let fd = fd.try_clone_to_owned()?;
         // SAFETY: all-zero is a valid termios, which tcgetattr fills.
-        unsafe {
+        let before = unsafe {
             let mut now: libc::termios = std::mem::zeroed();
             check(libc::tcgetattr(fd.as_raw_fd(), &raw mut now))?;
-            let before = now;
-            libc::cfmakeraw(&raw mut now);
-            check(libc::tcsetattr(fd.as_raw_fd(), libc::TCSADRAIN, &raw const now))?;
-            Ok(Raw { fd, before })
+            now
+        };
+        let raw = Raw { fd, before };
+        raw.again()?;
+        Ok(raw)
+    }
+
+    /// Once more: whoever had the terminal meanwhile may have put it back.
+    pub fn again(&self) -> io::Result<()> {
+        let mut raw = self.before;
+        // SAFETY: settings that tcgetattr gave, on the stack, of the terminal that we hold.
+        unsafe {
+            libc::cfmakeraw(&raw mut raw);
+            check(libc::tcsetattr(self.fd.as_raw_fd(), libc::TCSADRAIN, &raw const raw))?;
         }
+        Ok(())
     }
 }
 

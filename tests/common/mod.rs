@@ -19,6 +19,7 @@ pub mod guard;
 pub mod host;
 pub mod image;
 pub mod server;
+pub mod tmux;
 pub mod transcript;
 
 use command::Run;
@@ -74,6 +75,11 @@ pub struct Test {
 impl Test {
     /// The error tells what the machine lacks.
     pub fn new() -> Result<Test, String> {
+        Test::with_disk(DISK)
+    }
+
+    /// One whose disk is mounted with these options.
+    pub fn with_disk(disk: &str) -> Result<Test, String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
 
         if !nix::unistd::geteuid().is_root() {
@@ -90,7 +96,7 @@ impl Test {
             std::env::temp_dir().join(format!("coracle-test-{}-{number}", std::process::id()));
         fs::create_dir(&base).expect("make the test's directory");
         fs::create_dir_all("/run/coracle").expect("make /run/coracle");
-        enter_namespaces(&base).map_err(|e| format!("cannot enter namespaces: {e}"))?;
+        enter_namespaces(&base, disk).map_err(|e| format!("cannot enter namespaces: {e}"))?;
         fs::create_dir(base.join("tmp")).expect("make the test's TMPDIR");
         Ok(Test { before: Before::look(&base), base, _turn: turn })
     }
@@ -132,6 +138,19 @@ impl Test {
         let path = self.path(name);
         fs::create_dir_all(&path).expect("make a directory");
         path
+    }
+
+    /// What a shell script says that calls us `docker`; every line of it must succeed.
+    #[track_caller]
+    pub fn shell(&self, script: &str) -> String {
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", script]).current_dir(&self.base);
+        shell.envs(self.docker()).env("TMPDIR", self.path("tmp"));
+        let output = shell.stdin(std::process::Stdio::null()).output().expect("run bash");
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && err.is_empty(), "{script}\n---\n{out}---\n{err}");
+        out.trim_end().to_string()
     }
 
     /// What a script of examples/ says, which must be content with it.
@@ -284,13 +303,13 @@ fn remove(base: &Path) {
 }
 
 /// Moves this thread, and with it all that it starts, into new mount and network namespaces.
-fn enter_namespaces(base: &Path) -> nix::Result<()> {
+fn enter_namespaces(base: &Path, disk: &str) -> nix::Result<()> {
     let none: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)?;
     let up = netlink::link_up(netlink::LOOPBACK);
     netlink::Socket::open().and_then(|mut s| s.request("bring up", "lo", &up)).expect("lo");
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    mount(Some("test"), base, Some("tmpfs"), MsFlags::empty(), Some(DISK))?;
+    mount(Some("test"), base, Some("tmpfs"), MsFlags::empty(), Some(disk))?;
     mount(Some("test"), "/run/coracle", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;
     // Most hosts share their mounts; here a mount that escapes a container becomes visible.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SHARED, none)

@@ -78,7 +78,7 @@ pub struct Options {
 pub enum End {
     Exited(i32),
     Detached,
-    /// A signal asked us, not the program, to end.
+    /// A signal asked us, not the program, to end; SIGPIPE: nobody reads our output any more.
     Signalled(Signal),
 }
 
@@ -108,7 +108,7 @@ pub fn run(
 ) -> Result<End> {
     let stdin = standard.input;
     let is_terminal = options.tty && fd::is_terminal(stdin);
-    let _raw = match is_terminal && options.stdin {
+    let raw = match is_terminal && options.stdin {
         true => Some(tty::Raw::enter(stdin).on("prepare", "the terminal")?),
         false => None,
     };
@@ -126,6 +126,11 @@ pub fn run(
         if let (Some(code), None) = (ended, next) {
             return Ok(End::Exited(code));
         }
+        if std::mem::take(&mut signals.continued)
+            && let Some(raw) = &raw
+        {
+            raw.again().on("prepare", "the terminal")?;
+        }
         if std::mem::take(&mut signals.resized)
             && is_terminal
             && let Ok((rows, columns)) = tty::size(stdin)
@@ -137,10 +142,15 @@ pub fn run(
         if ready.signals {
             signals.receive()?;
         }
+        let mut is_read = true;
         match next {
-            Some(to) if ready.output => outbox.write(to)?,
+            Some(to) if ready.output => is_read = outbox.write(to)?,
             None if ready.peer => ended = peer.receive(&mut outbox)?,
             _ => {}
+        }
+        if !is_read {
+            // Any other program is told so by SIGPIPE; we ignore it.
+            return Ok(End::Signalled(Signal::PIPE));
         }
         if ready.blocked {
             peer.flush()?;

@@ -34,20 +34,21 @@ impl Outbox {
         })
     }
 
-    /// Writes one piece.
-    pub(super) fn write(&mut self, to: BorrowedFd) -> Result<()> {
-        let Some((_, data)) = self.waiting.front() else { return Ok(()) };
+    /// Writes one piece; `false` where nobody reads any more.
+    pub(super) fn write(&mut self, to: BorrowedFd) -> Result<bool> {
+        let Some((_, data)) = self.waiting.front() else { return Ok(true) };
         let rest = data.get(self.written..).unwrap_or_default();
         match fd::write(to, rest.get(..PIPE_BUF).unwrap_or(rest)) {
             Ok(n) => self.written += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
             Err(e) => return Err(Error::os("write", "standard output", e)),
         }
         if self.written >= data.len() {
             self.waiting.pop_front();
             self.written = 0;
         }
-        Ok(())
+        Ok(true)
     }
 }
