@@ -15,6 +15,7 @@ mod counters;
 mod cox;
 mod cp;
 mod crash;
+mod debian;
 mod documentation;
 mod events;
 mod exec;
