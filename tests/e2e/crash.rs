@@ -16,10 +16,10 @@ const KILLS: u32 = 200;
 
 /// xorshift32: the same moments in every run of the test, if not the same interleavings. $SEED (not 0)
 /// asks for others.
-struct Random(u32);
+pub struct Random(pub u32);
 
 impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
+    pub fn below(&mut self, limit: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
@@ -254,7 +254,7 @@ fn a_container_that_is_not_up_yet_takes_no_exec() {
 }
 
 /// It may have ended by itself, at its own moment.
-fn kill_if_there(pid: Pid) {
+pub fn kill_if_there(pid: Pid) {
     if let Ok(fd) = pidfd::open(pid) {
         let _ = pidfd::send_signal(fd.as_fd(), Signal::KILL);
         let _ = pidfd::wait_ended(fd.as_fd(), Some(LIMIT));

@@ -15,6 +15,7 @@ mod counters;
 mod cox;
 mod cp;
 mod crash;
+mod crash_changes;
 mod debian;
 mod documentation;
 mod events;
