@@ -605,3 +605,59 @@ fn with_a_what_goes_in_belongs_to_the_containers_user() {
         assert_eq!(owner(c, "/tmp/plain"), "77:88");
     }
 }
+
+#[test]
+fn attributes_of_files_come_along() {
+    let t = test!(busybox);
+    let tree = t.dir("tree");
+    let python = |script: &str, file: &Path| {
+        let script = format!("import os, sys; f = sys.argv[1]; {script}");
+        let output = Command::new("python3").args(["-c", &script]).arg(file).output();
+        let output = output.expect("run python3");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{script}: {told}");
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    };
+    fs::write(tree.join("file"), "text").expect("write");
+    // CAP_NET_RAW, as setcap(8) writes it, and one of the user's.
+    let set =
+        "os.setxattr(f, 'security.capability', bytes.fromhex('01000002' + '00200000' + '00' * 12))
+os.setxattr(f, 'user.note', b'hello')";
+    python(set, &tree.join("file"));
+    let get = "print(os.getxattr(f, 'security.capability').hex(), os.getxattr(f, 'user.note'))";
+    let before = python(get, &tree.join("file"));
+    for c in both(&t) {
+        cp(&t, &tree, format!("{c}:/tree"));
+        let out = t.path(&format!("out-{c}"));
+        t.coracle(["cp", "-a", &format!("{c}:/tree"), out.to_str().expect("text")]).ok();
+        assert_eq!(python(get, &out.join("file")), before, "{c}");
+        // Else no privileges come out, as no owners do.
+        let mine = t.path(&format!("mine-{c}"));
+        cp(&t, format!("{c}:/tree"), &mine);
+        assert_eq!(python("print(os.listxattr(f))", &mine.join("file")), "['user.note']", "{c}");
+    }
+    // The program inside has what the attribute gives.
+    let line = ["exec", "-u", "app", "up", "/tree/grep", "CapEff", "/proc/self/status"];
+    let busybox = tree.join("grep");
+    fs::copy("/bin/busybox", &busybox).expect("copy");
+    python(set, &busybox);
+    cp(&t, &busybox, "up:/tree/grep");
+    assert!(t.says(line).ends_with("0000000000002000"));
+}
+
+#[test]
+fn a_terminal_is_told_what_was_copied_but_with_q() {
+    let t = test!(busybox);
+    fs::write(t.path("file"), "text").expect("write");
+    let file = t.path("file").display().to_string();
+    let c = both(&t)[0];
+    let to = format!("{c}:/file");
+    let mut loud = t.coracle(["cp", &file, &to]).on_terminal(24, 200);
+    loud.until(&format!("Successfully copied 4B to {to}"));
+    assert_eq!(loud.wait(), 0);
+    for quiet in ["-q", "--quiet"] {
+        let mut cp = t.coracle(["cp", quiet, &file, &to]).on_terminal(24, 200);
+        assert_eq!(cp.wait(), 0);
+        assert_eq!(cp.rest_of_stdout(), b"");
+    }
+}

@@ -43,6 +43,9 @@ fn a_container_over_its_memory_is_killed_and_says_so() {
         .ok();
     assert_eq!(t.inspect("c")["State"]["OOMKilled"], true);
     assert_eq!(t.inspect("c")["State"]["ExitCode"], 137);
+    let events = ["events", "--since", "1h", "--until", "0s", "--filter", "container=c"];
+    let told = t.says([&events[..], &["--format", "{{.Action}}"]].concat());
+    assert!(told.ends_with("oom\ndie"), "{told}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use crate::common::kill;
 use crate::test;
+use std::fs;
+use std::process::Command;
 
 #[test]
 fn both_streams_are_kept_in_their_order() {
@@ -77,7 +79,7 @@ fn the_log_is_dockers_json_file() {
     let id = t.says(["run", "-d", "busybox", "sh", "-c", "echo hi; echo oh >&2"]);
     t.coracle(["wait", &id]).ok();
     let path = t.inspect(&id)["LogPath"].as_str().expect("a path").to_string();
-    let text = std::fs::read_to_string(path).expect("a log file");
+    let text = fs::read_to_string(path).expect("a log file");
     let records: Vec<serde_json::Value> =
         text.lines().map(|l| serde_json::from_str(l).expect("JSON lines")).collect();
     assert_eq!(records.len(), 2);
@@ -107,7 +109,7 @@ fn a_bounded_log_is_several_files_and_read_as_one() {
     let options = ["--log-opt", "max-size=20k", "--log-opt", "max-file=3"];
     t.script("c", &options, "seq 1 3000");
     t.coracle(["wait", "c"]).ok();
-    let mut files: Vec<String> = std::fs::read_dir(t.records("c"))
+    let mut files: Vec<String> = fs::read_dir(t.records("c"))
         .expect("the container's directory")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a plain name"))
         .filter(|name| name.starts_with("log"))
@@ -182,7 +184,7 @@ fn a_log_is_kept_where_it_is_asked_for() {
     assert_eq!(t.says(["logs", "c"]), "hi");
     assert_eq!(t.inspect("c")["LogPath"], file.to_str().expect("a plain path"));
     t.coracle(["rm", "c"]).ok();
-    let text = std::fs::read_to_string(&file).expect("it stays");
+    let text = fs::read_to_string(&file).expect("it stays");
     assert!(text.contains(r#""log":"hi\n""#), "{text}");
 }
 
@@ -191,7 +193,7 @@ fn a_log_that_is_kept_elsewhere_follows_nobodys_links() {
     let t = test!(busybox);
     let shared = t.dir("shared");
     let (logs, victim) = (t.dir("logs"), t.path("victim"));
-    std::fs::write(&victim, "precious").unwrap();
+    fs::write(&victim, "precious").unwrap();
     let at = |dir: &std::path::Path| format!("path={}/log", dir.display());
     let volume = format!("{}:/shared", shared.display());
     // Where its container can write.
@@ -210,22 +212,22 @@ fn a_log_that_is_kept_elsewhere_follows_nobodys_links() {
     // What somebody else puts there is not ours.
     std::os::unix::fs::symlink(&victim, logs.join("log.new")).unwrap();
     for name in ["log.01", "log.+3", "log.9x"] {
-        std::fs::write(logs.join(name), "{}").unwrap();
+        fs::write(logs.join(name), "{}").unwrap();
     }
     std::os::unix::fs::symlink("nothing", logs.join("log.7")).unwrap();
     let options = ["--log-opt", &at(&logs), "--log-opt", "max-size=1k", "--log-opt", "max-file=3"];
     t.script("c", &options, "seq 100");
     t.coracle(["wait", "c"]).ok();
     assert!(t.says(["logs", "c"]).ends_with("\n99\n100"));
-    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
-    let mode = std::fs::metadata(logs.join("log")).unwrap().permissions();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    let mode = fs::metadata(logs.join("log")).unwrap().permissions();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o640);
 
     // A link in the place of the log itself.
-    std::fs::remove_file(logs.join("log")).unwrap();
+    fs::remove_file(logs.join("log")).unwrap();
     std::os::unix::fs::symlink(&victim, logs.join("log")).unwrap();
     t.coracle(["start", "c"]).code(1).stderr_has("logs/log: symbolic link loop").ok();
-    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
 }
 
 #[test]
@@ -283,4 +285,72 @@ fn who_follows_ends_with_the_reader() {
     let since = ["events", "--since", "1h", "--filter", "event=start"];
     t.coracle(since).by(reader).stdout("start\n").ok();
     t.coracle(["events"]).by(r#""$@" | true"#).ok();
+}
+
+#[test]
+fn a_file_of_settings_says_how_logs_are_kept() {
+    let t = test!(busybox);
+    let file = t.path("coracle.toml");
+    let config = |text: &str| fs::write(&file, text).expect("write the settings");
+    let with = ["--config", file.to_str().expect("text")];
+    let run = |name: &str, options: &[&str], script: &str| {
+        let words = [&with[..], &["run", "-d", "--net=none", "--name", name], options];
+        t.coracle([&words.concat()[..], &["busybox", "sh", "-c", script]].concat()).ok();
+        t.coracle(["wait", name]).ok();
+    };
+    config("log-driver = \"none\"\n");
+    run("none", &[], "echo lost");
+    t.coracle(["logs", "none"]).code(1).stderr_has("keeps no log").ok();
+    assert_eq!(t.inspect("none")["HostConfig"]["LogConfig"]["Type"], "none");
+    // A flag is stronger than the file.
+    run("flag", &["--log-driver=json-file"], "echo kept");
+    assert_eq!(t.says(["logs", "flag"]), "kept");
+
+    config("log-driver = \"local\"\nlog-opts = [\"max-size=4k\", \"max-file=2\"]\n");
+    run("small", &[], "seq 10000");
+    let log = &t.inspect("small")["HostConfig"]["LogConfig"];
+    let options = serde_json::json!({"max-size": "4k", "max-file": "2"});
+    assert_eq!((&log["Type"], &log["Config"]), (&"local".into(), &options));
+    let kept = t.says(["logs", "small"]);
+    assert!(kept.ends_with("\n10000") && kept.len() < 10_000, "{} bytes", kept.len());
+
+    config("log-driver = \"syslogd\"\n");
+    t.coracle([&with[..], &["ps"]].concat())
+        .code(125)
+        .stderr_has("coracle.toml: line 1: log-driver: there is no log driver \"syslogd\"")
+        .ok();
+}
+
+#[test]
+fn a_program_whose_log_may_lose_lines_never_waits_for_it() {
+    let t = test!(busybox);
+    let shared = t.dir("shared");
+    let fifo = |name: &str| shared.join(name).display().to_string();
+    let names = ["go", "done", "end"].map(fifo);
+    let made = Command::new("mkfifo").args(&names).status();
+    assert!(made.expect("run mkfifo").success());
+    let volume = format!("{}:/shared", shared.display());
+    let options = ["--net=none", "--log-opt=mode=non-blocking", "--log-opt=max-buffer-size=64k"];
+    // Far more than fits anywhere on its way.
+    let script = "read x < /shared/go; seq 1000000 1200000; echo > /shared/done
+        read x < /shared/end; echo last";
+    t.script("c", &[&options[..], &["-v", &volume]].concat(), script);
+    let sh = |script: &str| {
+        let done = Command::new("timeout").args(["30", "sh", "-c", script]).status();
+        assert!(done.expect("run sh").success(), "{script}");
+    };
+    let disk = t.fill_disk();
+    sh(&format!("echo > {}; read x < {}", names[0], names[1]));
+    drop(disk);
+    // What was kept is written once there is room again; what comes then is kept too.
+    t.wait_for_log("c", "1000000");
+    sh(&format!("echo > {}", names[2]));
+    assert_eq!(t.says(["wait", "c"]), "0");
+    // What is kept is whole lines in their order.
+    let log = t.says(["logs", "c"]);
+    let (numbers, last) = log.rsplit_once('\n').expect("lines");
+    assert_eq!(last, "last");
+    let numbers: Vec<u32> = numbers.lines().map(|n| n.parse().expect("a number")).collect();
+    assert!(numbers.is_sorted() && numbers.len() < 200_001, "{} lines", numbers.len());
+    assert!(numbers.iter().all(|n| *n >= 1_000_000));
 }

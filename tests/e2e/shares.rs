@@ -184,3 +184,22 @@ fn exit_codes_and_terminals_pass_an_init() {
     shell.write("exit 5\r");
     assert_eq!(shell.wait(), 5);
 }
+
+#[test]
+fn what_is_said_of_sharing_and_is_so_anyway_is_taken() {
+    let t = test!(busybox);
+    // The users are those of whoever runs us; nobody else can be asked for.
+    let options = ["--userns=host", "--ipc=shareable"];
+    run(&t, "a", &options, &["sh", "-c", "echo mine > /dev/shm/file; echo ready; exec sleep 1000"]);
+    t.wait_for_log("a", "ready");
+    assert_eq!(link(&t, "a", "user"), ours("user"));
+    assert_ne!(link(&t, "a", "ipc"), ours("ipc"));
+    assert_eq!(t.inspect("a")["HostConfig"]["UsernsMode"], "");
+    let line =
+        ["run", "--rm", "--net=none", "--ipc=container:a", "busybox", "cat", "/dev/shm/file"];
+    t.coracle(line).stdout("mine\n").ok();
+    t.coracle(["run", "--net=none", "--userns=keep-id", "busybox", "true"])
+        .code(125)
+        .stderr_has("--userns: \"keep-id\" is not there")
+        .ok();
+}
