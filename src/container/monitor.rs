@@ -334,8 +334,8 @@ impl<'a> Monitor<'a> {
     }
 
     fn due_services(&self) -> impl Iterator<Item = usize> {
-        let now = Instant::now();
-        self.deadlines().filter(move |(_, deadline)| now >= *deadline).map(|(at, _)| at)
+        // A deadline may be the moment in which it is asked for.
+        self.deadlines().filter(|(_, deadline)| Instant::now() >= *deadline).map(|(at, _)| at)
     }
 
     /// Waits for `delay`, or until a client asks for something; but as long as one holds the
