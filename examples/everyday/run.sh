@@ -37,9 +37,9 @@ coracle inspect --type image busybox >/dev/null 2>&1 || "$top/images/build" "$to
 start=$(date +%s)
 
 step "A worker with little: no capability, no new privileges, a root it cannot write, 64 MB, 20 processes"
-show run -d --name worker --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /work \
+show run -d --name worker --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /desk \
 	-m 64m --pids-limit 20 --log-opt max-size=20k --log-opt max-file=3 busybox \
-	sh -c 'seq 5000 | sed "s/.*/line & of many/"; mkfifo /work/end; read x </work/end; exit 3'
+	sh -c 'seq 5000 | sed "s/.*/line & of many/"; mkfifo /desk/end; read x </desk/end; exit 3'
 show exec worker grep -E 'CapEff|NoNewPrivs' /proc/1/status
 same "the capabilities" "CapEff:	0000000000000000" coracle exec worker grep CapEff /proc/1/status
 ! coracle exec worker touch /file 2>/dev/null || fail "its root can be written"
@@ -52,9 +52,9 @@ show logs --tail 2 worker
 
 step "Files in and out"
 echo "12 ships" >"$files/order"
-show cp "$files/order" worker:/work/order
-show exec worker sh -c 'tr a-z A-Z </work/order >/work/answer'
-show cp worker:/work/answer "$files/"
+show cp "$files/order" worker:/desk/order
+show exec worker sh -c 'tr a-z A-Z </desk/order >/desk/answer'
+show cp worker:/desk/answer "$files/"
 same "the answer" "12 SHIPS" cat "$files/answer"
 
 step "Another name, more memory, while it runs"
@@ -73,7 +73,7 @@ show stats --no-stream clerk
 show top clerk -o pid,args
 
 step "It ends, and what happened is told"
-coracle exec clerk sh -c 'echo end >/work/end'
+coracle exec clerk sh -c 'echo end >/desk/end'
 same "its exit code" 3 coracle wait clerk
 show events --since "$start" --until "$(($(date +%s) + 1))" --filter container=clerk \
 	--format '{{.Action}} {{.Actor.Attributes.name}}'
