@@ -4,19 +4,8 @@
 # as it should be ends it with exit 1, after tidying up.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../.." && pwd)
-export CORACLE_BIN="${CORACLE_BIN:-$top/dist/coracle}"
+. "$here/../common.sh"
 
-coracle() { "$CORACLE_BIN" ${CORACLE_ROOT:+--root "$CORACLE_ROOT"} "$@"; }
-step() { printf '\n%s\n' "$*"; }
-show() {
-	echo "\$ coracle $*"
-	coracle "$@"
-}
-fail() {
-	echo "everyday: $1" >&2
-	exit 1
-}
 same() { # same WHAT EXPECTED COMMAND...
 	what=$1 expected=$2
 	shift 2

@@ -3,19 +3,8 @@
 # says is checked: the first thing that is not as it should be ends it with exit 1, after tidying up.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../.." && pwd)
-export CORACLE_BIN="${CORACLE_BIN:-$top/dist/coracle}"
+. "$here/../common.sh"
 
-coracle() { "$CORACLE_BIN" ${CORACLE_ROOT:+--root "$CORACLE_ROOT"} "$@"; }
-step() { printf '\n%s\n' "$*"; }
-show() {
-	echo "\$ coracle $*"
-	coracle "$@"
-}
-fail() {
-	echo "health: $1" >&2
-	exit 1
-}
 # Waits until it was told COUNT times that the container is so.
 await() { # await STATUS COUNT
 	coracle events --since 1h --filter container=health-web --filter "event=health_status: $1" \

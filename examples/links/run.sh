@@ -3,19 +3,8 @@
 # first thing that is not as it should be ends it with exit 1, after tidying up.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../.." && pwd)
-export CORACLE_BIN="${CORACLE_BIN:-$top/dist/coracle}"
+. "$here/../common.sh"
 
-coracle() { "$CORACLE_BIN" ${CORACLE_ROOT:+--root "$CORACLE_ROOT"} "$@"; }
-step() { printf '\n%s\n' "$*"; }
-show() {
-	echo "\$ coracle $*"
-	coracle "$@"
-}
-fail() {
-	echo "links: $1" >&2
-	exit 1
-}
 address() { coracle inspect "$1" | sed -n 's/.*"IPAddress": *"\([0-9.]*\)".*/\1/p' | head -n1; }
 is_up() { # is_up COUNT: waits until the server has said so that many times
 	for try in $(seq 100); do

@@ -4,19 +4,8 @@
 # with exit 1, after tidying up.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../.." && pwd)
-export CORACLE_BIN="${CORACLE_BIN:-$top/dist/coracle}"
+. "$here/../common.sh"
 
-coracle() { "$CORACLE_BIN" ${CORACLE_ROOT:+--root "$CORACLE_ROOT"} "$@"; }
-step() { printf '\n%s\n' "$*"; }
-show() {
-	echo "\$ coracle $*"
-	coracle "$@"
-}
-fail() {
-	echo "networks: $1" >&2
-	exit 1
-}
 is_up() { # is_up NAME COUNT: waits until it has said so that many times
 	for try in $(seq 100); do
 		[ "$(coracle logs "$1" | grep -c '^up$')" != "$2" ] || return 0

@@ -339,7 +339,8 @@ impl<'a> Monitor<'a> {
     }
 
     /// Waits for `delay`, or until a client asks for something; but as long as one holds the
-    /// container, whose files it may read or write. Who asks for a restart is told that the last run has ended, with `code`.
+    /// container, whose files it may read or write. Who asks for a restart is told that the last
+    /// run has ended, with `code`.
     pub fn pause(&mut self, delay: Duration, code: i32) -> Result<()> {
         let until = Instant::now() + delay;
         let mut events = Events::with_capacity(16);

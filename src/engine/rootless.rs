@@ -161,16 +161,19 @@ fn lock_namespace(root: &Path) -> Result<Guard> {
 /// Writes this process down, and lets others look.
 fn register(members: &Path, lock: Guard) -> Result<Member> {
     make_dir(members)?;
-    let pid = std::process::id() as i32;
-    let own = Pid::from_raw(pid).ok_or_else(|| Error::conflict("a process without a pid"))?;
-    let own = ProcessId::of(own)?;
-    let path = members.join(format!("{}-{pid}", own.pid_namespace));
+    let own = ourselves()?;
+    let path = members.join(format!("{}-{}", own.pid_namespace, own.pid));
     let text = serde_json::to_vec(&own).unwrap_or_default();
     fs::write(&path, text).on("write", &path)?;
     // Where a child of ours of before has it, it is as good.
     let alive = lock::try_lock(&path, 0, Mode::Exclusive).on("lock", &path)?;
     lock.unlock();
     Ok(Member(Some((path, alive))))
+}
+
+fn ourselves() -> Result<ProcessId> {
+    let pid = Pid::from_raw(std::process::id().cast_signed());
+    ProcessId::of(pid.ok_or_else(|| Error::conflict("a process without a pid"))?)
 }
 
 /// Whether the one who is written down there lives, wherever that is.
@@ -183,9 +186,7 @@ fn is_alive(path: &Path) -> Result<bool> {
 
 /// Anybody else who lives in the namespace.
 fn living(home: &Home) -> Result<Option<(Pid, OwnedFd)>> {
-    let here = "/proc/self/ns/pid";
-    let here = fs::metadata(here).on("look at", here)?.ino();
-    let own = Some(std::process::id());
+    let own = ourselves()?;
     let mut is_elsewhere = false;
     let members = members(home);
     let entries = match fs::read_dir(&members) {
@@ -198,14 +199,14 @@ fn living(home: &Home) -> Result<Option<(Pid, OwnedFd)>> {
         let process = fs::read(&path).ok();
         let process = process.and_then(|text| serde_json::from_slice::<ProcessId>(&text).ok());
         let found = match process {
-            Some(process) if process.pid_namespace != here => match is_alive(&path)? {
+            Some(process) if process.pid_namespace != own.pid_namespace => match is_alive(&path)? {
                 true => {
                     is_elsewhere = true;
                     continue;
                 }
                 false => None,
             },
-            Some(process) if u32::try_from(process.pid.raw()).ok() == own => continue,
+            Some(process) if process.pid == own.pid => continue,
             process => process.and_then(|process| Some((process.pid, process.open()?))),
         };
         match found {

@@ -460,9 +460,13 @@ fn or_warn<T>(had: Result<Option<T>>, warnings: &mut Vec<String>) -> Option<T> {
 /// How its log is kept.
 fn keeping(dir: &Dir, config: &Config) -> Result<Keeping> {
     let log = &config.log;
-    let name = dir.settings()?.name;
-    let image = config.image.to_string();
-    let tag = log.tag(config.id.as_str(), name.as_str(), &config.image_name, &image)?;
+    let tag = match log.has_tag() {
+        false => None,
+        true => {
+            let (name, image) = (dir.settings()?.name, config.image.to_string());
+            log.tag(config.id.as_str(), name.as_str(), &config.image_name, &image)?
+        }
+    };
     Ok(Keeping {
         keeps: log.driver != Driver::None,
         bounds: log.bounds()?,

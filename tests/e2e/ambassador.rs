@@ -257,12 +257,7 @@ fn the_example_does_what_its_readme_says() {
     if !build(&t.root()) {
         return;
     }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/ambassador/run.sh");
-    let mut example = Command::new(script);
-    example.env("CORACLE_BIN", program()).env("CORACLE_ROOT", t.root());
-    let output = example.output().expect("run the example");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), output.stderr);
-    assert!(output.status.success(), "{out}\n{}", String::from_utf8_lossy(&err));
+    let out = t.example("ambassador");
     let variable = "\nREDIS_PORT=tcp://";
     assert!(out.contains(variable) && out.ends_with("\nPONG\n"), "{out}");
 }

@@ -216,6 +216,10 @@ impl Logging {
             .hint("name fewer labels and variables"))
     }
 
+    pub fn has_tag(&self) -> bool {
+        self.options.contains_key(TAG)
+    }
+
     /// The tag with the fields of its template filled in.
     pub fn tag(&self, id: &str, name: &str, image: &str, image_id: &str) -> Result<Option<String>> {
         let Some(tag) = self.options.get(TAG) else { return Ok(None) };
