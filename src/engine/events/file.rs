@@ -9,19 +9,20 @@
 //! or a full disk leaves of one in the middle of it spoils no other. Readers pass over lines that
 //! are no records.
 //!
-//! Whoever finds the file full renames it, under its own lock, so that no two rename one after the
-//! other. Nobody waits for writers: who opened the file before writes to it after, readers look
-//! there too; and who finds that it is gone altogether tells it again.
+//! Writers share a lock, and whoever finds the file full renames it under that lock for itself: so
+//! a record is told once, in the file that has the name, and nobody writes to one that had it before.
+//! Where writers are at it, renaming is left to the next one.
 
 use super::Event;
-use crate::sys::lock::{self, Mode};
-use std::fs::{self, File, Metadata};
+use crate::sys::lock::{self, Guard, Mode};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 pub const LOG: &str = "log";
 pub const OLD: &str = "log.1";
+const LOCK: &str = "lock";
 
 /// A longer file is the old one from then on: some four thousand events.
 const LIMIT: u64 = 1 << 20;
@@ -34,42 +35,39 @@ fn append_up_to(dir: &Path, event: &Event, limit: u64) -> io::Result<()> {
     let mut record = vec![b'\n'];
     serde_json::to_writer(&mut record, event)?;
     record.push(b'\n');
-    loop {
-        let mut file = open(dir)?;
-        // Not `write_all`: the rest would not lie behind it.
-        let _ = file.write(&record)?;
-        let now = file.metadata()?;
-        if now.nlink() == 0 {
-            continue;
-        }
-        if now.len() > limit {
-            rotate(dir, &now)?;
-        }
-        return Ok(());
-    }
+    let writing = share(dir)?;
+    let mut file = open(dir)?;
+    // Not `write_all`: the rest would not lie behind it.
+    let _ = file.write(&record)?;
+    let full = file.metadata()?.len() > limit;
+    drop(writing);
+    if full { rotate(dir, limit) } else { Ok(()) }
 }
 
-fn open(dir: &Path) -> io::Result<File> {
-    let open = || File::options().append(true).create(true).mode(0o600).open(dir.join(LOG));
-    match open() {
+fn share(dir: &Path) -> io::Result<Guard> {
+    let share = || lock::lock(&dir.join(LOCK), 0, Mode::Shared);
+    match share() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(dir)?;
-            open()
+            share()
         }
         other => other,
     }
 }
 
-/// Renames the file that was found full, unless that was done already.
-fn rotate(dir: &Path, full: &Metadata) -> io::Result<()> {
+fn open(dir: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).mode(0o600).open(dir.join(LOG))
+}
+
+/// Renames the file if it is still the full one.
+fn rotate(dir: &Path, limit: u64) -> io::Result<()> {
+    let Some(_alone) = lock::try_lock(&dir.join(LOCK), 0, Mode::Exclusive)? else { return Ok(()) };
     let path = dir.join(LOG);
-    let Some(guard) = lock::try_lock(&path, 0, Mode::Exclusive)? else { return Ok(()) };
-    let inode = (full.dev(), full.ino());
-    let now = fs::metadata(&path)?;
-    if crate::sys::fd::inode(&guard)? == inode && (now.dev(), now.ino()) == inode {
-        fs::rename(&path, dir.join(OLD))?;
+    match fs::metadata(&path) {
+        Ok(now) if now.len() > limit => fs::rename(&path, dir.join(OLD)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

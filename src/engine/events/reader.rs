@@ -1,7 +1,7 @@
 //! Reads the file of events as it grows, and the one before it, woken by inotify.
 //!
-//! The last two files are kept open: some may still write to the one that was renamed. Only a reader
-//! that is behind by two whole files loses something.
+//! A file that lost its name is read to its end before the next one. Only a reader that is behind by
+//! two whole files loses something.
 
 use super::Event;
 use super::file::{LOG, OLD};
@@ -113,7 +113,7 @@ impl Reader {
     /// Sleeps until more was told, for `limit`, or until nobody reads `audience` any more; says
     /// whether that is so.
     pub fn wait(&mut self, audience: BorrowedFd, limit: Option<Duration>) -> Result<bool> {
-        // All but the last two are read to their end, and nobody writes to them any more.
+        // Only the last two are still to be found by their names.
         self.files.drain(..self.files.len().saturating_sub(2));
         let fds = [(self.changes.as_fd(), Interest::Read), (audience, Interest::HangUp)];
         let found = poll::ready(&fds, limit).on("poll", &self.dir)?;
