@@ -30,7 +30,7 @@ test-e2e: dist ## the end-to-end tests, against the static binaries (as root)
 	@scripts/need /bin/busybox=busybox-static nft=nftables iptables-nft=iptables ip=iproute2 python3=python3 strace=strace \
 		bzip2=bzip2 xz=xz-utils zstd=zstd dig=bind9-dnsutils dnsmasq=dnsmasq-base curl=curl socat=socat redis-cli=redis-tools /usr/sbin/nginx=nginx-light \
 		skopeo=skopeo newuidmap=uidmap pasta=passt slirp4netns=slirp4netns svc=daemontools sv=runit s6-svc=s6 /usr/sbin/sshd=openssh-server \
-		tmux=tmux debootstrap=debootstrap ssh=openssh-client
+		supervisorctl=supervisor tmux=tmux debootstrap=debootstrap ssh=openssh-client
 	$(e2e) scripts/sandbox scripts/cargo test --locked --test '*' -- --test-threads=1
 
 test-peers: dist ## images to docker, podman, skopeo and umoci, and back (as root)

@@ -9,7 +9,8 @@ use crate::face::coxctl::Address;
 use crate::message::with_hints;
 use crate::service::{Exec, OnEnd, Place, Reach, RestartWhen, Service};
 use crate::spawn::{Inherited, Spawner};
-use crate::supervisor::{Mention, Options, Supervisor};
+use crate::supervisor::{Instead, Mention, Options, Supervisor};
+use crate::supervisord;
 use crate::tini;
 use coracle::error::{Error, Result};
 use coracle::sys::fd::{self, STDERR, STDOUT};
@@ -43,21 +44,22 @@ struct Applet {
     entry: fn(&Call) -> u8,
 }
 
-const APPLETS: [Applet; 14] = [
+const APPLETS: [Applet; 15] = [
     Applet {
         name: "cox",
-        usage: "cox [--stop-timeout SECONDS] [SOURCE...] [-- COMMAND [ARGUMENT...]]",
+        usage: "cox [--stop-timeout SECONDS] [-c FILE] [SOURCE...] [-- COMMAND [ARGUMENT...]]",
         help: "Supervises services: those of each SOURCE, which is a file such as /etc/cox.toml or a\n\
                directory of service directories. Without any, and without COMMAND: those of\n\
                /etc/cox.toml, /etc/services, /service and /etc/service that are there. With a COMMAND,\n\
                that is the main service, started after the others: its end is the end of all, with\n\
                its exit code. Reaps orphans, and stops all in order.\n\n\
+               -c FILE                 a supervisord.conf: its programs too\n\
                --stop-timeout SECONDS  how long a stop may take before what is left is killed (8)\n\
                --explain-exit          say as the last line on stderr why cox ended\n\
                --socket PATH           where coxctl reaches it, or none (the runtime directory's control)\n\
                --help, --version\n\n\
-               Also: cox svscan|supervise|svc|svstat|svok|sv|s6-svstat|s6-svwait|coxctl|tini ..., or\n\
-               by these names; and cox check|sample|schema, for cox.toml.\n",
+               Also: cox svscan|supervise|svc|svstat|svok|sv|s6-svstat|s6-svwait|coxctl|supervisord|tini\n\
+               ..., or by these names; and cox check|sample|schema, for cox.toml.\n",
         supervises: true,
         entry: cox,
     },
@@ -137,6 +139,13 @@ const APPLETS: [Applet; 14] = [
         entry: coxctl::coxctl,
     },
     Applet {
+        name: "supervisord",
+        usage: "supervisord [-n] [-c FILE] [OPTION...]",
+        help: supervisord::HELP,
+        supervises: true,
+        entry: supervisord::supervisord,
+    },
+    Applet {
         name: "tini",
         usage: "tini [-gsvw] [-p SIGNAL] [-e CODE]... [--] PROGRAM [ARGUMENT...]",
         help: tini::HELP,
@@ -172,6 +181,8 @@ const APPLETS: [Applet; 14] = [
 pub struct Call {
     applet: &'static Applet,
     pub args: Vec<OsString>,
+    /// As it was called.
+    pub word: OsString,
     /// The name of a link to one of our names, if it was called by that.
     link: Option<OsString>,
     /// The signal mask that was in force.
@@ -243,7 +254,7 @@ pub fn run(args: Vec<OsString>, mask: u64) -> u8 {
         // Refused only by a kernel without signal masks.
         let _ = signal::set_mask(mask);
     }
-    let call = Call { applet, args: args.collect(), link, mask };
+    let call = Call { applet, args: args.collect(), word, link, mask };
     let answer = match call.args.first().and_then(|word| word.to_str()) {
         Some("--help") => call.help(),
         Some("--version") => format!("{} {}\n", applet.name, env!("CARGO_PKG_VERSION")),
@@ -288,6 +299,8 @@ pub struct Told {
     pub explain: bool,
     /// Where coxctl is to reach it.
     pub socket: Option<Address>,
+    /// Supervisor's configuration.
+    pub programs: Option<Instead>,
 }
 
 impl Told {
@@ -302,6 +315,7 @@ impl Told {
             mention: Mention::default(),
             explain: false,
             socket: None,
+            programs: None,
         }
     }
 }
@@ -330,6 +344,9 @@ fn parse(args: &[OsString]) -> std::result::Result<Told, String> {
             };
             let path = path.filter(|path| !path.as_os_str().is_empty());
             told.socket = Some(Address::from_text(path.ok_or("--socket needs a path")?));
+        } else if text == "-c" {
+            let path = args.next().map(PathBuf::from).ok_or("-c needs a file")?;
+            told.programs = Some(Instead { path, ..Instead::default() });
         } else if text == "--explain-exit" {
             told.explain = true;
         } else if text.starts_with('-') {
@@ -350,7 +367,7 @@ fn cox(call: &Call) -> u8 {
     if told.command.as_ref().is_some_and(Vec::is_empty) {
         return call.usage("no command after --");
     }
-    if told.command.is_none() && told.sources.is_empty() {
+    if told.command.is_none() && told.sources.is_empty() && told.programs.is_none() {
         told.sources = usual_sources();
         if told.sources.is_empty() {
             let none = format!("no services: none of {} exists", SOURCES.join(", "));
@@ -401,31 +418,38 @@ pub fn supervise(call: &Call, told: Told) -> Result<u8> {
         call.fail(&error.hint("orphans will not be seen here: run cox as PID 1"));
     }
     // One command alone needs nobody to ask about it.
-    let place = || match (told.sources.is_empty(), std::env::var_os(coxctl::VARIABLE)) {
+    let alone = told.sources.is_empty() && told.programs.is_none();
+    let place = || match (alone, std::env::var_os(coxctl::VARIABLE)) {
         (true, _) => Address::None,
         (false, Some(path)) if !path.is_empty() => Address::from_text(path.into()),
         (false, _) => Address::Default,
     };
     let socket = told.socket.clone().unwrap_or_else(place);
-    let options = Options {
-        stop_timeout: told.stop_timeout,
-        first,
-        mention: told.mention,
-        sole: told.only.is_some(),
-        explain: told.explain,
-        socket,
-        dev_log: None,
-        signals: Vec::new(),
-    };
-    let spawner = Spawner::new(Inherited::take(call.mask)?)?;
-    let mut supervisor = Supervisor::new(options, spawner, told.sources)?;
-    if let Some(dir) = told.only {
-        supervisor.add_only(dir)?;
+    let mut spawner = Spawner::new(Inherited::take(call.mask)?)?;
+    loop {
+        let options = Options {
+            stop_timeout: told.stop_timeout,
+            first,
+            mention: told.mention,
+            sole: told.only.is_some(),
+            explain: told.explain,
+            socket: socket.clone(),
+            dev_log: None,
+            signals: Vec::new(),
+            programs: told.programs.clone(),
+        };
+        let mut supervisor = Supervisor::new(options, spawner, told.sources.clone())?;
+        if let Some(dir) = &told.only {
+            supervisor.add_only(dir.clone())?;
+        }
+        if let Some(command) = &told.command {
+            supervisor.add_main(main_service(command.clone(), told.reach)?);
+        }
+        match supervisor.run() {
+            Ok(code) => return Ok(code),
+            Err(next) => spawner = next,
+        }
     }
-    if let Some(command) = told.command {
-        supervisor.add_main(main_service(command, told.reach)?);
-    }
-    Ok(supervisor.run())
 }
 
 /// The one service of `cox -- COMMAND`.

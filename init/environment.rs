@@ -1,7 +1,7 @@
 //! The variables that a program starts with. Later ones replace earlier ones:
 //!
 //! 1. what cox was given;
-//! 2. with a user: its HOME, USER and LOGNAME; without an entry in the database HOME is `/` and
+//! 2. with a user, unless that is not wanted: its HOME, USER and LOGNAME; without an entry in the database HOME is `/` and
 //!    the others are removed, as they are somebody else's;
 //! 3. the env files, in their order;
 //! 4. `Exec::env`;
@@ -41,7 +41,7 @@ fn compose(given: Vec<CString>, exec: &Exec) -> Result<Vec<CString>> {
     let mut block = Block(given);
     let none = Setup::default();
     let setup = exec.setup.as_deref().unwrap_or(&none);
-    if let Some(user) = &setup.user {
+    if let Some(user) = setup.user.as_ref().filter(|_| !setup.keeps_home) {
         block.set_user(user)?;
     }
     for path in &setup.env_files {

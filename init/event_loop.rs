@@ -36,6 +36,12 @@ pub enum Source {
     Listener,
     /// Something happened to this connection of coxctl.
     Connection(u32),
+    /// Somebody connects to this socket of supervisor's interface.
+    Door(u32),
+    /// Something happened to this connection to it.
+    Client(u32),
+    /// The pipe to the stdin of this service takes more.
+    Input(u32),
 }
 
 /// What a deadline is for.
@@ -50,6 +56,8 @@ pub enum Timer {
     Output,
     /// Patience with this connection of coxctl ends, or what it waits for may have come.
     Connection(u32),
+    /// Patience with this connection to supervisor's interface ends.
+    Client(u32),
     Shutdown,
 }
 
@@ -146,7 +154,7 @@ impl EventLoop {
 }
 
 /// A token is the kind of its source in the low bits, and above them which of that kind it is.
-const KIND_BITS: u32 = 4;
+const KIND_BITS: u32 = 5;
 
 fn token(source: Source) -> Token {
     let (kind, which) = match source {
@@ -164,6 +172,9 @@ fn token(source: Source) -> Token {
         Source::Container(Channel::Err) => (11, 0),
         Source::Listener => (12, 0),
         Source::Connection(n) => (13, n),
+        Source::Door(n) => (14, n),
+        Source::Client(n) => (15, n),
+        Source::Input(id) => (16, id),
     };
     Token((which as usize).wrapping_shl(KIND_BITS) | kind)
 }
@@ -185,6 +196,9 @@ fn source(token: Token) -> Option<Source> {
         Source::Container(Channel::Err),
         Source::Listener,
         Source::Connection(which),
+        Source::Door(which),
+        Source::Client(which),
+        Source::Input(which),
     ];
     kinds.get(token.0 & ((1 << KIND_BITS) - 1)).copied()
 }
@@ -211,6 +225,9 @@ mod tests {
             Source::Container(Channel::Err),
             Source::Listener,
             Source::Connection(id),
+            Source::Door(id),
+            Source::Client(id),
+            Source::Input(id),
         ];
         for wanted in sources {
             assert_eq!(source(token(wanted)), Some(wanted));

@@ -24,7 +24,7 @@
 //! | Starting | Spawned(pid) | Up, or Starting where readiness is to come; or as Want(Down) in Up | deadline if that has a limit |
 //! | Starting | SpawnFailed | *decide* | |
 //! | Starting | Ready | Up | |
-//! | Starting | Deadline | Stopping, a bad run | as Want(Down) |
+//! | Starting | Deadline | Up where to last is to be ready; else Stopping, a bad run | as Want(Down) |
 //! | Up | Unhealthy | Stopping, a bad run | as Want(Down) |
 //! | Starting, Up, Stopping | Want(Down) | Stopping | Stop + CONT; deadline if it has a limit |
 //! | Starting, Up | Drain | Stopping, then Gone | CONT |
@@ -32,10 +32,10 @@
 //! | Blocked, Backoff | AtMostOnce | Done | |
 //! | any other | AtMostOnce | same; Once, where it was wanted up | |
 //! | Stopping | Want(Up/Once) | Stopping | |
-//! | Stopping | Deadline | Stopping | KILL to the group |
-//! | Starting, Up, Stopping | Exited(x) | Finishing, or *decide* if no finish | KILL to the rest of the group; Spawn(finish, x); deadline |
-//! | Finishing | Exited, SpawnFailed | *decide*; code 125 is Failed | KILL to the rest of the group |
-//! | Finishing | Deadline | Finishing | KILL to the group |
+//! | Stopping | Deadline | Stopping | KILL to the group, or to the leader where the service says so |
+//! | Starting, Up, Stopping | Exited(x) | Finishing, or *decide* if no finish | KILL to the rest of the group, but for such a service; Spawn(finish, x); deadline |
+//! | Finishing | Exited, SpawnFailed | *decide*; code 125 is Failed | as after Exited in Up |
+//! | Finishing | Deadline | Finishing | as in Stopping |
 //! | Starting, Up, Stopping | ExecFailed(code) | same | its exit will count as that code |
 //! | Starting, Up, Stopping | Signal, Pause, Continue | same | Signal to the leader, or to its group where the service says so |
 //! | with a process | Kill | same | KILL to the group |
@@ -45,12 +45,14 @@
 //!
 //! *decide*, in this order: forgotten -> Gone; want Down -> Down; its `finish` gave up on it, or the
 //! code is a permanent one -> Failed; someone asked for what ended it, and it is wanted Up ->
-//! *start*; want Once, never restarted, a oneshot or `on-failure` with code 0 -> Done, or Failed
-//! after a bad end; a good run -> *start*; too many bad ones -> Failed; else tries+1 and Backoff.
-//! Done and Failed give Ended(code) where that stops the container.
+//! *start*; a bad run where `retries` limits those -> tries+1 and Backoff, or Failed after the
+//! last; want Once, never restarted, a oneshot or `on-failure` with an expected code -> Done, or
+//! Failed after a bad end; a good run -> *start*; too many bad ones -> Failed; else tries+1 and
+//! Backoff. Where `retries` says what is bad, a signal that someone sent asks for nothing, and no
+//! end is bad. Done and Failed give Ended(code) where that stops the container.
 //!
 //! A run is a good one if it was ready and lasted `healthy_after`: that is looked up when it ends,
-//! so no timer is needed for it. Every spawn has a number of its own (`run`); an event of another
+//! so no timer is needed for it, unless to last is to be ready. Every spawn has a number of its own (`run`); an event of another
 //! one changes nothing, nor does a Deadline that is not due.
 
 use crate::policy;
@@ -296,7 +298,10 @@ impl Machine {
                 } else if service.kind == Kind::Daemon && service.ready == Ready::Started {
                     self.is_ready();
                 } else {
-                    let limit = service.ready_limit;
+                    let limit = match service.ready {
+                        Ready::Lasted => Some(service.restart.healthy_after),
+                        _ => service.ready_limit,
+                    };
                     self.deadline = limit.map(|limit| policy::after(at.now, limit));
                 }
             }
@@ -312,6 +317,7 @@ impl Machine {
             (Finishing, Event::SpawnFailed) => self.decide(service, at, None, actions),
 
             (Starting, Event::Ready) if self.pid.is_some() => self.is_ready(),
+            (Starting, Event::Deadline) if service.ready == Ready::Lasted => self.is_ready(),
             (Starting, Event::Deadline) => self.is_at_fault(Fault::NotReady, service, at, actions),
             (Up, Event::Unhealthy) => self.is_at_fault(Fault::Unhealthy, service, at, actions),
 
@@ -320,7 +326,7 @@ impl Machine {
                 self.ended(service, exit, at, actions)
             }
             (Finishing, Event::Exited(exit)) => {
-                actions.extend(self.kill());
+                self.kill_rest(service, actions);
                 self.pid = None;
                 let permanent = (exit == policy::PERMANENT).then_some(Reason::Finish);
                 self.decide(service, at, permanent, actions);
@@ -329,17 +335,17 @@ impl Machine {
             (Backoff, Event::Deadline) => self.start(at, actions),
             (Stopping | Finishing, Event::Deadline) => {
                 self.deadline = None;
-                actions.extend(self.kill());
+                actions.extend(self.to(service.stop.kill, Signal::KILL));
             }
-            (_, Event::Kill) => actions.extend(self.kill()),
+            (_, Event::Kill) => actions.extend(self.to(Reach::Group, Signal::KILL)),
 
             (Starting | Up | Stopping, Event::Signal(signal)) => {
                 self.signalled = true;
-                actions.extend(self.signal(service, signal));
+                actions.extend(self.to(service.reach, signal));
             }
             (Starting | Up | Stopping, Event::Pause) if self.pid.is_some() => {
                 self.paused = true;
-                actions.extend(self.signal(service, Signal::STOP));
+                actions.extend(self.to(service.reach, Signal::STOP));
             }
             (Starting | Up | Stopping, Event::Continue) => self.resume(service, actions),
             _ => {}
@@ -422,25 +428,31 @@ impl Machine {
         }
         match service.stop.command {
             Some(_) => actions.push(Action::StopCommand),
-            None => actions.extend(self.signal(service, service.stop.signal)),
+            None => {
+                let reach = service.stop.reach.unwrap_or(service.reach);
+                actions.extend(self.to(reach, service.stop.signal));
+            }
         }
         self.resume(service, actions);
     }
 
     fn resume(&mut self, service: &Service, actions: &mut Vec<Action>) {
         self.paused = false;
-        actions.extend(self.signal(service, Signal::CONT));
+        actions.extend(self.to(service.reach, Signal::CONT));
     }
 
-    fn signal(&self, service: &Service, signal: Signal) -> Option<Action> {
-        self.pid.map(|pid| match service.reach {
+    fn to(&self, reach: Reach, signal: Signal) -> Option<Action> {
+        self.pid.map(|pid| match reach {
             Reach::Leader => Action::Signal(pid, signal),
             Reach::Group => Action::SignalGroup(pid, signal),
         })
     }
 
-    fn kill(&self) -> Option<Action> {
-        self.pid.map(|pid| Action::SignalGroup(pid, Signal::KILL))
+    /// Ends what the leader has left of its group.
+    fn kill_rest(&self, service: &Service, actions: &mut Vec<Action>) {
+        if service.stop.kill == Reach::Group {
+            actions.extend(self.to(Reach::Group, Signal::KILL));
+        }
     }
 
     /// A state without process or deadline.
@@ -462,9 +474,11 @@ impl Machine {
         self.last_code = policy::exit_code(exit);
         let lasted = self.started.map(|start| at.now.saturating_duration_since(start));
         let long_enough = lasted.is_some_and(|time| time >= service.restart.healthy_after);
-        self.healthy = self.ready && self.fault.is_none() && long_enough;
+        let ready = self.ready || service.ready == Ready::Lasted;
+        let faultless = self.fault.is_none() && self.exec_failure.is_none();
+        self.healthy = ready && faultless && long_enough;
         if service.on_end != OnEnd::StopContainer {
-            actions.extend(self.kill());
+            self.kill_rest(service, actions);
         }
         if service.finish.is_some() {
             self.rest(State::Finishing);
@@ -494,19 +508,33 @@ impl Machine {
         if let Some(reason) = permanent.or(listed) {
             return self.give_up(reason, service, actions);
         }
-        let asked = self.was_asked();
-        if asked && self.want == Want::Up && service.restart.when != RestartWhen::Never {
+        let restart = &*service.restart;
+        let asked = self.was_asked() && (self.told || restart.retries.is_none());
+        let told_again = asked && restart.retries.is_some();
+        if asked && self.want == Want::Up && (restart.when != RestartWhen::Never || told_again) {
             self.tries = 0;
             return self.start(at, actions);
         }
-        let bad_end = code != 0 && !asked || self.fault.is_some();
+        if let Some(most) = restart.retries.filter(|_| !self.healthy && self.want == Want::Up) {
+            if self.tries >= most {
+                return self.give_up(Reason::TooMany, service, actions);
+            }
+            return self.wait(service, at);
+        }
+        let expected = match (&restart.expected, self.last) {
+            (None, _) => code == 0,
+            (Some(codes), Some(Exit::Code(_))) => codes.contains(&code),
+            (Some(_), _) => false,
+        };
+        let bad_end = !expected && !asked || self.fault.is_some();
         let over = match service.restart.when {
             RestartWhen::Always => service.kind == Kind::Oneshot && !bad_end,
             RestartWhen::OnFailure => !bad_end,
             RestartWhen::Never => true,
         };
         if over || self.want == Want::Once {
-            return self.end(if bad_end { State::Failed } else { State::Done }, service, actions);
+            let failed = bad_end && restart.retries.is_none();
+            return self.end(if failed { State::Failed } else { State::Done }, service, actions);
         }
         if self.healthy {
             self.tries = 0;
@@ -515,6 +543,11 @@ impl Machine {
         if self.is_too_bad(service, at) {
             return self.give_up(Reason::TooMany, service, actions);
         }
+        self.wait(service, at);
+    }
+
+    /// Waits for the next start after a bad run.
+    fn wait(&mut self, service: &Service, at: Moment) {
         self.tries = self.tries.saturating_add(1);
         self.rest(State::Backoff);
         let wait = policy::backoff(&service.restart, self.tries, at.jitter);

@@ -48,6 +48,7 @@ mod sources;
 mod spare;
 mod spawn;
 mod supervisor;
+mod supervisord;
 mod tai;
 mod tini;
 

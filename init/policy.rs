@@ -1,6 +1,6 @@
 //! Rules with numbers in them: when to restart, which exit code. Pure.
 
-use crate::service::Restart;
+use crate::service::{Growth, Restart};
 use coracle::sys::pidfd::Exit;
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,12 @@ pub const PERMANENT: Exit = Exit::Code(125);
 
 /// How long to wait before start number `tries` (from 1) of a crash loop: the service's first wait,
 /// doubled each time up to its longest, less up to a quarter by `jitter` (any number, a fresh one
-/// each time), so that services that crashed together do not start together for ever.
+/// each time), so that services that crashed together do not start together for ever; or so many
+/// times the first wait.
 pub fn backoff(restart: &Restart, tries: u32, jitter: u32) -> Duration {
+    if restart.growth == Growth::Linear {
+        return restart.delay.saturating_mul(tries);
+    }
     let doubled = 1u32
         .checked_shl(tries.saturating_sub(1))
         .filter(|factor| *factor != 0)
@@ -82,6 +86,16 @@ mod tests {
             assert!(wait(tries, 0) <= Duration::from_secs(10));
             assert!(wait(tries, 0) >= Duration::from_millis(100));
         }
+    }
+
+    #[test]
+    fn a_wait_may_grow_by_itself() {
+        let mut restart = RestartPolicy::default();
+        restart.growth = Growth::Linear;
+        restart.delay = Duration::from_secs(1);
+        let waits: Vec<_> = (1..=4).map(|n| backoff(&restart, n, 77).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 3, 4]);
+        assert!(backoff(&restart, u32::MAX, 0) > Duration::from_secs(10));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Service {
     pub on_end: OnEnd,
     pub out: LogTo,
     pub err: LogTo,
+    /// What only supervisor's clients see of it, where it comes from supervisor's dialect.
+    pub member: Option<Box<Member>>,
 }
 
 impl Service {
@@ -42,12 +44,13 @@ impl Service {
             ready: Ready::Started,
             ready_limit: None,
             health: None,
-            stop: Stop { signal: Signal::TERM, command: None, limit: None },
+            stop: Stop::default(),
             reach: Reach::Leader,
             restart: RestartPolicy::default(),
             on_end: OnEnd::Ignore,
             out: LogTo::Inherit,
             err: LogTo::Inherit,
+            member: None,
         }
     }
 }
@@ -115,6 +118,8 @@ pub struct Setup {
     /// What is kept of the capabilities (a bit each); all if `None`.
     pub capabilities: Option<u64>,
     pub no_new_privs: bool,
+    /// HOME, USER and LOGNAME stay as cox was given them, whoever the user is.
+    pub keeps_home: bool,
 }
 
 /// Looked up already: cox reads no user database while it supervises.
@@ -166,6 +171,8 @@ pub enum Ready {
     Notify,
     /// Once this succeeds.
     Probe(Box<Probe>),
+    /// Once it has lived for `Restart::healthy_after`.
+    Lasted,
 }
 
 /// A question with the answers yes and no.
@@ -208,12 +215,23 @@ pub struct Stop {
     pub signal: Signal,
     /// Executed instead of the signal, as `run` is.
     pub command: Option<Box<Exec>>,
-    /// Killed, group and all, that long after the signal; never if `None` (but see the shutdown
+    /// Killed that long after the signal; never if `None` (but see the shutdown
     /// in `supervisor`).
     pub limit: Option<Duration>,
+    /// Whom the signal is sent to, if not as others of the service.
+    pub reach: Option<Reach>,
+    /// Whom the KILL is for, at that limit and when `run` has ended.
+    pub kill: Reach,
 }
 
-/// Whom a signal for the service is sent to. The KILL at a deadline goes to the group in any case.
+impl Default for Stop {
+    fn default() -> Stop {
+        let (signal, kill) = (Signal::TERM, Reach::Group);
+        Stop { signal, command: None, limit: None, reach: None, kill }
+    }
+}
+
+/// Whom a signal for the service is sent to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {
     /// Its first process.
@@ -227,14 +245,30 @@ pub struct Restart {
     pub when: RestartWhen,
     /// A run of at least this length was a good one: its end is no crash loop.
     pub healthy_after: Duration,
-    /// The first wait in a crash loop; doubled each time.
+    /// The first wait in a crash loop.
     pub delay: Duration,
+    /// How it grows each time.
+    pub growth: Growth,
     /// The longest wait.
     pub longest: Duration,
     /// Failed for good after so many bad runs in that time.
     pub give_up: Option<(u32, Duration)>,
     /// Failed for good after an end with one of these exit codes.
     pub permanent: Vec<u8>,
+    /// The exit codes of a good end; 0 if `None`.
+    pub expected: Option<Vec<u8>>,
+    /// A run that was no good one failed to start: whatever `when` says it is started again, but
+    /// failed for good after so many of these in a row. One that was a good one is not `Failed`,
+    /// however it ended. `None`: starting and running are the same.
+    pub retries: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Growth {
+    /// Doubled, less up to a quarter at random.
+    Doubled,
+    /// By the first wait.
+    Linear,
 }
 
 /// As most services have it.
@@ -242,9 +276,12 @@ static USUAL_RESTART: Restart = Restart {
     when: RestartWhen::Always,
     healthy_after: Duration::from_secs(1),
     delay: Duration::from_millis(100),
+    growth: Growth::Doubled,
     longest: Duration::from_secs(10),
     give_up: None,
     permanent: Vec::new(),
+    expected: None,
+    retries: None,
 };
 
 /// How a service is restarted; the usual way takes no room.
@@ -301,6 +338,8 @@ pub enum LogTo {
     Stdout,
     /// cox's own descriptor of the same number, line by line.
     Container(LineFormat),
+    /// cox's own stderr for stdout, and the other way round.
+    Crossed(LineFormat),
     File(Box<LogFile>),
     Null,
 }
@@ -333,4 +372,36 @@ pub enum Stamp {
     Iso,
     /// `@` and 24 hexadecimal digits (TAI64N, cr.yp.to/libtai/tai64.html).
     Tai64n,
+}
+
+/// A process of one of supervisor's programs: what its clients see of it besides.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    pub group: Rc<str>,
+    pub process: Box<str>,
+    /// Groups and processes of a lower one are started first, and stopped last.
+    pub group_priority: i32,
+    pub priority: i32,
+    /// As it was written.
+    pub command: Box<str>,
+    /// Where its clients reach cox.
+    pub url: Option<Rc<str>>,
+    /// Its stderr goes where its stdout goes.
+    pub redirects: bool,
+    pub out: Output,
+    pub err: Output,
+}
+
+/// What was said about one of its outputs.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Output {
+    /// Its log file; `None` where there is none, or cox chose.
+    pub path: Option<PathBuf>,
+    /// cox chose.
+    pub auto: bool,
+    /// So many bytes between two marks are an event.
+    pub capture: u64,
+    /// All that it writes is.
+    pub events: bool,
+    pub syslog: bool,
 }

@@ -6,18 +6,24 @@
 //! does the ordered stop.
 
 mod goal;
+mod input;
 mod order;
 mod output;
+mod programs;
 mod query;
 mod report;
+mod rpc;
 mod services;
 mod slot;
 mod stop;
+mod tail;
 mod watch;
 
+use self::programs::Programs;
 use self::query::Desk;
 use self::slot::{Asked, By, Slot, describe, finish_arguments};
 use self::stop::End;
+use self::tail::Tail;
 use self::watch::Helper;
 use crate::applets::FAILED;
 use crate::command::Command;
@@ -82,6 +88,17 @@ pub struct Options {
     pub dev_log: Option<LogTo>,
     /// What other signals do than is usual.
     pub signals: Vec<(Signal, OnSignal)>,
+    /// Supervisor's configuration, and what the command line says instead of it.
+    pub programs: Option<Instead>,
+}
+
+/// A configuration of supervisor's, and what counts more than what it says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Instead {
+    pub path: PathBuf,
+    pub identifier: Option<String>,
+    pub pidfile: Option<PathBuf>,
+    pub user: Option<String>,
 }
 
 impl Options {
@@ -140,6 +157,9 @@ pub struct Supervisor {
     init: Option<Start>,
     router: Router,
     desk: Desk,
+    programs: Programs,
+    /// Who reads on in the logs of programs.
+    tails: Vec<Tail>,
     /// When the sources are to be looked at.
     look_at: Option<Instant>,
     /// The service that signals are passed on to, and whose end is the end of all.
@@ -162,7 +182,7 @@ impl Supervisor {
     ) -> Result<Supervisor> {
         let signals = SignalFd::new(signal::ALL).on("open", "a signal descriptor")?;
         let event_loop = EventLoop::new().on("start", "the event loop")?;
-        let is_alone = sources.is_empty() && !options.sole;
+        let is_alone = sources.is_empty() && !options.sole && options.programs.is_none();
         let mut sources = Sources::new(sources)?;
         let mut configs = Vec::new();
         for path in sources.files.clone() {
@@ -181,6 +201,10 @@ impl Supervisor {
         if let Some(changes) = sources.changes() {
             event_loop.watch(changes, Source::Directories).on("watch", "directories")?;
         }
+        let programs = match &options.programs {
+            Some(instead) => Some((instead.path.clone(), programs::read(instead)?)),
+            None => None,
+        };
         let desk = Desk::open(options.socket.clone(), &event_loop);
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut supervisor = Supervisor {
@@ -202,6 +226,8 @@ impl Supervisor {
             sources,
             router: Router::default(),
             desk,
+            programs: Programs::default(),
+            tails: Vec::new(),
             init: None,
             look_at: None,
             main: None,
@@ -213,6 +239,9 @@ impl Supervisor {
         };
         for (path, config) in configs {
             supervisor.take_over(path, config);
+        }
+        if let Some((path, config)) = programs {
+            supervisor.take_programs(path, config);
         }
         Ok(supervisor)
     }
@@ -231,22 +260,28 @@ impl Supervisor {
         self.main = Some(self.add(service, None, None, None));
     }
 
-    /// Supervises until it is told to stop, or a service ends it; the exit code.
-    pub fn run(mut self) -> u8 {
+    /// Supervises until it is told to stop, or a service ends it; the exit code, or what the next
+    /// one starts programs with, if all is to begin anew.
+    pub fn run(mut self) -> std::result::Result<u8, Spawner> {
         self.open_dev_log();
         self.begin();
         // Whoever is blocked in vain waits for a fault to be mended.
-        if !self.sources.has_scans() && self.slots.keys().all(|id| self.is_blocked_in_vain(*id)) {
+        let may_come = self.sources.has_scans() || self.programs.path.is_some();
+        if !may_come && self.slots.keys().all(|id| self.is_blocked_in_vain(*id)) {
             say("nothing to start; add a service, or mend what cox check names");
-            return FAILED;
+            return Ok(FAILED);
         }
         loop {
             if self.advance_shutdown() {
+                self.leave_programs();
                 let code = self.code.unwrap_or(0);
+                if self.programs.again && self.code.is_none() {
+                    return Err(self.spawner);
+                }
                 if self.options.explain {
                     say(&self.end.explain(code));
                 }
-                return code;
+                return Ok(code);
             }
             let wakes = self.event_loop.wait();
             self.turn = self.turn.wrapping_add(1);
@@ -291,6 +326,12 @@ impl Supervisor {
             | Wake::Due(Timer::Output) => self.take_output(wake),
             Wake::Io(Source::Listener | Source::Connection(_))
             | Wake::Due(Timer::Connection(_)) => self.take_client(wake),
+            Wake::Io(Source::Door(_) | Source::Client(_)) | Wake::Due(Timer::Client(_)) => {
+                self.take_web(wake);
+            }
+            Wake::Io(Source::Input(id)) => {
+                self.flush_input(id);
+            }
         }
     }
 
@@ -317,7 +358,11 @@ impl Supervisor {
             (OnSignal::Main, Some(_)) if usual(signal) == OnSignal::Stop => {
                 self.ask_to_stop(&format!("asked to stop by {signal}"));
             }
-            (OnSignal::Stop, _) => self.ask_to_stop(&format!("asked to stop by {signal}")),
+            (OnSignal::Stop, _) => {
+                self.programs.again = false;
+                self.ask_to_stop(&format!("asked to stop by {signal}"));
+            }
+            (OnSignal::Reload, _) if self.programs.path.is_some() => self.hang_up(),
             (OnSignal::Reload, _) => self.reload(),
             (OnSignal::Rescan, _) => self.look(),
             (OnSignal::Reopen, _) => self.router.reopen(),
@@ -370,7 +415,11 @@ impl Supervisor {
                 _ => &slot.service.run,
             };
             let error = self.spawner.describe(exec, &failure);
-            let code = policy::exec_failure_code(&std::io::Error::from_raw_os_error(failure.errno));
+            let source = std::io::Error::from_raw_os_error(failure.errno);
+            let code = policy::exec_failure_code(&source);
+            if let Some(slot) = self.slots.get_mut(&failure.id) {
+                slot.note_exec_failure(&source);
+            }
             self.complain(failure.id, error);
             self.dispatch(failure.id, Some(failure.run), Event::ExecFailed(code));
         }
@@ -420,6 +469,7 @@ impl Supervisor {
             let before = slot.machine.state;
             let run = run.unwrap_or(slot.machine.run);
             if let (Event::Exited(exit), false) = (event, before == State::Finishing) {
+                slot.history.ended_at = programs::unix_time();
                 // A finish looks at the tally; the next run need not wait for the disk.
                 match slot.service.finish {
                     Some(_) => slot.ended(exit),
@@ -433,7 +483,12 @@ impl Supervisor {
                 ended = (!wanted && !done).then_some(exit).or(ended);
             }
             let actions = slot.machine.step(&slot.service, run, event, at);
-            let kill = |action: &Action| matches!(action, Action::SignalGroup(_, Signal::KILL));
+            let kill = |action: &Action| {
+                let (Action::SignalGroup(_, signal) | Action::Signal(_, signal)) = action else {
+                    return false;
+                };
+                *signal == Signal::KILL
+            };
             if self.shutdown.is_some()
                 && matches!(event, Event::Kill | Event::Deadline)
                 && actions.iter().any(kill)
@@ -466,6 +521,8 @@ impl Supervisor {
                 if what == What::Run {
                     slot.history.starts = slot.history.starts.saturating_add(1);
                     slot.history.gave_up = None;
+                    slot.history.started_at = programs::unix_time();
+                    slot.history.spawn_error = None;
                 }
                 let run = slot.machine.run;
                 let event = match self.spawn(id, what) {
@@ -500,6 +557,9 @@ impl Supervisor {
                 let why = match reason {
                     Reason::Finish => "its finish gave up on it",
                     Reason::Permanent => "it ended with a permanent exit code",
+                    Reason::TooMany if slot.service.restart.retries.is_some() => {
+                        "it ended too often before it had started"
+                    }
                     Reason::TooMany => "it ended too often",
                 };
                 slot.history.gave_up = Some(why);
@@ -534,21 +594,28 @@ impl Supervisor {
 
     fn spawn(&mut self, id: u32, what: What) -> Result<Pid> {
         let lost = || Error::not_found("nothing to start");
-        let channel = match what {
+        let (channel, input) = match what {
             What::Run => {
                 self.prepare_output(id)?;
-                self.open_channel(id)?
+                (self.open_channel(id)?, self.open_input(id)?)
             }
-            What::Finish(..) => None,
+            What::Finish(..) => (None, None),
         };
         let slot = self.slots.get(&id).ok_or_else(lost)?;
         let notification = match (&slot.service.ready, &channel) {
             (Ready::Descriptor(number), Some(writer)) => Some((writer.as_fd(), *number)),
             _ => None,
         };
-        let streams = Streams { notification, ..self.streams(id) };
+        let mut streams = Streams { notification, ..self.streams(id) };
+        if let Some(input) = &input {
+            streams.stdin = Some(input.as_fd());
+        }
         let run = slot.machine.run;
         match what {
+            What::Run if let Some(member) = &slot.service.member => {
+                let exec = programs::introduce(member, &slot.service.run);
+                self.spawner.spawn(&exec, streams, id, run)
+            }
             What::Run => match slot.notify_address() {
                 None => self.spawner.spawn(&slot.service.run, streams, id, run),
                 Some(address) => {

@@ -3,9 +3,11 @@
 pub mod directory;
 mod draft;
 mod expansion;
+mod ini;
 mod keys;
 pub mod options;
 pub mod schema;
+pub mod supervisord;
 pub mod toml;
 mod typed;
 pub mod units;

@@ -18,19 +18,17 @@
 //! nothing of an answer for as long, is dropped; so is whoever falls `BEHIND` with a stream of
 //! events or lines. `MOST` are served at a time, others wait in the kernel's queue.
 
+use super::bound::Bound;
 use super::runtime_dir;
 use crate::event_loop::{EventLoop, Source, Timer};
 use crate::message::{say, say_error};
 use crate::policy::after;
 use crate::spare;
-use coracle::error::{Error, OsContext, Result};
-use coracle::sys::process;
-use std::fs;
+use coracle::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The name of the socket in the runtime directory.
@@ -66,22 +64,6 @@ pub struct Server {
     next: u32,
     /// More may be waiting in the queue than were accepted.
     full: bool,
-}
-
-#[derive(Debug)]
-struct Bound {
-    listener: UnixListener,
-    path: PathBuf,
-    inode: u64,
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        // Somebody else's by now?
-        if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == self.inode) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -128,7 +110,7 @@ impl Server {
             say("no place for coxctl's socket; give one with --socket");
             return Server::default();
         };
-        match bind(&path) {
+        match Bound::new(&path, 0o600) {
             Ok(Some(bound)) => {
                 if let Err(e) = events.watch(bound.listener.as_fd(), Source::Listener) {
                     say_error(&Error::os("watch", path.display().to_string(), e));
@@ -324,33 +306,6 @@ impl Connection {
 fn words(line: &[u8]) -> Vec<String> {
     let words = line.split(|byte| *byte == b'\t');
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
-}
-
-/// A listener there, unless somebody else has one. What nobody listens on any more is replaced.
-fn bind(path: &Path) -> Result<Option<Bound>> {
-    let old = process::set_umask(0o177);
-    let mut bound = UnixListener::bind(path);
-    if bound.as_ref().is_err_and(|e| e.kind() == ErrorKind::AddrInUse) && is_stale(path) {
-        bound = fs::remove_file(path).and_then(|()| UnixListener::bind(path));
-    }
-    process::set_umask(old);
-    let listener = match bound {
-        Err(e) if e.kind() == ErrorKind::AddrInUse => return Ok(None),
-        other => other.on("listen on", path)?,
-    };
-    listener.set_nonblocking(true).on("set up", path)?;
-    let inode = fs::symlink_metadata(path).on("look at", path)?.ino();
-    Ok(Some(Bound { listener, path: path.to_path_buf(), inode }))
-}
-
-/// Whether it is a socket that nobody listens on.
-fn is_stale(path: &Path) -> bool {
-    // mio's connect does not wait, whatever the state of the other side.
-    let refused = || {
-        let connected = mio::net::UnixStream::connect(path);
-        connected.is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
-    };
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) && refused()
 }
 
 #[cfg(test)]

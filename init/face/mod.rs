@@ -1,5 +1,6 @@
 //! How services are shown and commanded.
 
+mod bound;
 pub mod coxctl;
 pub mod death_tally;
 pub mod fifo;
@@ -7,3 +8,4 @@ pub mod fifodir;
 pub mod request;
 pub mod runtime_dir;
 pub mod status;
+pub mod web;

@@ -42,6 +42,13 @@ pub enum Channel {
 impl Channel {
     pub const BOTH: [Channel; 2] = [Channel::Out, Channel::Err];
 
+    fn other(self) -> Channel {
+        match self {
+            Channel::Out => Channel::Err,
+            Channel::Err => Channel::Out,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Channel::Out => "stdout",

@@ -75,6 +75,11 @@ impl Router {
                     let outlet = self.outlet(Target::Container(channel), None)?;
                     self.connect(key, name, channel, style, outlet, events)?;
                 }
+                LogTo::Crossed(format) => {
+                    let style = Style::Container(*format);
+                    let outlet = self.outlet(Target::Container(channel.other()), None)?;
+                    self.connect(key, name, channel, style, outlet, events)?;
+                }
                 LogTo::File(file) => {
                     let outlet = self.outlet(Target::File(file.path.clone()), Some(to))?;
                     self.connect(key, name, channel, Style::File(file.stamp), outlet, events)?;

@@ -6,6 +6,8 @@ use crate::policy::Jitter;
 use crate::service::{Exec, Finish, FinishArguments, Reach, Stop};
 use std::time::Duration;
 
+mod program;
+
 fn exec(name: &std::ffi::CStr) -> Exec {
     Exec::new(vec![name.into()])
 }
@@ -456,7 +458,8 @@ fn a_finish_that_exits_with_125_ends_the_restarts() {
 
 #[test]
 fn a_restart_stops_by_the_services_own_way_and_starts_at_once() {
-    let stop = Stop { signal: Signal::INT, command: None, limit: Some(Duration::from_secs(1)) };
+    let limit = Some(Duration::from_secs(1));
+    let stop = Stop { signal: Signal::INT, limit, ..Stop::default() };
     let mut b = Bench::up(Service { stop, ..daemon() });
     let told = [Action::Signal(pid(7), Signal::INT), Action::Signal(pid(7), Signal::CONT)];
     assert_eq!(b.give(Event::Restart), told);

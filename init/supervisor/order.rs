@@ -81,9 +81,19 @@ impl Supervisor {
             return;
         }
         let stopping = self.shutdown.is_some();
+        // Groups of supervisor's programs of a higher priority go first.
+        let highest = match stopping {
+            true => self.slots.values().filter_map(|slot| slot.turn_to_stop()).max(),
+            false => None,
+        };
+        let waits = |id: &u32| {
+            let slot = self.slots.get(id).filter(|_| stopping);
+            slot.and_then(|slot| slot.turn_to_stop()).is_some_and(|turn| Some(turn) != highest)
+        };
         let free: Vec<(u32, Event)> = self
             .leaving
             .iter()
+            .filter(|(id, _)| !waits(id))
             .filter(|(id, _)| {
                 let mut needed_by = self.graph.needed_by(**id).iter();
                 !needed_by.any(|other| {
@@ -228,6 +238,12 @@ impl Supervisor {
 impl Slot {
     pub fn is_blocked(&self) -> bool {
         self.machine.state == State::Blocked
+    }
+
+    /// The priority of its group, as long as that has to be stopped.
+    fn turn_to_stop(&self) -> Option<i32> {
+        let member = self.service.member.as_ref().filter(|_| self.machine.is_active());
+        member.map(|member| member.group_priority)
     }
 
     pub fn is_oneshot(&self) -> bool {

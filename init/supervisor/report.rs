@@ -152,6 +152,7 @@ impl Supervisor {
         let who = match asked.by {
             By::Control => "svc, or whoever writes to its supervise/control,".into(),
             By::Coxctl => "coxctl".into(),
+            By::Supervisorctl => "supervisorctl".into(),
             By::Service(id) => match self.slots.get(&id) {
                 Some(other) => format!("the stop of {}", other.service.name),
                 None => "the stop of a service that is gone".into(),

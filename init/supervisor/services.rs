@@ -224,6 +224,7 @@ impl Supervisor {
             healthy: None,
             history: History::new(),
             next: None,
+            input: None,
         };
         let mut slot = Box::new(slot);
         slot.publish();

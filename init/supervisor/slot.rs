@@ -13,6 +13,7 @@ use coracle::error::Error;
 use coracle::sys::pidfd::Exit;
 use coracle::types::{Pid, Signal};
 use std::ffi::CString;
+use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
@@ -50,6 +51,16 @@ pub struct Slot {
     pub history: History,
     /// What it will be from its next start on.
     pub next: Option<Box<Service>>,
+    /// The stdin of its run, where supervisor's clients may write to it.
+    pub input: Option<Box<Input>>,
+}
+
+/// What a run reads.
+#[derive(Debug)]
+pub struct Input {
+    pub writer: PipeWriter,
+    /// What it has not taken yet.
+    pub pending: Vec<u8>,
 }
 
 /// What is only told: nothing is decided by it.
@@ -63,6 +74,11 @@ pub struct History {
     pub asked: Option<Box<Asked>>,
     /// Why it is not started again.
     pub gave_up: Option<&'static str>,
+    /// When `run` was last started, and last ended: seconds since 1970, 0 if never.
+    pub started_at: u64,
+    pub ended_at: u64,
+    /// Why its program could not be executed, in supervisor's words.
+    pub spawn_error: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,13 +95,22 @@ pub enum By {
     /// Whoever writes to `supervise/control`.
     Control,
     Coxctl,
+    Supervisorctl,
     /// A service that requires it, or that it requires.
     Service(u32),
 }
 
 impl History {
     pub fn new() -> History {
-        History { since: Instant::now(), starts: 0, asked: None, gave_up: None }
+        History {
+            since: Instant::now(),
+            starts: 0,
+            asked: None,
+            gave_up: None,
+            started_at: 0,
+            ended_at: 0,
+            spawn_error: None,
+        }
     }
 }
 

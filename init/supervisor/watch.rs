@@ -85,7 +85,7 @@ impl Supervisor {
                 slot.channel = Some(Box::new(Channel::Socket(socket)));
                 Ok(None)
             }
-            Ready::Started | Ready::Probe(_) => Ok(None),
+            Ready::Started | Ready::Lasted | Ready::Probe(_) => Ok(None),
         }
     }
 

@@ -20,6 +20,7 @@ mod order;
 mod services;
 mod stop;
 mod stress;
+mod supervisord;
 mod tini;
 mod toml;
 mod tools;
