@@ -16,7 +16,7 @@
 //! ```
 //!
 //! State is read without a lock and changed only by `Dir::update_state`, which holds the record
-//! lock for as long as it takes to replace the file. A crash leaves old or new state, whole, and
+//! lock for as long as it takes to write its line. A crash leaves old or new state, whole, and
 //! a file in `live` that nobody holds.
 
 use super::health::Health;
@@ -24,6 +24,7 @@ use super::record::{Config, ProcessId, Settings, State};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
 use crate::sys::fs::{read_small, remove_tree};
+use crate::sys::last_line;
 use crate::sys::lock::{self, Guard, Mode};
 use crate::types::{ContainerId, ContainerName, Home, Pid};
 use serde::Serialize;
@@ -44,6 +45,9 @@ pub mod lock_offset {
     /// Containers lie behind this one.
     pub const CONTAINERS: u64 = 1 << 16;
 }
+
+/// A line a change; the last one counts.
+const STATE: &str = "state.json";
 
 #[derive(Clone, Debug)]
 pub struct Dir {
@@ -200,7 +204,7 @@ impl Dir {
         }
         let durability = durability(!state.ephemeral);
         let files = [
-            ("state.json", bytes_of(state)?),
+            (STATE, bytes_of(state)?),
             ("settings.json", bytes_of(settings)?),
             ("config.json", bytes_of(&config)?),
         ];
@@ -222,12 +226,19 @@ impl Dir {
         std::os::unix::fs::symlink(parent, &link).on("create", &link)
     }
 
-    /// Has the container's existence and its name survive loss of power.
+    /// Has the container's existence, its records and its name survive loss of power.
     pub fn sync_entry(&self) -> Result<()> {
-        for dir in ["containers", "names"].map(|name| self.home.root.join(name)) {
-            fs::File::open(&dir).and_then(|dir| dir.sync_all()).on("sync", &dir)?;
+        let [containers, names] = ["containers", "names"].map(|name| self.home.root.join(name));
+        for dir in [&self.path, &containers, &names] {
+            fs::File::open(dir).and_then(|dir| dir.sync_all()).on("sync", dir)?;
         }
         Ok(())
+    }
+
+    /// Has the state as it is survive loss of power.
+    pub fn sync_state(&self) -> Result<()> {
+        let path = self.path.join(STATE);
+        fs::File::open(&path).and_then(|state| state.sync_data()).on("sync", &path)
     }
 
     pub fn config(&self) -> Result<Rc<Config>> {
@@ -248,7 +259,8 @@ impl Dir {
     }
 
     pub fn state(&self) -> Result<State> {
-        self.read("state.json")
+        let path = self.path.join(STATE);
+        self.parse(&path, last_line::read(&path))
     }
 
     /// What its health checks have shown; of one without any, or that never ran, nothing.
@@ -281,14 +293,14 @@ impl Dir {
         let mut state = self.state()?;
         let before = (state.want, state.status);
         let answer = change(&mut state);
-        self.write("state.json", &state, durability(state.must_last_since(before)))?;
+        self.write_state(&state, durability(state.must_last_since(before)))?;
         Ok(answer)
     }
 
     /// Writes a state over whatever is there, readable or not.
     pub fn replace_state(&self, state: &State) -> Result<()> {
         let _record = self.record_lock()?;
-        self.write("state.json", state, Durability::Crash)
+        self.write_state(state, Durability::Crash)
     }
 
     fn record_lock(&self) -> Result<Guard> {
@@ -299,11 +311,15 @@ impl Dir {
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let path = self.path.join(name);
-        let bytes = match fs::read(&path) {
+        self.parse(&path, fs::read(&path))
+    }
+
+    fn parse<T: DeserializeOwned>(&self, path: &Path, bytes: io::Result<Vec<u8>>) -> Result<T> {
+        let bytes = match bytes {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::not_found(format!("no such container: {}", self.id.short())));
             }
-            other => other.on("read", &path)?,
+            other => other.on("read", path)?,
         };
         serde_json::from_slice(&bytes).map_err(|e| {
             Error::damaged(format!("{}: {e}", path.display()))
@@ -315,15 +331,16 @@ impl Dir {
     fn write<T: Serialize>(&self, name: &str, value: &T, durability: Durability) -> Result<()> {
         let path = self.path.join(name);
         let bytes = bytes_of(value)?;
-        let written = match atomic::replace(&path, &bytes, durability) {
-            // A full disk has room for what is there already: the end of a container can be
-            // recorded, and the container removed.
-            Err(e) if matches!(e.kind(), StorageFull | QuotaExceeded) => {
-                atomic::overwrite(&path, &bytes).map_err(|_| e)
-            }
-            written => written,
-        };
-        written.on("write", &path)
+        let written = atomic::replace(&path, &bytes, durability);
+        where_it_was(written, &path, &bytes).on("write", &path)
+    }
+
+    /// The same of the state.
+    fn write_state(&self, state: &State, durability: Durability) -> Result<()> {
+        let path = self.path.join(STATE);
+        let bytes = bytes_of(state)?;
+        let written = last_line::append(&path, &bytes, durability);
+        where_it_was(written, &path, &bytes).on("write", &path)
     }
 
     /// Takes the right to work on the container; `None` where somebody has it.
@@ -404,6 +421,17 @@ impl Dir {
 
 fn bytes_of(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|e| Error::damaged(e.to_string()))
+}
+
+/// A full disk has room for what is there already: the end of a container can be recorded, and the
+/// container removed.
+fn where_it_was(written: io::Result<()>, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match written {
+        Err(e) if matches!(e.kind(), StorageFull | QuotaExceeded) => {
+            atomic::overwrite(path, bytes).map_err(|_| e)
+        }
+        written => written,
+    }
 }
 
 fn durability(lasts: bool) -> Durability {

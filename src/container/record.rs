@@ -407,10 +407,13 @@ impl State {
     }
 
     /// Whether what changed since `before` must survive loss of power: what the user wants, and
-    /// how a run ended. What runs does not survive it anyway.
+    /// how a run ended. What runs does not survive it anyway, and what was just made its maker
+    /// keeps (`Dir::sync_state`) unless it is started at once.
     pub fn must_last_since(&self, before: (Want, Status)) -> bool {
         let (want, status) = before;
-        !self.ephemeral && (self.want != want || (self.status != status && !self.status.is_up()))
+        let is_made = status == Status::Creating && self.status == Status::Created;
+        let is_over = self.status != status && !self.status.is_up() && !is_made;
+        !self.ephemeral && (self.want != want || is_over)
     }
 }
 

@@ -40,11 +40,18 @@ impl Engine {
     /// Makes a container; it is not started. Nothing is left behind on error.
     pub fn create(&self, options: &Options) -> Result<ContainerId> {
         let new = self.create_live(options)?;
+        if !options.auto_remove
+            && let Err(error) = new.dir.sync_state()
+        {
+            let _ = self.discard(&new.dir, new.live);
+            return Err(error);
+        }
         let id = new.dir.id.clone();
         new.live.finish()?;
         Ok(id)
     }
 
+    /// The same, and the right to work on it. That it was made does not survive loss of power yet.
     pub(super) fn create_live(&self, options: &Options) -> Result<New> {
         let options = &Options { network: self.network_mode(options)?, ..options.clone() };
         options.check()?;

@@ -71,7 +71,7 @@ pub use storage::Driver;
 use self::settings::Settings;
 use crate::container::dir::lock_offset;
 use crate::error::{Error, OsContext, Result};
-use crate::image::Store;
+use crate::image::{Store, init_layer};
 use crate::network::Networks;
 use crate::oci::cgroup::Cgroups;
 use crate::sys::atomic::{self, Durability};
@@ -221,6 +221,13 @@ impl Engine {
         self.check_driver()?;
         if !self.home.run.join("live").exists() {
             self.lay_run()?;
+        }
+        let path = self.init_layer();
+        if !path.exists() {
+            let _lock = self.root_lock()?;
+            let aside = self.home.root.join("init-layer.new");
+            let made = if path.exists() { Ok(()) } else { init_layer::make(&aside, &path) };
+            made.on("make", &path)?;
         }
         Ok(())
     }

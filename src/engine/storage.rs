@@ -24,7 +24,7 @@ use crate::sys::xattr::{self, Reserved};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -137,7 +137,9 @@ impl Engine {
         }
         let images = self.images()?;
         let layers = images.layer_dirs(&images.image(&config.image)?)?;
-        let layers: Vec<_> = layers.iter().rev().map(|path| path.display().to_string()).collect();
+        let init_layer = self.init_layer();
+        let layers = layers.iter().rev().chain([&init_layer]);
+        let layers: Vec<_> = layers.map(|path| path.display().to_string()).collect();
         let mut options = vec![
             format!("lowerdir={}", layers.join(":")),
             format!("upperdir={upper}"),
@@ -182,7 +184,12 @@ impl Engine {
         }
         let images = self.images()?;
         let layers = images.layer_dirs(&images.image(&dir.config()?.image)?)?;
+        let layers = [self.init_layer()].into_iter().chain(layers).collect();
         Ok(Merged::layers(layers).below(dir.upper()))
+    }
+
+    pub(super) fn init_layer(&self) -> PathBuf {
+        self.home.root.join("init-layer")
     }
 }
 

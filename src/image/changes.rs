@@ -19,6 +19,7 @@
 //! Nothing is told of the mount points that the engine itself made: Docker has them in a layer
 //! of their own, between the image and the container.
 
+use super::init_layer;
 use super::merged::{self, Directory, Merged};
 use super::pack::xattrs;
 use super::place::{self, Place};
@@ -31,15 +32,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What the engine makes where an image lacks it: directories to mount on, empty files.
-const ENGINE_DIRS: [&[u8]; 4] = [b"dev", b"etc", b"proc", b"sys"];
-const ENGINE_FILES: [&[u8]; 3] = [b"etc/hostname", b"etc/hosts", b"etc/resolv.conf"];
-
-/// Where those files are made, and directories for them: also at the end of a link.
+/// What the engine may have made in a container's own directory, where the init layer does not show
+/// or is not used: directories to mount on and empty files, also at the end of a link.
 fn engine_paths(lower: &Merged) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let mut dirs = ENGINE_DIRS.map(<[u8]>::to_vec).to_vec();
-    let mut files = ENGINE_FILES.map(<[u8]>::to_vec).to_vec();
-    for path in ENGINE_FILES {
+    let mut dirs = init_layer::DIRS.map(<[u8]>::to_vec).to_vec();
+    let mut files = init_layer::FILES.map(<[u8]>::to_vec).to_vec();
+    for path in init_layer::FILES {
         let taken = || Err(Error::conflict("a directory is there"));
         let Ok(Place { dir, missing }) = place::find(lower, path, &taken) else {
             continue;

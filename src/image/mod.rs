@@ -15,6 +15,7 @@
 //! walk      files on disk, one after the other;  changes: those of a container
 //!           merged: layers as one tree;  copy: a copy of it
 //!           place: where a new one goes;  room: what stays free on the disk
+//! init_layer  what lies below all images
 //! pack      files on disk -> tar stream;  new_layer: a layer of them
 //! archive   the archives that hold whole images
 //! ```
@@ -26,6 +27,7 @@ mod compare;
 pub mod compression;
 pub mod config;
 pub mod copy;
+pub mod init_layer;
 pub mod layer;
 pub mod links;
 pub mod merged;

@@ -16,6 +16,7 @@ pub mod heap;
 pub mod held;
 pub mod inet;
 pub mod inotify;
+pub mod last_line;
 pub mod lock;
 pub mod mount;
 pub mod namespace;

@@ -1,0 +1,29 @@
+//! The init layer: what every container needs to be there, as something is mounted on it.
+//!
+//! It lies below the layers of all images, so that whatever an image has counts, and all containers
+//! share it: nothing is made in a container's own directory but where an image leads elsewhere, by a
+//! link, or has removed it. (Docker's lies above the image, and each container has its own.)
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// Places for file systems, and empty files.
+pub const DIRS: [&[u8]; 4] = [b"dev", b"etc", b"proc", b"sys"];
+pub const FILES: [&[u8]; 3] = [b"etc/hostname", b"etc/hosts", b"etc/resolv.conf"];
+
+/// Makes it in `aside`, or what is missing of it there, and gives it its name. The caller holds a
+/// lock.
+pub fn make(aside: &Path, path: &Path) -> io::Result<()> {
+    let dirs = DIRS.map(|name| aside.join(OsStr::from_bytes(name)));
+    for dir in [aside].into_iter().chain(dirs.iter().map(AsRef::as_ref)) {
+        DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
+    }
+    for name in FILES {
+        File::create(aside.join(OsStr::from_bytes(name)))?;
+    }
+    fs::rename(aside, path)
+}
