@@ -13,7 +13,7 @@ use super::log::{self, Stream};
 use crate::error::{Error, OsContext, Result};
 use crate::oci::cgroup::Cgroup;
 use crate::sys::pidfd::{self, Exit};
-use crate::sys::{fd, poll};
+use crate::sys::{fd, poll, process};
 use crate::types::Signal;
 use mio::event::Event;
 use mio::net::UnixListener;
@@ -217,6 +217,8 @@ impl<'a> Monitor<'a> {
         // Whoever asked for output before there was any gets it from its first byte.
         self.serve_waiting_clients(process)?;
         let mut again = self.read_streams();
+        // A start takes far more of it than what follows.
+        process::forget_code();
         loop {
             self.serve_waiting_clients(process)?;
             self.follow_networks(provide);

@@ -18,15 +18,16 @@ use crate::types::Digest;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// So many layers the kernel lays over each other (OVL_MAX_STACK of overlayfs).
-pub const MOST: usize = 500;
+/// So many layers of an image the kernel lays over each other: OVL_MAX_STACK of overlayfs, but for
+/// the init layer.
+pub const MOST: usize = 500 - 1;
 
 /// Refuses images of more.
 pub fn few_enough(count: usize) -> Result<()> {
     if count <= MOST {
         return Ok(());
     }
-    let text = format!("{count} layers, and an overlay of this kernel takes {MOST}");
+    let text = format!("{count} layers, and this kernel lays {MOST} of an image over each other");
     let cure = "make them fewer: export a container of the image, and import that";
     Err(Error::invalid(text).hint(cure))
 }

@@ -2,6 +2,7 @@
 
 use super::raw;
 use crate::types::{Pid, Signal};
+use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -40,6 +41,30 @@ pub fn permitted_capabilities() -> io::Result<u64> {
 pub fn set_umask(mode: u32) -> u32 {
     // SAFETY: cannot fail, touches no memory.
     unsafe { libc::umask(mode) }
+}
+
+/// Takes the program's own code and constants out of this process's memory (madvise(2)): what it
+/// uses from now on comes back from the page cache.
+pub fn forget_code() {
+    unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> i32 {
+        const PAGE: usize = 4096;
+        // SAFETY: the C library calls with a live struct and its headers; the program comes first.
+        let (base, headers) = unsafe {
+            let info = &*info;
+            (info.dlpi_addr, std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()))
+        };
+        for segment in headers.iter().filter(|h| h.p_type == libc::PT_LOAD) {
+            if segment.p_flags & libc::PF_W == 0 {
+                let start = (base + segment.p_vaddr) as usize & !(PAGE - 1);
+                let end = (base + segment.p_vaddr + segment.p_memsz) as usize;
+                // SAFETY: pages that are only read, of a file that lies on: the kernel reads them again.
+                unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
+            }
+        }
+        1
+    }
+    // SAFETY: called at once, with nothing of ours.
+    unsafe { libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut()) };
 }
 
 pub fn effective_uid() -> u32 {

@@ -9,6 +9,7 @@ use crate::test;
 use coracle::sys::pidfd;
 use coracle::types::{Pid, Signal};
 use std::fs;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -143,13 +144,14 @@ fn what_a_kill_left_half_written_is_written_over() {
     let t = test!(busybox);
     t.coracle(["create", "--name", "c", "busybox", "true"]).ok();
     let id = t.containers().remove(0);
-    let halves = [
-        t.root().join("containers").join(&id).join(".state.json.new"),
-        t.root().join("images/.refs.json.new"),
-    ];
+    let records = t.root().join("containers").join(&id);
+    let halves = [records.join(".settings.json.new"), t.root().join("images/.refs.json.new")];
     for half in &halves {
         fs::write(half, "half of what was to be writ").expect("write a file");
     }
+    // The power went while a state was written.
+    let state = fs::File::options().append(true).open(records.join("state.json"));
+    state.expect("open").write_all(b"\n{\"want\":\"u").expect("write");
     // After a reboot the list of the run directory is made anew; its maker was killed.
     let mut runs = fs::read_dir("/run/coracle").expect("the run directories");
     let run = runs.next().expect("ours").expect("read").path();
@@ -159,6 +161,8 @@ fn what_a_kill_left_half_written_is_written_over() {
     fs::write(aside.join(&id), "").expect("write a file");
 
     t.coracle(["start", "-a", "c"]).ok();
+    t.coracle(["rename", "c", "d"]).ok();
+    assert_eq!(t.status("d"), "exited");
     t.coracle(["tag", "busybox", "boat"]).ok();
     for left in halves.iter().chain([&aside]) {
         assert!(!left.exists(), "{} is left", left.display());
