@@ -141,6 +141,98 @@ fn a_published_port_leads_to_the_container_from_everywhere() {
     );
 }
 
+/// Tells what reaches the host's loopback at port 7000, and by TCP at all, until it is told the end by
+/// the address in $1.
+const LISTENER: &str = "exec python3 -uc '
+import select, socket, sys
+own, open_ = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(2)]
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+own.bind((\"127.0.0.1\", 7000))
+open_.bind((sys.argv[1], 7000))
+print(\"up\")
+while True:
+    for ready in select.select([own, raw, open_], [], [])[0]:
+        told = ready.recv(99)
+        print(\"own\" if ready is own else \"tcp\" if ready is raw else told.decode())
+        if told == b\"end\": raise SystemExit
+' \"$1\"";
+
+/// Sends to the host at $1 what no program could: for the loopback, as if from it, and of no
+/// connection; and by UDP to the port 5353 that is published at 127.0.0.5.
+const FORGER: &str = "python3 -uc '
+import socket, struct, sys
+gateway = sys.argv[1]
+asked = socket.socket(type=socket.SOCK_DGRAM)
+asked.connect((gateway, 7000))
+mine = asked.getsockname()[0]
+asked.send(b\"begin\")
+arp = [line.split() for line in open(\"/proc/net/arp\")]
+to = next(bytes.fromhex(line[3].replace(\":\", \"\")) for line in arp if line[0] == gateway)
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind((\"eth0\", 0x800))
+def forge(source, target, protocol, rest):
+    head = struct.pack(\"!BBHHHBBH4s4s\", 69, 0, 20 + len(rest), 0, 0, 64, protocol, 0,
+                       socket.inet_aton(source), socket.inet_aton(target))
+    total = sum(struct.unpack(\"!10H\", head))
+    total = (total >> 16) + (total & 0xffff)
+    head = head[:10] + struct.pack(\"!H\", ~(total + (total >> 16)) & 0xffff) + head[12:]
+    link.send(to + link.getsockname()[4] + b\"\\x08\\0\" + head + rest)
+def udp(source, target, port):
+    forge(source, target, 17, struct.pack(\"!HHHH\", 7000, port, 14, 0) + b\"forged\")
+def tcp(source, target):
+    forge(source, target, 6, struct.pack(\"!HHIIBBHHH\", 7000, 7000, 1, 1, 80, 0, 512, 0, 0))
+udp(mine, \"127.0.0.1\", 7000)
+tcp(mine, \"127.0.0.1\")
+udp(\"127.0.0.1\", gateway, 7000)
+tcp(\"127.0.0.1\", gateway)
+udp(mine, \"127.0.0.5\", 5353)
+asked.send(b\"end\")
+asked.sendto(b\"end\", (gateway, 5354))
+' ";
+
+/// What it hears at UDP port 53, until that is the end.
+const LISTENING_SERVER: &str = "python3 -uc '
+import socket
+udp = socket.socket(type=socket.SOCK_DGRAM)
+udp.bind((\"\", 53))
+print(\"up\")
+told = b\"\"
+while told != b\"end\":
+    told = udp.recv(99)
+    print(told.decode())
+'";
+
+#[test]
+fn the_hosts_loopback_is_its_own_whatever_a_container_sends() {
+    on_a_host_of_its_own(
+        "rules::the_hosts_loopback_is_its_own_whatever_a_container_sends",
+        |host| {
+            Socket::open().unwrap().request("up", "lo", &netlink::link_up(1)).unwrap();
+            let (mut attachment, other) = (host.attach(1), host.attach(2));
+            let five = Ipv4Addr::new(127, 0, 0, 5);
+            let mappings = [mapping(five, 5353, Protocol::Udp), mapping(ANY, 5354, Protocol::Udp)];
+            host.publish(&mut attachment, &mappings);
+            let gateway = attachment.gateway().unwrap().to_string();
+            let mut server = Container::start(Some(&attachment), LISTENING_SERVER);
+            server.says("up");
+            let mut listener = Command::new("sh");
+            listener.args(["-c", LISTENER, "sh", &gateway]).stdout(Stdio::piped());
+            let mut listener = listener.spawn().unwrap();
+            let mut heard = BufReader::new(listener.stdout.take().unwrap());
+            let mut said = String::new();
+            heard.read_line(&mut said).unwrap();
+            assert_eq!(said, "up\n");
+            let forger = Container::start(Some(&other), &format!("{FORGER}{gateway}"));
+            assert_eq!(forger.finish(), "");
+            said.clear();
+            heard.read_to_string(&mut said).unwrap();
+            assert_eq!(said, "begin\nend\n");
+            assert!(listener.wait().unwrap().success());
+            assert_eq!(server.finish(), "end\n");
+        },
+    );
+}
+
 #[test]
 fn a_container_reaches_itself_and_the_world() {
     on_a_host_of_its_own("rules::a_container_reaches_itself_and_the_world", |host| {

@@ -7,9 +7,10 @@
 //!   set itself         address . address         a container with published ports, twice
 //!   set links          client . server . protocol . port              without icc
 //!
-//!   raw          from the bridge                loopback
 //!   loopback     for the host's loopback, or as if from it   drop
-//!   prerouting   for an address of the host     publish
+//!   input        from the bridge, no answer     loopback
+//!   prerouting   from the bridge                loopback
+//!                for an address of the host     publish
 //!   output       for an address of the host     publish
 //!   publish      in a map                       to the container
 //!   forward      into the bridge                into

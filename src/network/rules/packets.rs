@@ -24,6 +24,8 @@ pub(super) fn make(batch: &mut Batch, bridge: &Bridge, making: &Making) {
         [Step::Load(Source::ConnectionStatus, 0), Step::Mask(0, &changed), Step::IsNot(0, &none)];
     let answer =
         [Step::Load(Source::ConnectionState, 0), Step::Mask(0, &known), Step::IsNot(0, &none)];
+    let no_answer =
+        [Step::Load(Source::ConnectionState, 0), Step::Mask(0, &known), Step::Is(0, &none)];
     let for_the_host = [Step::Load(Source::DestinationKind, 0), Step::Is(0, &local)];
 
     batch.make_table(&making.comment());
@@ -31,7 +33,7 @@ pub(super) fn make(batch: &mut Batch, bridge: &Bridge, making: &Making) {
 
     let nat = |number, priority| Some(Hook { kind: "nat", number, priority });
     batch.chain("loopback", None);
-    batch.chain("raw", filter(nft::PREROUTING, -300));
+    batch.chain("input", filter(nft::INPUT, 0));
     batch.chain(PUBLISH, None);
     batch.chain("prerouting", nat(nft::PREROUTING, -100));
     batch.chain("output", nat(nft::OUTPUT, -100));
@@ -47,8 +49,10 @@ pub(super) fn make(batch: &mut Batch, bridge: &Bridge, making: &Making) {
         let steps = [&ipv4[..], &loopback.has(address), &[Step::Drop]];
         rule("loopback", "it is the host's own", &steps);
     }
-    // Every packet passes here and in `forward`: most are through after one rule or two.
-    rule("raw", "from the bridge", &[&from_bridge, &[Step::Jump("loopback")]]);
+    // The first packet of a connection passes the one, what is of no connection the other. Only what
+    // is sent on passes `forward`, each packet of it: most are through after one rule or two.
+    rule("prerouting", "from the bridge", &[&from_bridge, &[Step::Jump("loopback")]]);
+    rule("input", "from the bridge", &[&from_bridge, &no_answer, &[Step::Jump("loopback")]]);
     for version in versions {
         let to = Step::Destination(version.family, 0, version.width);
         let of_version = of_version(&version.family);

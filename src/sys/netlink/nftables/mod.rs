@@ -67,6 +67,7 @@ pub struct Hook {
 }
 
 pub const PREROUTING: u32 = 0;
+pub const INPUT: u32 = 1;
 pub const FORWARD: u32 = 2;
 pub const OUTPUT: u32 = 3;
 pub const POSTROUTING: u32 = 4;
