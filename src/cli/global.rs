@@ -72,9 +72,15 @@ pub struct Global {
     /// label of the engine, told by info (key=value)
     #[argh(option, arg_name = "list")]
     label: Vec<String>,
+    /// how logs of containers are kept for which nothing is said: json-file, local or none
+    #[argh(option, arg_name = "driver")]
+    log_driver: Option<String>,
     /// error or fatal: no warnings (debug, info, warn: all of them)
     #[argh(option, short = 'l', arg_name = "level")]
     log_level: Option<String>,
+    /// option of that driver (max-size=10m)
+    #[argh(option, arg_name = "list")]
+    log_opt: Vec<String>,
     /// bytes in a packet of the default network (default: as the host's way out)
     #[argh(option, arg_name = "int")]
     mtu: Option<String>,
@@ -162,6 +168,7 @@ impl Global {
             ("ip-masq", &self.ip_masq),
             ("iptables", &self.iptables),
             ("ipv6", &self.ipv6),
+            ("log-driver", &self.log_driver),
             ("log-level", &self.log_level),
             ("mtu", &self.mtu),
             ("restart", &self.restart),
@@ -175,6 +182,7 @@ impl Global {
             ("dns-opt", "dns-opts", &self.dns_opt),
             ("dns-search", "dns-search", &self.dns_search),
             ("label", "labels", &self.label),
+            ("log-opt", "log-opts", &self.log_opt),
         ];
         let mut settings = Settings::default();
         for (flag, key, values) in single.chain(several) {
@@ -221,6 +229,7 @@ pub fn root(settings: &Settings) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::log;
 
     fn of(line: &str) -> Result<Settings> {
         let words: Vec<String> = line.split_whitespace().map(String::from).collect();
@@ -242,7 +251,8 @@ mod tests {
     #[test]
     fn flags_of_the_daemon_are_settings_or_refused_by_name() {
         let settings = of("-D -r=false -s vfs --graph /x -l error --label a=b --dns-opt ndots:2 \
-                           --default-ulimit nofile=5:6 --context default ps")
+                           --default-ulimit nofile=5:6 --log-driver local --log-opt max-size=1m \
+                           --log-opt=max-file=2 --context default ps")
         .unwrap();
         assert!(settings.debug && settings.is_quiet() && settings.restart == Some(false));
         assert_eq!(settings.driver, Some(Driver::Copy));
@@ -252,6 +262,10 @@ mod tests {
             (&["a=b".to_string()][..], "ndots:2")
         );
         assert_eq!(settings.ulimits[0].to_string(), "nofile=5:6");
+        assert_eq!(
+            (settings.log.driver, settings.log.options.len()),
+            (Some(log::Driver::Local), 2)
+        );
         for (line, text) in [
             ("-d", "--daemon: there is no daemon, and none is needed"),
             ("-p /x.pid ps", "--pidfile: there is no daemon, and none is needed"),
@@ -259,6 +273,8 @@ mod tests {
             ("-l loud ps", "--log-level: \"loud\" is not debug, info, warn, error or fatal"),
             ("-r=no ps", "-r is on or off, \"no\" is neither"),
             ("-s aufs ps", "--storage-driver: \"aufs\" is no storage driver"),
+            ("--log-driver x ps", "--log-driver: there is no log driver \"x\""),
+            ("--log-opt x ps", "--log-opt: \"x\" is not key=value"),
             (
                 "--default-ulimit nofile ps",
                 "--default-ulimit: invalid limit \"nofile\": there is no \"=\"",

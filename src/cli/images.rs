@@ -163,7 +163,7 @@ impl Images {
             "Tag": tag,
             "Digest": NO_DIGEST,
             "CreatedSince": created(row, now),
-            "CreatedAt": row.created.unwrap_or_default(),
+            "CreatedAt": row.created.unwrap_or_default().whole_seconds().in_go(),
             "Size": size(row),
         })
     }

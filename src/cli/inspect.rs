@@ -1,16 +1,16 @@
-//! `inspect`: all about containers, images and volumes, in Docker's JSON.
+//! `inspect`: all about containers, images, networks and volumes, in Docker's JSON.
 
 use super::command::Command;
 use super::template::Template;
 use super::{json, output};
 use crate::engine::Engine;
 use crate::engine::image::{ImageInspect, inspect_image};
-use crate::engine::report::{InspectContainer, InspectVolume};
+use crate::engine::report::{InspectContainer, InspectNetwork, InspectVolume};
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 
-/// Show all about one or more containers, images or volumes
+/// Show all about one or more containers, images, networks or volumes
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"))]
 pub struct Args {
@@ -20,19 +20,21 @@ pub struct Args {
     /// tell the bytes that a container wrote, and with its image's
     #[argh(switch, short = 's')]
     size: bool,
-    /// look among containers, images or volumes only
-    #[argh(option, arg_name = "container|image|volume")]
+    /// look among containers, images, networks or volumes only
+    #[argh(option, arg_name = "container|image|network|volume")]
     r#type: Option<String>,
     #[argh(positional)]
     names: Vec<String>,
 }
 
+/// The things that there are, in the order in which they are looked for.
+const KINDS: [&str; 4] = ["container", "image", "network", "volume"];
+
 #[derive(Debug)]
 pub struct Inspect {
     format: Option<Template>,
-    containers: bool,
-    images: bool,
-    volumes: bool,
+    /// Else any.
+    kind: Option<&'static str>,
     size: bool,
     names: Vec<String>,
 }
@@ -42,6 +44,7 @@ pub struct Inspect {
 enum Thing {
     Container(Box<InspectContainer>),
     Image(Box<ImageInspect>),
+    Network(Box<InspectNetwork>),
     Volume(InspectVolume),
 }
 
@@ -51,24 +54,15 @@ impl Command for Inspect {
     const USAGE: &'static str = "NAME|ID [NAME|ID...]";
 
     fn new(args: Args) -> Result<Inspect> {
-        let (containers, images, volumes) = match args.r#type.as_deref() {
-            None | Some("") => (true, true, true),
-            Some("container") => (true, false, false),
-            Some("image") => (false, true, false),
-            Some("volume") => (false, false, true),
-            Some(other) => {
-                return Err(Error::invalid(format!("--type: there are no things called {other}"))
-                    .hint("use container, image or volume"));
-            }
+        let kind = match args.r#type.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(KINDS.into_iter().find(|kind| *kind == text).ok_or_else(|| {
+                Error::invalid(format!("--type: there are no things called {text}"))
+                    .hint("use container, image, network or volume")
+            })?),
         };
-        Ok(Inspect {
-            format: Template::wanted(args.format)?,
-            containers,
-            images,
-            volumes,
-            size: args.size,
-            names: args.names,
-        })
+        let format = Template::wanted(args.format)?;
+        Ok(Inspect { format, kind, size: args.size, names: args.names })
     }
 
     fn run(self, engine: &Engine) -> Result<u8> {
@@ -78,41 +72,30 @@ impl Command for Inspect {
 
 impl Inspect {
     fn find(&self, engine: &Engine, name: &str) -> Result<Thing> {
-        if self.containers {
-            match engine.container(name) {
-                Ok(container) => {
-                    let size = self.size.then(|| engine.container_size(&container));
-                    let shown = InspectContainer::new(&container, size);
-                    return Ok(Thing::Container(Box::new(shown)));
-                }
-                Err(e) if !e.is_not_found() => return Err(e),
-                Err(_) => {}
+        for kind in KINDS.into_iter().filter(|kind| self.kind.is_none_or(|only| only == *kind)) {
+            match self.find_one(engine, kind, name) {
+                Err(e) if e.is_not_found() => {}
+                found => return found,
             }
         }
-        if self.images {
-            let inspected = engine
-                .images()
-                .and_then(|store| inspect_image(&store, engine.driver()?.name(), name));
-            match inspected {
-                Ok(image) => return Ok(Thing::Image(Box::new(image))),
-                Err(e) if !e.is_not_found() => return Err(e),
-                Err(_) => {}
-            }
-        }
-        if self.volumes {
-            match engine.volume(name) {
-                Ok(volume) => return Ok(Thing::Volume((&volume).into())),
-                Err(e) if !e.is_not_found() => return Err(e),
-                Err(_) => {}
-            }
-        }
-        let what = match (self.containers, self.images, self.volumes) {
-            (true, false, false) => "container",
-            (false, true, false) => "image",
-            (false, false, true) => "volume",
-            _ => "object",
-        };
+        let what = self.kind.unwrap_or("object");
         Err(Error::not_found(format!("no such {what}: {name}")))
+    }
+
+    fn find_one(&self, engine: &Engine, kind: &str, name: &str) -> Result<Thing> {
+        Ok(match kind {
+            "container" => {
+                let container = engine.container(name)?;
+                let size = self.size.then(|| engine.container_size(&container));
+                Thing::Container(Box::new(InspectContainer::new(&container, size)))
+            }
+            "image" => {
+                let (store, driver) = (engine.images()?, engine.driver()?);
+                Thing::Image(Box::new(inspect_image(&store, driver.name(), name)?))
+            }
+            "network" => Thing::Network(Box::new((&engine.inspect_network(name)?).into())),
+            _ => Thing::Volume((&engine.volume(name)?).into()),
+        })
     }
 }
 

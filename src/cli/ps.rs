@@ -189,12 +189,15 @@ impl Row<'_> {
         let config = &self.container.config;
         let labels = config.labels.iter().map(|(key, value)| format!("{key}={value}"));
         let on_disk = config.mounts.iter().filter(|m| m.kind != MountKind::Tmpfs);
-        let mounts = on_disk.map(|mount| mount.source.clone());
+        let mounts = on_disk.map(|mount| match self.no_trunc {
+            true => mount.source.clone(),
+            false => ellipsis(&mount.source, 15),
+        });
         json!({
             "ID": self.id,
             "Image": self.image,
             "Command": self.command,
-            "CreatedAt": config.created,
+            "CreatedAt": config.created.whole_seconds().in_go(),
             "RunningFor": self.running_for,
             "Status": self.status,
             "State": self.container.status(),
@@ -229,7 +232,9 @@ fn status(container: &Container, now: Timestamp) -> String {
                 },
                 _ => String::new(),
             };
-            format!("Up {}{paused}{health}{lost}", human_duration(state.started.until(now)))
+            let network = if container.lacks_network() { " (network lost)" } else { "" };
+            let since = human_duration(state.started.until(now));
+            format!("Up {since}{paused}{health}{network}{lost}")
         }
         "restarting" => format!("Restarting ({code}) {}", human_ago(state.finished, now)),
         "exited" => format!("Exited ({code}) {}", human_ago(state.finished, now)),

@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use super::output;
-use super::table::{ellipsis, table};
+use super::table::table;
 use super::template::Template;
 use crate::engine::Engine;
 use crate::engine::stats::{Looks, Sample, host_memory};
@@ -99,7 +99,9 @@ impl Stats {
     fn render(&self, now: &[Sample]) -> Result<String> {
         let rows: Vec<Row> = now.iter().map(|sample| Row::new(sample, self.no_trunc)).collect();
         if let Some(template) = &self.format {
-            return template.render(&rows.iter().map(Row::fields).collect::<Vec<_>>());
+            let typed = |at: usize| self.containers.get(at).map(String::as_str);
+            let rows = rows.iter().enumerate().map(|(at, row)| row.fields(typed(at)));
+            return template.render(&rows.collect::<Vec<_>>());
         }
         let mut lines = vec![COLUMNS.map(|(title, _)| title.to_string()).to_vec()];
         lines.extend(rows.into_iter().map(|row| row.0.to_vec()));
@@ -132,7 +134,7 @@ impl Row {
             if limit == 0 { 0.0 } else { 100.0 * usage.memory as f64 / limit as f64 };
         Row([
             if no_trunc { id.as_str() } else { id.short() }.to_string(),
-            if no_trunc { name.clone() } else { ellipsis(name, 20) },
+            name.clone(),
             format!("{cpu_percent:.2}%"),
             format!("{} / {}", human_memory(usage.memory), human_memory(limit)),
             format!("{memory_percent:.2}%"),
@@ -142,10 +144,10 @@ impl Row {
         ])
     }
 
-    fn fields(&self) -> Value {
-        let fields = COLUMNS.iter().zip(&self.0).map(|((_, name), cell)| (*name, cell));
-        // In Docker, what was typed.
-        let fields = fields.chain([("Container", &self.0[0])]);
-        fields.map(|(name, cell)| (name.to_string(), Value::from(cell.as_str()))).collect()
+    /// `typed` is what it was asked for by, if by name.
+    fn fields(&self, typed: Option<&str>) -> Value {
+        let fields = COLUMNS.iter().zip(&self.0).map(|((_, name), cell)| (*name, cell.as_str()));
+        let fields = fields.chain([("Container", typed.unwrap_or(&self.0[0]))]);
+        fields.map(|(name, cell)| (name.to_string(), Value::from(cell))).collect()
     }
 }

@@ -11,6 +11,8 @@ pub enum Share<T> {
     /// One of its own.
     #[default]
     Own,
+    /// Of ipc: one of its own, which others may join.
+    Shareable,
     Host,
     /// That of another container.
     Container(T),
@@ -48,13 +50,14 @@ impl<T> Namespaces<T> {
 
 impl<T> Share<T> {
     pub fn is_own(&self) -> bool {
-        matches!(self, Share::Own | Share::None)
+        matches!(self, Share::Own | Share::Shareable | Share::None)
     }
 
     /// The same with another way to name containers.
     pub fn map<U>(&self, name: impl FnOnce(&T) -> Result<U, Error>) -> Result<Share<U>, Error> {
         Ok(match self {
             Share::Own => Share::Own,
+            Share::Shareable => Share::Shareable,
             Share::Host => Share::Host,
             Share::None => Share::None,
             Share::Container(one) => Share::Container(name(one)?),
@@ -67,6 +70,7 @@ impl<T: fmt::Display> fmt::Display for Share<T> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Share::Own => f.write_str("private"),
+            Share::Shareable => f.write_str("shareable"),
             Share::Host => f.write_str("host"),
             Share::None => f.write_str("none"),
             Share::Container(one) => write!(f, "container:{one}"),
@@ -81,7 +85,8 @@ impl<T: FromStr<Err: fmt::Display>> FromStr for Share<T> {
             Error::invalid(format!("\"{text}\" {why}")).hint("use private, host or container:NAME")
         };
         match (text, text.strip_prefix("container:")) {
-            ("" | "private" | "shareable", _) => Ok(Share::Own),
+            ("" | "private", _) => Ok(Share::Own),
+            ("shareable", _) => Ok(Share::Shareable),
             ("host", _) => Ok(Share::Host),
             ("none", _) => Ok(Share::None),
             (_, Some("")) => Err(wrong("is without a container")),
@@ -114,10 +119,9 @@ mod tests {
 
     #[test]
     fn a_share_is_one_word() {
-        for word in ["private", "host", "none", "container:web"] {
+        for word in ["private", "shareable", "host", "none", "container:web"] {
             assert_eq!(word.parse::<Share<String>>().unwrap().to_string(), word);
         }
-        assert_eq!("shareable".parse::<Share<String>>().unwrap(), Share::Own);
         for word in ["container:", "lan"] {
             assert!(word.parse::<Share<String>>().is_err(), "{word}");
         }

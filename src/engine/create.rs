@@ -2,6 +2,7 @@
 
 use super::options::{Membership, NetworkMode, Options, merge_env};
 use super::{Engine, names};
+use crate::container::log::Logging;
 use crate::container::{
     Checkup, Config, Dir, Link, Live, Mount, MountKind, Namespaces, Network, Settings, Share,
     State, Status, dir,
@@ -132,9 +133,7 @@ impl Engine {
         };
         let ephemeral = config.auto_remove;
         let state = State { ephemeral, ..State::new(Status::Creating) };
-        if options.log.is_none() {
-            config.log = self.settings.log.clone();
-        }
+        config.log = options.log.clone().or(&self.settings.log).logging()?;
         self.check_log(&config)?;
         let config = new.dir.create(config, &settings, &state)?;
         if let Some(parent) = &options.cgroup_parent {
@@ -226,7 +225,7 @@ impl Engine {
     /// The network, and what the container is called there.
     fn resolve_network(&self, options: &Options, id: &ContainerId) -> Result<(Network, HostName)> {
         let named = match &options.namespaces.uts {
-            Share::Own | Share::None => None,
+            Share::Own | Share::Shareable | Share::None => None,
             Share::Host => {
                 let name = std::fs::read_to_string(HOSTNAME).on("read", HOSTNAME)?;
                 Some((name.trim_end().to_string(), String::new()))
@@ -383,7 +382,7 @@ fn merge(
         auto_remove: options.auto_remove,
         namespaces,
         isolation: options.isolation.clone(),
-        log: options.log.clone().unwrap_or_default(),
+        log: Logging::default(),
         health: checkup(&options.health, run),
         sdnotify: options.sdnotify,
     })

@@ -10,7 +10,7 @@ use crate::types::{
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-pub use crate::container::log::Logging;
+pub use crate::container::log::Wish as LogWish;
 pub use crate::container::{
     Checkup, Cpus, DeviceRate, Isolation, Limits, Membership, Namespaces, SeccompChoice, Share,
     Streams, Terminal,
@@ -73,7 +73,7 @@ pub struct Options {
     /// The cgroup in which the container gets its own.
     pub cgroup_parent: Option<String>,
     /// Else as the settings say.
-    pub log: Option<Logging>,
+    pub log: LogWish,
     /// What its check leaves open is as the image has it.
     pub health: Checkup,
     pub sdnotify: Option<SdNotify>,
@@ -148,7 +148,7 @@ impl Options {
             restart: RestartPolicy::No,
             limits: Limits::default(),
             cgroup_parent: None,
-            log: None,
+            log: LogWish::default(),
             health: Checkup::default(),
             sdnotify: None,
         }

@@ -8,7 +8,7 @@
 
 use super::{Driver, Engine};
 use crate::container::Dir;
-use crate::container::log::Logging;
+use crate::container::log;
 use crate::error::{Context, Error, OsContext, Result};
 use crate::network;
 use crate::sys::fs::read_small;
@@ -57,7 +57,7 @@ pub struct Settings {
     /// `key=value`, of the engine itself.
     pub labels: Vec<String>,
     /// Of containers that are made without another.
-    pub log: Logging,
+    pub log: log::Wish,
     pub debug: bool,
     log_level: Option<LogLevel>,
     pub root: Option<PathBuf>,
@@ -90,7 +90,7 @@ impl Settings {
             ulimits: or(self.ulimits, file.ulimits),
             restart: self.restart.or(file.restart),
             labels: or(self.labels, file.labels),
-            log: if self.log == Logging::default() { file.log } else { self.log },
+            log: self.log.or(&file.log),
             debug: self.debug || file.debug,
             log_level: self.log_level.or(file.log_level),
             root: self.root.or(file.root),
@@ -128,7 +128,7 @@ impl Settings {
 
     fn checked(self) -> Result<Settings> {
         self.network.check()?;
-        self.log.check()?;
+        self.log.clone().logging()?;
         Ok(self)
     }
 
@@ -190,7 +190,7 @@ impl Settings {
             "restart" => self.restart = Some(given.switch()?),
             "labels" => self.labels.clone_from(&given.0),
             "debug" => self.debug = given.switch()?,
-            "log-driver" => self.log.driver = given.read()?,
+            "log-driver" => self.log.driver = Some(given.read()?),
             "log-opts" => given.0.iter().try_for_each(|text| self.log.set(text))?,
             "log-level" => {
                 self.log_level = Some(match given.one()? {

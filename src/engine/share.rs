@@ -47,11 +47,11 @@ impl Engine {
             uts: find("--uts", &asked.uts)?,
             cgroup: find("--cgroupns", &asked.cgroup)?,
         };
-        if let Share::Container(owner) = &found.ipc
-            && Dir::new(&self.home, owner).config()?.namespaces.ipc == Share::None
+        if let (Share::Container(name), Share::Container(owner)) = (&asked.ipc, &found.ipc)
+            && let Share::Own | Share::None = Dir::new(&self.home, owner).config()?.namespaces.ipc
         {
-            let text = format!("--ipc {}: that container has no shared memory", asked.ipc);
-            return Err(Error::conflict(text).hint("create it without --ipc none"));
+            let text = format!("can't join IPC of container {name}: non-shareable IPC");
+            return Err(Error::conflict(text).hint("create that one with --ipc shareable"));
         }
         Ok(found)
     }

@@ -62,10 +62,7 @@ pub fn compose(config: &Config, dir: &Dir, given: Given) -> Spec {
     mounts.extend(system_mounts(config, given.may));
     mounts.extend(network_files(given.files));
     mounts.extend_from_slice(given.mounts);
-    let (masked_paths, readonly_paths) = match isolation.privileged || isolation.unmasked {
-        true => (Vec::new(), Vec::new()),
-        false => (owned(&MASKED).into_iter().chain(given.sensors).collect(), owned(&READ_ONLY)),
-    };
+    let [masked_paths, readonly_paths] = closed(isolation, given.sensors).unwrap_or_default();
     Spec {
         oci_version: "1.2.0".into(),
         process: Process {
@@ -154,6 +151,16 @@ pub fn environment(config: &Config, home: &str, links: &[String]) -> Vec<String>
     env
 }
 
+/// What of /proc and /sys is hidden, and what is read-only. `None` for a privileged container: as
+/// Docker's `inspect` tells them apart.
+pub fn closed(isolation: &Isolation, sensors: Vec<String>) -> Option<[Vec<String>; 2]> {
+    match isolation {
+        Isolation { privileged: true, .. } => None,
+        Isolation { unmasked: true, .. } => Some([Vec::new(), Vec::new()]),
+        _ => Some([owned(&MASKED).into_iter().chain(sensors).collect(), owned(&READ_ONLY)]),
+    }
+}
+
 const MASKED: [&str; 12] = [
     "/proc/asound",
     "/proc/acpi",
@@ -205,7 +212,9 @@ fn system_mounts(config: &Config, may: May) -> Vec<Mount> {
     ];
     let size = format!("size={shm}");
     mounts.extend(match &config.namespaces.ipc {
-        Share::Own => Some(mount("/dev/shm", "tmpfs", "shm", with(&["mode=1777", &size]))),
+        Share::Own | Share::Shareable => {
+            Some(mount("/dev/shm", "tmpfs", "shm", with(&["mode=1777", &size])))
+        }
         Share::Host => Some(mount("/dev/shm", "bind", "/dev/shm", owned(&["rbind"]))),
         // Its owner's, which no path of the host leads to.
         Share::Container(_) | Share::None => None,

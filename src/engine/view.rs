@@ -3,7 +3,7 @@
 
 use super::report::{self, Info};
 use super::stats::host_memory;
-use super::{Driver, Engine, rootless, sweep};
+use super::{Driver, Engine, devices, rootless, sweep};
 use crate::container::{Dir, Network, Settings, State, Status};
 use crate::error::{Context, Result};
 use crate::sys::lock::{self, Mode};
@@ -40,7 +40,12 @@ impl Engine {
             Network::Container(_) => self.network_files(&dir).unwrap_or_else(|_| dir.clone()),
             _ => dir.clone(),
         };
+        let images = self.images()?;
+        let layers = images.image(&container.config.image).and_then(|it| images.layer_dirs(&it));
         Ok(report::Container {
+            // Where the image is damaged, the container is not.
+            layers: layers.unwrap_or_default(),
+            sensors: devices::sensors(),
             cgroup_parent: dir.cgroup_parent().unwrap_or_default(),
             network_files: files.path().to_path_buf(),
             ..container
@@ -85,6 +90,8 @@ impl Engine {
             image_name,
             monitored,
             driver,
+            layers: Vec::new(),
+            sensors: Vec::new(),
             cgroup_parent: String::new(),
             directory: dir.path().to_path_buf(),
             network_files: PathBuf::new(),
@@ -156,7 +163,7 @@ impl Engine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             memory: host_memory(),
             hostname: read("/proc/sys/kernel/hostname").trim().to_string(),
-            log_driver: self.settings.log.driver.word(),
+            log_driver: self.settings.log.driver.unwrap_or_default().word(),
             debug: self.settings.debug,
             is_rootless: rootless::is_rootless(&self.home.root),
             labels: self.settings.labels.clone(),

@@ -33,6 +33,21 @@ impl Timestamp {
     pub fn is_never(self) -> bool {
         self.0 == 0
     }
+
+    /// As Go's `String` has it: `2014-02-01 10:00:00.5 +0000 UTC`.
+    pub fn in_go(self) -> String {
+        let text = self.to_string();
+        let text = text.trim_end_matches('Z');
+        let text = match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.'),
+            false => text,
+        };
+        format!("{} +0000 UTC", text.replace('T', " "))
+    }
+
+    pub fn whole_seconds(self) -> Timestamp {
+        Timestamp::from_unix(self.unix_seconds())
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -81,5 +96,18 @@ mod tests {
         let t: Timestamp = "2014-02-01T12:00:00+02:00".parse().unwrap();
         assert_eq!(t.to_string(), "2014-02-01T10:00:00.000000000Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn some_are_told_as_go_tells_them() {
+        for (text, told) in [
+            ("2014-02-01T10:00:00.500Z", "2014-02-01 10:00:00.5 +0000 UTC"),
+            ("2014-02-01T10:00:00Z", "2014-02-01 10:00:00 +0000 UTC"),
+            (NEVER, "0001-01-01 00:00:00 +0000 UTC"),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().in_go(), told);
+        }
+        let time: Timestamp = "2014-02-01T10:00:00.500Z".parse().unwrap();
+        assert_eq!(time.whole_seconds().in_go(), "2014-02-01 10:00:00 +0000 UTC");
     }
 }

@@ -138,6 +138,17 @@ fn stats_tells_what_containers_use() {
     t.coracle(new).stdout("0.00% 0B / 0B 0\n").ok();
     let names = t.says(["stats", "-a", "--no-stream", "--format", "{{.Name}}"]);
     assert_eq!(names, "new\nbusy\nquiet");
+    // Names are told whole, ids too where that is asked for; and by what each was asked for.
+    let long = "a-name-that-is-longer-than-a-column";
+    t.coracle(["create", "--name", long, "busybox"]).ok();
+    let id = t.inspect(long)["Id"].as_str().expect("an id").to_string();
+    let told = |more: &[&str]| {
+        let format = ["stats", "--no-stream", "--format", "{{.Container}} {{.Name}} {{.ID}}"];
+        t.says([&format[..], more].concat())
+    };
+    assert_eq!(told(&[&id[..5]]), format!("{} {long} {}", &id[..5], &id[..12]));
+    assert_eq!(told(&["--no-trunc", long]), format!("{long} {long} {id}"));
+    t.coracle(["rm", long]).ok();
     t.coracle(["stats", "--no-stream", "nobody"])
         .code(1)
         .stderr_has("no such container: nobody")

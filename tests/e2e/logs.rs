@@ -314,6 +314,27 @@ fn a_file_of_settings_says_how_logs_are_kept() {
     let kept = t.says(["logs", "small"]);
     assert!(kept.ends_with("\n10000") && kept.len() < 10_000, "{} bytes", kept.len());
 
+    // What is said of the log goes with what is usual, and flags in front with the file.
+    run("tagged", &["--log-opt", "tag=x"], "echo hi");
+    let log = &t.inspect("tagged")["HostConfig"]["LogConfig"];
+    let options = serde_json::json!({"max-size": "4k", "max-file": "2", "tag": "x"});
+    assert_eq!((&log["Type"], &log["Config"]), (&"local".into(), &options));
+    let front = ["--log-opt=max-size=5k", "info", "--format", "{{.LoggingDriver}}"];
+    assert_eq!(t.says([&with[..], &front].concat()), "local");
+    for (front, kept) in [(&["--log-driver=none"][..], ""), (&["--log-opt", "tag=y"], "tag=y hi")] {
+        let run = ["run", "--name", "front", "--net=none", "busybox", "echo", "hi"];
+        t.coracle([front, &run].concat()).stdout("hi\n").ok();
+        match kept {
+            "" => drop(t.coracle(["logs", "front"]).code(1).stderr_has("keeps no log").ok()),
+            kept => assert_eq!(t.says(["logs", "--details", "front"]), kept),
+        }
+        t.coracle(["rm", "front"]).ok();
+    }
+    t.coracle(["--log-driver=none", "run", "--log-opt", "tag=y", "busybox", "true"])
+        .code(125)
+        .stderr_has("--log-driver none takes no --log-opt")
+        .ok();
+
     config("log-driver = \"syslogd\"\n");
     t.coracle([&with[..], &["ps"]].concat())
         .code(125)

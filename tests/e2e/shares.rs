@@ -46,7 +46,7 @@ fn namespaces_of_the_host_are_shared() {
 fn a_container_joins_namespaces_of_another() {
     let t = test!(busybox);
     let script = "echo mine > /dev/shm/file; echo ready; exec sleep 1000";
-    run(&t, "a", &["-h", "owner"], &["sh", "-c", script]);
+    run(&t, "a", &["-h", "owner", "--ipc=shareable"], &["sh", "-c", script]);
     t.wait_for_log("a", "ready");
     let options = ["--pid=container:a", "--ipc=container:a", "--uts=container:a"];
     run(&t, "b", &options, &["sleep", "2000"]);
@@ -64,6 +64,7 @@ fn a_container_joins_namespaces_of_another() {
     assert_eq!(t.says(["exec", "c", "cat", "/dev/shm/file"]), "mine\nmore");
     let id = t.inspect("a")["Id"].as_str().expect("an id").to_string();
     assert_eq!(t.inspect("b")["HostConfig"]["PidMode"], format!("container:{id}"));
+    assert_eq!(t.inspect("a")["HostConfig"]["IpcMode"], "shareable");
 }
 
 #[test]
@@ -128,15 +129,27 @@ fn without_shared_memory_there_is_none() {
         t.says(["exec", "a", "sh", "-c", "grep -c -e /dev/shm -e mqueue /proc/mounts || true"]),
         "0"
     );
-    t.coracle(["run", "--net=none", "--ipc=container:a", "busybox", "true"])
+    // Nor is any joined that was not made for that.
+    run(&t, "b", &[], &["sleep", "1000"]);
+    assert_eq!(t.inspect("b")["HostConfig"]["IpcMode"], "private");
+    for name in ["a", "b"] {
+        let told = format!("can't join IPC of container {name}: non-shareable IPC");
+        let option = format!("--ipc=container:{name}");
+        t.coracle(["run", "--net=none", &option, "busybox", "true"])
+            .code(125)
+            .stderr_has(&told)
+            .stderr_has("hint: create that one with --ipc shareable")
+            .ok();
+    }
+    t.coracle(["run", "--net=none", "--pid=shareable", "busybox", "true"])
         .code(125)
-        .stderr_has("has no shared memory")
+        .stderr_has("--pid: \"shareable\" is no namespace")
         .ok();
     t.coracle(["run", "--net=none", "--pid=container:nobody", "busybox", "true"])
         .code(125)
         .stderr_has("--pid: no such container: nobody")
         .ok();
-    assert_eq!(t.containers().len(), 1);
+    assert_eq!(t.containers().len(), 2);
 }
 
 #[test]

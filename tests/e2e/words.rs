@@ -84,6 +84,19 @@ fn inspect_leads_to_the_files_of_what_runs() {
     let of = |format: &str| t.says(["inspect", "-f", format, "c"]);
     let file = format!("{}/file", of("{{.GraphDriver.Data.MergedDir}}"));
     assert_eq!(std::fs::read_to_string(file).expect("read"), "here\n");
+    if !t.copies() {
+        t.coracle(["commit", "c", "two"]).ok();
+        t.coracle(["create", "--name", "upon", "two", "sh"]).ok();
+        let data = &t.inspect("upon")["GraphDriver"]["Data"];
+        let lower = data["LowerDir"].as_str().expect("a path").split(':');
+        let has = |dir: &str, path: &str| std::path::Path::new(dir).join(path).exists();
+        let lower: Vec<_> = lower.map(|dir| [has(dir, "file"), has(dir, "bin/sh")]).collect();
+        assert_eq!(lower, [[true, false], [false, true]]);
+        for key in ["UpperDir", "WorkDir"] {
+            assert!(has(data[key].as_str().expect("a path"), ""), "{data}");
+        }
+        assert_eq!(data["MergedDir"], json!(null));
+    }
     let key = of("{{.NetworkSettings.SandboxKey}}");
     let ours = std::fs::metadata("/proc/thread-self/ns/net").expect("our own network");
     let its = std::fs::metadata(key).expect("its network");
@@ -91,6 +104,35 @@ fn inspect_leads_to_the_files_of_what_runs() {
     assert_ne!(ours.ino(), its.ino());
     let endpoint = of("{{.NetworkSettings.Networks.bridge.EndpointID}}");
     assert!(t.says(["network", "inspect", "bridge"]).contains(&endpoint));
+}
+
+#[test]
+fn inspect_tells_what_is_hidden_and_what_is_read_only() {
+    let t = test!(busybox);
+    let run = |name: &str, options: &[&str]| {
+        let line = [&["run", "-d", "--name", name, "--net=none"], options];
+        t.coracle([&line.concat()[..], &["busybox", "sleep", "1000"]].concat()).any_stderr().ok();
+        let host = &t.inspect(name)["HostConfig"];
+        ["MaskedPaths", "ReadonlyPaths"].map(|key| host[key].clone())
+    };
+    let [masked, read_only] = run("c", &[]);
+    let mounted = |path: &str| {
+        let script = format!("! test -e {path} || grep ' {path} ' /proc/self/mountinfo");
+        t.says(["exec", "c", "sh", "-c", &script])
+    };
+    let paths = |list: &serde_json::Value| {
+        let list = list.as_array().expect("a list").iter();
+        list.map(|path| path.as_str().expect("a path").to_string()).collect::<Vec<_>>()
+    };
+    assert!(paths(&masked).contains(&"/proc/kcore".to_string()));
+    assert!(paths(&read_only).contains(&"/proc/sys".to_string()));
+    paths(&masked).iter().for_each(|path| drop(mounted(path)));
+    for path in paths(&read_only) {
+        let line = mounted(&path);
+        assert!(line.is_empty() || line.contains(" ro,") || line.contains(" ro "), "{line}");
+    }
+    assert_eq!(run("p", &["--privileged"]), [json!(null), json!(null)]);
+    assert_eq!(run("u", &["--security-opt", "systempaths=unconfined"]), [json!([]), json!([])]);
 }
 
 #[test]
@@ -111,6 +153,43 @@ fn fields_are_found_by_their_names_in_2014_and_in_go() {
     t.coracle(["inspect", "-f", "{{.Config.Labels.Tier}}{{.Config.Labels.tier}}", "l"])
         .stdout("x<no value>\n")
         .ok();
+}
+
+#[test]
+fn whatever_has_a_name_is_inspected_by_it() {
+    let t = test!(busybox);
+    t.coracle(["network", "create", "lan"]).ok();
+    t.coracle(["volume", "create", "data"]).ok();
+    t.coracle(["create", "--name", "web", "-v", "data:/a-directory-with-a-long-name", "busybox"])
+        .ok();
+    for (name, key) in
+        [("web", "HostConfig"), ("busybox", "RootFS"), ("lan", "IPAM"), ("data", "Mountpoint")]
+    {
+        assert!(t.inspect(name).get(key).is_some(), "{name}");
+    }
+    let format = ["inspect", "--format", "{{.Driver}}"];
+    t.coracle([&format[..], &["--type", "network", "lan"]].concat()).stdout("bridge\n").ok();
+    t.coracle(["inspect", "--type=network", "data"])
+        .code(1)
+        .stdout("[]\n")
+        .stderr_has("no such network: data")
+        .ok();
+    t.coracle(["inspect", "--type", "task", "x"]).code(125).stderr_has("called task").ok();
+    // Go's words for a time.
+    for line in [&["ps", "-a"][..], &["images"], &["network", "ls", "--filter", "name=lan"]] {
+        let said = t.says([line, &["--format", "{{.CreatedAt}}"]].concat());
+        let words: Vec<&str> = said.split(' ').collect();
+        let [date, time, "+0000", "UTC"] = words[..] else { panic!("{said}") };
+        assert_eq!((date.len(), time.split(':').count()), (10, 3), "{said}");
+    }
+    let bind = t.dir("a-directory-of-the-host").display().to_string();
+    let mount = format!("{bind}:/b");
+    t.coracle(["create", "--name", "b", "-v", &mount, "busybox"]).ok();
+    let mounts = ["ps", "-a", "--filter", "name=b", "--format", "{{.Mounts}}"];
+    let mounts =
+        |more: &[&str]| t.says([&mounts[..], more].concat()).lines().next().map(String::from);
+    assert_eq!(mounts(&["--no-trunc"]), Some(bind.clone()));
+    assert_eq!(mounts(&[]), Some(format!("{}…", &bind[..14])));
 }
 
 #[test]

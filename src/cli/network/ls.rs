@@ -69,7 +69,7 @@ impl Ls {
             false => definition.id[..12].to_string(),
         };
         let fields = json!({
-            "CreatedAt": definition.created,
+            "CreatedAt": definition.created.in_go(),
             "Driver": driver,
             "ID": id,
             "IPv4": "true",

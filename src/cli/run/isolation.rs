@@ -58,12 +58,12 @@ pub fn namespaces(args: &Args) -> Result<Namespaces<String>> {
         cgroup: share("--cgroupns", &args.cgroupns)?,
     };
     for (flag, share) in [("--pid", &namespaces.pid), ("--uts", &namespaces.uts)] {
-        if *share == Share::None {
-            return Err(Error::invalid(format!("{flag}: \"none\" is no namespace"))
+        if let Share::None | Share::Shareable = share {
+            return Err(Error::invalid(format!("{flag}: \"{share}\" is no namespace"))
                 .hint("use private, host or container:NAME"));
         }
     }
-    if let share @ (Share::None | Share::Container(_)) = &namespaces.cgroup {
+    if let share @ (Share::None | Share::Shareable | Share::Container(_)) = &namespaces.cgroup {
         return Err(Error::invalid(format!("--cgroupns: \"{share}\" is no namespace"))
             .hint("use private or host"));
     }

@@ -34,7 +34,7 @@ mod writer;
 pub use appender::{Appender, BUSY, Keeping};
 pub use files::{Place, exists, open_all};
 pub use follow::Follower;
-pub use options::{Bounds, Driver, Logging};
+pub use options::{Bounds, Driver, Logging, Wish};
 pub use reader::{Piece, Query, Reader};
 
 /// The most bytes of a line that one record holds, its newline not counted.

@@ -53,6 +53,13 @@ impl FromStr for Driver {
 }
 serde_by_text!(Driver);
 
+/// What somebody asks for; what is not said is as usual.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wish {
+    pub driver: Option<Driver>,
+    pub options: BTreeMap<String, String>,
+}
+
 /// The driver, and its options as they were given.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
 #[serde(default)]
@@ -79,7 +86,7 @@ const ATTRIBUTES: usize = 16 << 10;
 /// Of the driver `local` (Docker's).
 const LOCAL: Bounds = Bounds { size: 20 << 20, files: 5 };
 
-impl Logging {
+impl Wish {
     /// Takes an option, `key=value`.
     pub fn set(&mut self, text: &str) -> Result<()> {
         let Some((key, value)) = text.split_once('=') else {
@@ -97,8 +104,26 @@ impl Logging {
         Ok(())
     }
 
-    /// Checks what was given, together.
-    pub fn check(&self) -> Result<()> {
+    /// With what is asked for besides. Options go with their driver, as with Docker.
+    pub fn or(mut self, usual: &Wish) -> Wish {
+        self.driver = self.driver.or(usual.driver);
+        if self.driver.unwrap_or_default() == usual.driver.unwrap_or_default() {
+            for (key, value) in &usual.options {
+                self.options.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        self
+    }
+
+    /// Checks it together.
+    pub fn logging(self) -> Result<Logging> {
+        let log = Logging { driver: self.driver.unwrap_or_default(), options: self.options };
+        log.check().map(|()| log)
+    }
+}
+
+impl Logging {
+    fn check(&self) -> Result<()> {
         if self.driver == Driver::None && !self.options.is_empty() {
             return Err(Error::invalid("--log-driver none takes no --log-opt"));
         }
@@ -250,9 +275,35 @@ mod tests {
     use super::*;
 
     fn logging(driver: &str, options: &[&str]) -> Result<Logging> {
-        let mut logging = Logging { driver: driver.parse()?, ..Logging::default() };
-        options.iter().try_for_each(|option| logging.set(option))?;
-        logging.check().map(|()| logging)
+        wish(driver, options)?.logging()
+    }
+
+    fn wish(driver: &str, options: &[&str]) -> Result<Wish> {
+        let driver = Some(driver).filter(|word| !word.is_empty());
+        let driver = driver.map(str::parse).transpose()?;
+        let mut wish = Wish { driver, ..Wish::default() };
+        options.iter().try_for_each(|option| wish.set(option)).map(|()| wish)
+    }
+
+    #[test]
+    fn options_of_the_usual_driver_go_with_it_alone() {
+        let usual = wish("local", &["max-size=1m", "max-file=2"]).unwrap();
+        for (driver, options, expected) in [
+            ("", &[][..], "local max-file=2 max-size=1m"),
+            ("", &["max-size=5k"], "local max-file=2 max-size=5k"),
+            ("local", &["tag=x"], "local max-file=2 max-size=1m tag=x"),
+            ("json-file", &[], "json-file"),
+            ("none", &[], "none"),
+        ] {
+            let log = wish(driver, options).unwrap().or(&usual).logging().unwrap();
+            let options = log.options.iter().map(|(key, value)| format!(" {key}={value}"));
+            assert_eq!(format!("{}{}", log.driver, options.collect::<String>()), expected);
+        }
+        let usual = wish("", &["max-size=1m"]).unwrap();
+        assert_eq!(wish("json-file", &[]).unwrap().or(&usual).options.len(), 1);
+        assert!(
+            wish("", &["max-size=1m"]).unwrap().or(&wish("none", &[]).unwrap()).logging().is_err()
+        );
     }
 
     #[test]

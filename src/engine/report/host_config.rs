@@ -4,7 +4,7 @@
 use super::Container;
 use super::inspect::kind;
 use crate::container::{DeviceRate, Mount as Record, MountKind, Network, Share};
-use crate::engine::spec::SHM_SIZE;
+use crate::engine::spec::{SHM_SIZE, closed};
 use crate::network::DEFAULT;
 use crate::types::{ContainerId, DeviceMapping, Port, RestartPolicy, Ulimit};
 use serde::Serialize;
@@ -80,6 +80,8 @@ pub struct HostConfig {
     /// Those of `--mount`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mounts: Vec<Asked>,
+    masked_paths: Option<Vec<String>>,
+    readonly_paths: Option<Vec<String>>,
     init: Option<bool>,
 }
 
@@ -180,6 +182,9 @@ pub fn host_config(container: &Container) -> HostConfig {
     let rates = |rates: &[DeviceRate]| {
         rates.iter().map(|one| Rate { path: one.path.clone(), rate: one.rate }).collect()
     };
+    let (masked_paths, readonly_paths) = closed(isolation, container.sensors.clone())
+        .map(|[masked, readonly]| (masked, readonly))
+        .unzip();
     let weights = limits.blkio_weight_device.iter();
     let weights = weights.map(|one| Weight { path: one.path.clone(), weight: one.rate });
     HostConfig {
@@ -247,6 +252,8 @@ pub fn host_config(container: &Container) -> HostConfig {
         pids_limit: limits.pids,
         ulimits: isolation.ulimits.iter().map(ulimit).collect(),
         mounts: own().filter(|mount| mount.by_mount).map(asked).collect(),
+        masked_paths,
+        readonly_paths,
         init: isolation.init.then_some(true),
     }
 }

@@ -29,6 +29,10 @@ pub struct Container {
     /// A monitor stands beside it. Without one, a running container waits to be adopted.
     pub monitored: bool,
     pub driver: Driver,
+    /// The layers of its image, the lowest first. Told of one alone.
+    pub layers: Vec<PathBuf>,
+    /// What the host's processors tell of their heat, which it does not see. Told of one alone.
+    pub sensors: Vec<String>,
     /// `<root>/containers/<id>`
     pub directory: PathBuf,
     /// That of the container whose files about the network it sees. Told of one alone.
@@ -63,6 +67,11 @@ impl Container {
 
     pub fn is_running(&self) -> bool {
         self.state.status == Status::Running
+    }
+
+    /// The program of its network died, and no other has come up yet: `state.error` says why.
+    pub fn lacks_network(&self) -> bool {
+        self.is_running() && !self.state.error.is_empty()
     }
 
     /// That of its first process, while it runs.
@@ -189,6 +198,8 @@ pub fn sample(name: &str, digit: &str) -> Container {
         image_name: "busybox".to_string(),
         monitored: true,
         driver: Driver::Overlay,
+        layers: Vec::new(),
+        sensors: Vec::new(),
         directory: PathBuf::from("/root/containers/x"),
         network_files: PathBuf::from("/root/containers/x"),
         volumes: PathBuf::from("/root/volumes"),
