@@ -7,6 +7,7 @@ use coracle::types::Pid;
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A container that was changed by a script and has ended.
@@ -433,4 +434,51 @@ fn two_commits_at_once_hold_the_container_until_both_are_done() {
     assert_eq!(layers("one"), layers("two"));
     t.coracle(["commit", "--pause=false", "c", "three"]).ok();
     assert_eq!(layers("three"), layers("two"));
+}
+
+#[test]
+fn images_are_whole_though_their_container_is_stopped_and_started_all_the_time() {
+    let t = test!(busybox);
+    // One number in two files: the second is never more than one behind the first.
+    let script = "mkdir -p /d; n=$(cat /d/last 2>/dev/null || echo 0); echo begun; while :; do
+        n=$((n+1)); for f in first last; do echo $n >/d/new; mv /d/new /d/$f; done; done";
+    t.script("c", &["--net=none"], script);
+    let number = |n: &str| n.parse::<u64>().unwrap_or_else(|_| panic!("no number: {n:?}"));
+    let first = t.records("c").join("upper/d/last");
+    t.wait_for_size(&first, 2);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                for verb in [&["restart", "-t", "0", "c"][..], &["stop", "-t", "0", "c"]] {
+                    // Whoever waits long is told for whom.
+                    t.coracle(verb).any_stderr().ok();
+                }
+                t.coracle(["start", "c"]).any_stderr().ok();
+            }
+        });
+        let commit = |name: &str| loop {
+            let mut commit = t.coracle(["commit", "c", name]).spawn();
+            if commit.wait() == 0 {
+                return;
+            }
+            let said = String::from_utf8(commit.rest_of_stderr()).expect("text");
+            assert!(said.contains("meanwhile") && said.contains("hint: try again"), "{said}");
+        };
+        for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+            commit(name);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let mut before = 0;
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        let look = ["run", "--rm", "--net=none", name, "cat", "/d/first", "/d/last"];
+        let said = t.says(look);
+        let (first, last) = said.split_once('\n').expect("two numbers");
+        let (first, last) = (number(first), number(last));
+        assert!(first == last || first == last + 1, "{name}: {first} {last}");
+        assert!(last >= before, "{name} has {last}, and the one before it {before}");
+        before = last;
+    }
+    t.coracle(["fsck"]).stdout_has("").ok();
 }

@@ -2,6 +2,7 @@
 
 use crate::common::kill;
 use crate::test;
+use coracle::types::Signal;
 use serde_json::Value;
 
 /// The actions told so far that `filter` lets through.
@@ -157,4 +158,34 @@ fn an_end_that_nobody_saw_is_told_by_who_finds_it() {
         "{{.Actor.Attributes.exitCode}} {{.Actor.Attributes.late}}",
     ]);
     assert_eq!(die, "137 true");
+}
+
+#[test]
+fn who_is_killed_or_stopped_while_it_listens_is_no_matter_to_the_others() {
+    let t = test!(busybox);
+    let listen = || {
+        let name = ["--filter", "event=start", "--format", "{{.Actor.Attributes.name}}."];
+        t.coracle([&["events", "--since", "1h"], &name[..]].concat()).spawn()
+    };
+    let run = |name: &str| {
+        t.coracle(["run", "--rm", "--net=none", "--name", name, "busybox", "true"]).ok();
+    };
+    let (mut killed, mut stopped, mut well) = (listen(), listen(), listen());
+    run("first");
+    for one in [&mut killed, &mut stopped, &mut well] {
+        one.line_with("first.");
+    }
+    kill(killed.pid());
+    assert_eq!(killed.wait(), 137);
+    stopped.signal(Signal::STOP);
+    let names: Vec<String> = (0..30).map(|n| format!("c{n}")).collect();
+    for name in &names {
+        run(name);
+        well.line_with(&format!("{name}."));
+    }
+    // It goes on from where it was, and has missed nothing.
+    stopped.signal(Signal::CONT);
+    for name in &names {
+        assert_eq!(stopped.line_with("."), format!("{name}."));
+    }
 }

@@ -14,6 +14,7 @@ mod commit_harm;
 mod counters;
 mod cox;
 mod cp;
+mod cp_shrinks;
 mod crash;
 mod crash_changes;
 mod debian;

@@ -118,14 +118,23 @@ impl Target<'_> {
             FileType::Regular => {
                 let source = fs::open_at(from, name, Open::Read).on("read for", what())?;
                 let source = fs::file(source);
+                let now = || fs::fstat(source.as_fd()).on("look at", what());
+                let found = now()?;
                 // It may have been exchanged for something else since it was looked at.
-                if fs::fstat(source.as_fd()).on("look at", what())?.inode != stat.inode {
+                if found.inode != stat.inode {
                     return Err(
                         Error::conflict("the file was replaced meanwhile").hint("try again")
                     );
                 }
-                self.file(&attributes, |to| content(&source, to, stat.size).on("copy to", what()))?;
-                return Ok(stat.size);
+                self.file(&attributes, |to| {
+                    content(&source, to, found.size).on("copy to", what())?;
+                    match now()?.size < found.size {
+                        // What was read of it never was the whole.
+                        true => Err(self.shrunk()),
+                        false => Ok(()),
+                    }
+                })?;
+                return Ok(found.size);
             }
             FileType::Symlink => {
                 let target = fs::read_link_at(from, name).on("read", what())?;
@@ -226,6 +235,11 @@ impl Target<'_> {
             xattr::supported(xattr::fset(fd, key, value)).on("set an attribute of", what())?;
         }
         fs::fchmod(fd, mode).on("chmod", what())
+    }
+
+    fn shrunk(&self) -> Error {
+        let text = format!("the file became shorter while it was copied to {}", self.shown);
+        Error::conflict(text).hint("try again when nobody writes to it")
     }
 
     fn replaced(&self) -> Error {
