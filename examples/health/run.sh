@@ -32,6 +32,7 @@ step "A container of it, which is to be started again where it fails"
 show run -d --net none --name health-web --health-on-failure restart --health-retries 3 health-image
 await healthy 1
 show ps --filter health=healthy
+show healthcheck run health-web
 [ "$(coracle inspect -f '{{(index .State.Health.Log 0).Output}}' health-web)" = hello ] || fail "it did not answer"
 
 step "The page is gone: the server runs, and is of no use"

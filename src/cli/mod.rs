@@ -22,6 +22,7 @@ mod exec;
 mod export;
 mod fsck;
 mod global;
+mod healthcheck;
 mod help;
 mod history;
 mod image_tree;
@@ -83,6 +84,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<export::Export>(),
     Entry::of::<fsck::Fsck>(),
     Entry::of::<prune::Gc>(),
+    Entry::of::<healthcheck::Run>(),
     Entry::of::<history::History>(),
     Entry::of::<prune::ImagePrune>(),
     Entry::of::<images::Images>(),

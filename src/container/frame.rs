@@ -59,6 +59,8 @@ pub enum Frame {
     Release,
     /// It is on other networks than before, as its record says: have its name server follow.
     Networks,
+    /// Have its health checked now.
+    Check,
     // --- from the monitor
     /// What the container has to do without; it starts all the same.
     Warning(String),
@@ -93,6 +95,9 @@ pub enum Frame {
     Released,
     /// The answer to `Networks`: what went wrong, or nothing.
     Followed(String),
+    /// The answer to `Check`: the exit code of the check, -1 where it could not be executed or took
+    /// too long; `None` where none was made, as the container does not run just now.
+    Checked(Option<i32>),
     /// What the service manager of whoever started it is to hear (sd_notify(3)).
     Notify(String),
     Unknown {
@@ -110,6 +115,7 @@ mod kind {
     pub const HOLD: u8 = 7;
     pub const RELEASE: u8 = 8;
     pub const NETWORKS: u8 = 9;
+    pub const CHECK: u8 = 10;
     pub const STARTED: u8 = 65;
     pub const FAILED: u8 = 66;
     pub const STDOUT: u8 = 67;
@@ -122,6 +128,7 @@ mod kind {
     pub const RELEASED: u8 = 74;
     pub const FOLLOWED: u8 = 75;
     pub const NOTIFY: u8 = 76;
+    pub const CHECKED: u8 = 77;
     pub const UNKNOWN: u8 = 127;
 }
 
@@ -161,6 +168,11 @@ impl Frame {
             Frame::Hold => out.push(kind::HOLD),
             Frame::Release => out.push(kind::RELEASE),
             Frame::Networks => out.push(kind::NETWORKS),
+            Frame::Check => out.push(kind::CHECK),
+            Frame::Checked(code) => {
+                out.push(kind::CHECKED);
+                out.extend(code.iter().flat_map(|code| code.to_le_bytes()));
+            }
             Frame::Held => out.push(kind::HELD),
             Frame::Released => out.push(kind::RELEASED),
             Frame::Started => out.push(kind::STARTED),
@@ -254,6 +266,8 @@ fn parse(body: &[u8]) -> Option<Result<Frame, u8>> {
         kind::HOLD => Frame::Hold,
         kind::RELEASE => Frame::Release,
         kind::NETWORKS => Frame::Networks,
+        kind::CHECK => Frame::Check,
+        kind::CHECKED => Frame::Checked(u32_at(0).map(|code| code as i32)),
         kind::HELD => Frame::Held,
         kind::RELEASED => Frame::Released,
         kind::FOLLOWED => Frame::Followed(words(rest)),
@@ -298,6 +312,7 @@ mod tests {
             Frame::Hold,
             Frame::Release,
             Frame::Networks,
+            Frame::Check,
             Frame::Held,
             Frame::Released,
             Frame::Started,
@@ -313,6 +328,8 @@ mod tests {
                 log: Place { inode: 7, offset: 1 << 40 },
             },
             Frame::Followed(String::new()),
+            Frame::Checked(Some(-1)),
+            Frame::Checked(None),
             Frame::Notify("READY=1".into()),
             Frame::Unknown { kind: 9 },
         ];

@@ -59,14 +59,18 @@ pub struct Pipes {
 /// What else the monitor does for its container while it runs: something that watches descriptors
 /// of its own, all behind one.
 pub trait Service: AsRawFd {
-    /// When it wants to be called though nothing can be read.
-    fn deadline(&self) -> Option<Instant>;
+    /// When it wants to be called though nothing can be read; `is_ending` says that the container
+    /// was told to end.
+    fn deadline(&self, is_ending: bool) -> Option<Instant>;
     /// Does what there is to do, without waiting; what is to follow from it.
     fn serve(&mut self) -> Vec<Act>;
+    /// A client wants it to do at once what it does from time to time, and hears what came of it.
+    fn ask(&mut self, _client: usize) {}
 }
 
-/// Its name server, its health checks, and who hears that it is ready.
-pub type Services<'a> = [Option<Box<dyn Service + 'a>>; 3];
+/// Its name server, its health checks, who hears that it is ready, and who looks after the program
+/// of its network.
+pub type Services<'a> = [Option<Box<dyn Service + 'a>>; 4];
 const NAMES: usize = 0;
 const HEALTH: usize = 1;
 
@@ -74,6 +78,8 @@ const HEALTH: usize = 1;
 pub enum Act {
     /// To tell every client that keeps up.
     Tell(Frame),
+    /// To tell a client that has asked.
+    Answer(usize, Frame),
     /// To end the container, unless that is under way: by this signal, and SIGKILL after `seconds`.
     End { signal: Signal, seconds: u32, asked: Option<Asked> },
 }
@@ -282,6 +288,7 @@ impl<'a> Monitor<'a> {
                 let clients = self.clients.values_mut().filter(|client| !client.is_behind());
                 clients.for_each(|client| client.send(&frame));
             }
+            Act::Answer(client, frame) => self.answer(client, &frame),
             Act::End { signal, seconds, asked } if !self.is_ending() => {
                 self.asked = asked;
                 self.stop(process, signal, Some(seconds))?;
@@ -327,12 +334,11 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// When each service wants to be called. One that is about to end is checked no more.
+    /// When each service wants to be called.
     fn deadlines(&self) -> impl Iterator<Item = (usize, Instant)> {
         let is_ending = self.is_ending();
         let services = self.services.iter().enumerate();
-        let services = services.filter(move |(at, _)| !(is_ending && *at == HEALTH));
-        services.filter_map(|(at, service)| Some((at, service.as_ref()?.deadline()?)))
+        services.filter_map(move |(at, service)| Some((at, service.as_ref()?.deadline(is_ending)?)))
     }
 
     fn due_services(&self) -> impl Iterator<Item = usize> {
@@ -389,6 +395,7 @@ impl<'a> Monitor<'a> {
             Frame::Hold | Frame::Release => self.hold(token, frame == Frame::Hold),
             // The next run begins with them.
             Frame::Networks => self.answer(token, &Frame::Followed(String::new())),
+            Frame::Check => self.answer(token, &Frame::Checked(None)),
             // There is nobody to be fed.
             _ => {}
         }
@@ -537,6 +544,10 @@ impl<'a> Monitor<'a> {
             }
             Frame::Hold | Frame::Release => self.hold(token, frame == Frame::Hold),
             Frame::Networks => self.awaited.push(token),
+            Frame::Check => match &mut self.services[HEALTH] {
+                Some(health) => health.ask(token),
+                None => self.answer(token, &Frame::Checked(None)),
+            },
             // What a client has no business to say.
             _ => {}
         }

@@ -51,7 +51,7 @@ impl AsRawFd for Notify {
 }
 
 impl Service for Notify {
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, _: bool) -> Option<Instant> {
         self.more.then(Instant::now)
     }
 

@@ -351,7 +351,7 @@ pub struct State {
     pub process: Option<ProcessId>,
     pub exit_code: i32,
     pub oom_killed: bool,
-    /// Why it could not be started.
+    /// Why it could not be started; or, where it runs, what became of its network.
     pub error: String,
     pub started: Timestamp,
     pub finished: Timestamp,

@@ -29,10 +29,13 @@ pub fn after_exit(
     if !again || state.want == Want::Down {
         return None;
     }
-    if ran >= HEALTHY || state.backoff == 0 {
-        return Some(FIRST);
-    }
-    Some((Duration::from_millis(state.backoff) * 2).min(MOST))
+    Some(backoff(Duration::from_millis(state.backoff), ran))
+}
+
+/// The delay before the next start of what ran so long; `last` is that before the last one, zero
+/// where there was none.
+pub fn backoff(last: Duration, ran: Duration) -> Duration {
+    if ran >= HEALTHY || last.is_zero() { FIRST } else { (last * 2).min(MOST) }
 }
 
 #[cfg(test)]

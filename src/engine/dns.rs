@@ -25,7 +25,7 @@ impl<F: Fn() -> Vec<PathBuf>> dns::Names for Names<F> {
 }
 
 impl Service for dns::Service {
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, _: bool) -> Option<Instant> {
         dns::Service::deadline(self)
     }
 

@@ -55,6 +55,9 @@ struct Doctor<'e> {
     started: Timestamp,
     health: Health,
     phase: Phase,
+    /// Clients that wait for the next check, and for the one that is under way.
+    asking: Vec<usize>,
+    answered: Vec<usize>,
     poll: Poll,
 }
 
@@ -111,6 +114,8 @@ impl Engine {
             started,
             health,
             phase: Phase::Waiting(Instant::now()),
+            asking: Vec::new(),
+            answered: Vec::new(),
             poll: Poll::new().on("epoll_create", "")?,
         };
         doctor.rest();
@@ -125,12 +130,23 @@ impl Doctor<'_> {
 
     /// Until the next check.
     fn rest(&mut self) {
-        let wait = self.health.wait(self.age(Timestamp::now()), &self.pace);
+        let wait = match self.asking.is_empty() {
+            true => self.health.wait(self.age(Timestamp::now()), &self.pace),
+            false => Duration::ZERO,
+        };
         self.phase = Phase::Waiting(Instant::now() + wait);
     }
 
+    /// Tells those who wait for the check that is over.
+    fn answer(&mut self, code: Option<i32>, acts: &mut Vec<Act>) {
+        let clients = std::mem::take(&mut self.answered);
+        acts.extend(clients.into_iter().map(|client| Act::Answer(client, Frame::Checked(code))));
+    }
+
     fn begin(&mut self, acts: &mut Vec<Act>) {
+        self.answered.append(&mut self.asking);
         if is_frozen(self.engine, &self.dir) {
+            self.answer(None, acts);
             return self.rest();
         }
         let since = Timestamp::now();
@@ -217,6 +233,7 @@ impl Doctor<'_> {
         let changed = self.health.take(checked, self.age(start), &self.pace);
         // Where it cannot be written, it goes on all the same.
         let _ = self.dir.write_health(&self.health);
+        self.answer(Some(exit_code), acts);
         let Some(status) = changed else { return };
         self.engine.tell_of(&self.dir, &format!("health_status: {}", status.word()), &[]);
         match status {
@@ -267,8 +284,10 @@ impl AsRawFd for Doctor<'_> {
 }
 
 impl Service for Doctor<'_> {
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, is_ending: bool) -> Option<Instant> {
         match &self.phase {
+            // What is about to end is checked no more.
+            _ if is_ending => None,
             Phase::Waiting(until) => Some(*until),
             Phase::Running { limit, .. } => Some(*limit),
             Phase::Killed(_) => None,
@@ -281,5 +300,14 @@ impl Service for Doctor<'_> {
         let _ = self.poll.poll(&mut Events::with_capacity(4), Some(Duration::ZERO));
         self.look(&mut acts);
         acts
+    }
+
+    fn ask(&mut self, client: usize) {
+        if !self.asking.contains(&client) {
+            self.asking.push(client);
+        }
+        if let Phase::Waiting(_) = self.phase {
+            self.rest();
+        }
     }
 }

@@ -18,6 +18,7 @@ mod export;
 mod find;
 pub mod fsck;
 mod health;
+mod healthcheck;
 mod hold;
 pub mod image;
 mod insert;

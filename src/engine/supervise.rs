@@ -393,9 +393,11 @@ impl Engine {
             state.oom_killed = false;
             state.started = Timestamp::now();
         })?;
+        let network = self.look_after_network(dir, config, child.pidfd.as_fd());
+        let network = or_warn(network, &mut warnings);
         let pipes = channels.outside(terminal)?;
-        let services =
-            [names.map(|names| names as _), health, notify.map(|one| Box::new(one) as _)];
+        let notify = notify.map(|one| Box::new(one) as _);
+        let services = [names.map(|names| names as _), health, notify, network];
         let name = settings.name;
         Ok(Up { process: child.pidfd, pipes, cgroup, ports, services, warnings, name })
     }
@@ -420,13 +422,18 @@ impl Engine {
             // Whoever had it frozen has lost its hold with the last monitor.
             cgroup.thaw()?;
         }
-        let ports = Reservation::again(&state.ports);
+        let ports = match config.network {
+            // They are its program's.
+            Network::UserMode(_) => Reservation::default(),
+            _ => Reservation::again(&state.ports),
+        };
         let (names, mut warnings) = self.name_server_in_time(dir, config, first.fd.as_fd());
         let health = or_warn(self.health_checks_again(dir, config, &first), &mut warnings);
         let notify = state.notifies.then(|| Notify::open(dir)).transpose();
-        let notify = or_warn(notify, &mut warnings);
-        let services =
-            [names.map(|names| names as _), health, notify.map(|one| Box::new(one) as _)];
+        let notify = or_warn(notify, &mut warnings).map(|one| Box::new(one) as _);
+        let network = self.look_after_network(dir, config, first.fd.as_fd());
+        let network = or_warn(network, &mut warnings);
+        let services = [names.map(|names| names as _), health, notify, network];
         let name = dir.settings()?.name;
         Ok(Up { process: first.fd, pipes, cgroup: Some(cgroup), ports, services, warnings, name })
     }

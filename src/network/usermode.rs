@@ -13,6 +13,8 @@
 //! first. It lives on when the container's monitor dies, and whoever clears up after the container
 //! ends it. (pasta ends by itself too, when `netns` is removed.) What it cannot do is hear of the
 //! container's end: then both of them, monitor and container, were killed, and the next sweep comes.
+//! Where it dies first, the device and its addresses go with it, and the monitor executes another
+//! (`engine::network::helper`).
 //!
 //! What has no capability of ours in it may not look at the processes of the namespace: so
 //! `/proc/PID/ns/net` would be refused, and the program gets a file on which the namespace is
@@ -33,7 +35,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than the programs take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -43,7 +45,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// RLIMIT_FSIZE
 const FILE_SIZE: i32 = 1;
-/// Bytes of helper.log.
+const LOG: &str = "helper.log";
+/// Its bytes.
 const MOST_SAID: u64 = 1 << 16;
 
 /// Where pasta takes questions for names; nobody's address (RFC 3927), and as with Podman.
@@ -113,8 +116,28 @@ pub struct Wanted<'a> {
 /// Executes the program, and waits until the network is there. `write_down` keeps its process for
 /// `end`.
 pub fn start(wanted: &Wanted, write_down: impl FnOnce(Pid) -> Result<()>) -> Result<()> {
+    let starting = begin(wanted, write_down)?;
+    let until = Instant::now() + LIMIT;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match starting.is_ready(left)? {
+            None if !left.is_zero() => {}
+            is_ready => return starting.finish(wanted, is_ready == Some(true), LIMIT).map(drop),
+        }
+    }
+}
+
+/// A program that was executed, until the network is there: for who must not wait for that.
+pub struct Starting {
+    process: OwnedFd,
+    /// It says here that it is ready.
+    reader: File,
+}
+
+/// The first half of `start`.
+pub fn begin(wanted: &Wanted, write_down: impl FnOnce(Pid) -> Result<()>) -> Result<Starting> {
     let Wanted { mode, run, process, .. } = *wanted;
-    let doing = || format!("set up the network by {mode}");
+    let doing = || doing(mode);
     let path = program(mode).ok_or_else(|| {
         let text = format!("{mode} is not installed");
         Error::not_found(text).hint(format!("install {}", package(mode)))
@@ -123,10 +146,12 @@ pub fn start(wanted: &Wanted, write_down: impl FnOnce(Pid) -> Result<()>) -> Res
     let net = format!("/proc/{process}/ns/net");
     let net = mount::open_place(&CString::new(net.as_str()).unwrap_or_default()).on("open", net)?;
     let net = mount::clone_place(net.as_fd(), false).on("mount", "a network namespace")?;
-    let log = run.join("helper.log");
+    let log = run.join(LOG);
     let output = File::create(&log).on("create", &log)?;
     let null = File::options().read(true).write(true).open("/dev/null").on("open", "/dev/null")?;
     let ready = run.join("ready");
+    // That of an earlier one, which may have ended at any moment.
+    let _ = std::fs::remove_file(&ready);
     fifo::make(&ready, 0o600).on("create", &ready)?;
     let reader = fifo::open_for_reading(&ready).on("open", &ready)?;
     // A FIFO that has had a writer tells its end; pasta is the first.
@@ -163,25 +188,63 @@ pub fn start(wanted: &Wanted, write_down: impl FnOnce(Pid) -> Result<()>) -> Res
     let steps = create::describe(&plan);
     drop(plan);
     drop((writer, inner));
-    write_down(child.pid).doing(doing)?;
-    fd::send(gate.as_fd(), b"g").on("start", mode.word())?;
-    create::outcome(report.as_fd(), &steps, mode.word()).doing(doing)?;
-    if !is_ready(reader, child.pidfd.as_fd())? {
-        end(child.pidfd)?;
-        let error = Error::from(Cause::Reported { code: 125, text: last_words(&log) });
-        return Err(match addresses(mode).is_empty() {
-            true => error.hint(
-                "this host has no way out, which pasta needs: use --network none, or install \
-                 slirp4netns",
-            ),
-            false => error,
+    let go = || {
+        write_down(child.pid)?;
+        fd::send(gate.as_fd(), b"g").on("start", mode.word())?;
+        create::outcome(report.as_fd(), &steps, mode.word())
+    };
+    match go() {
+        Ok(()) => Ok(Starting { process: child.pidfd, reader }),
+        Err(error) => end(child.pidfd).and(Err(error)).doing(doing),
+    }
+}
+
+impl Starting {
+    /// Readable when there is something to look at.
+    pub fn sources(&self) -> [BorrowedFd<'_>; 2] {
+        [self.reader.as_fd(), self.process.as_fd()]
+    }
+
+    /// Whether it has said so; `false` where it has ended, `None` where neither came within `limit`.
+    pub fn is_ready(&self, limit: Duration) -> Result<Option<bool>> {
+        let fds = self.sources().map(|fd| (fd, Interest::Read));
+        Ok(match poll::ready(&fds, Some(limit)).on("wait for", "the network")?[..] {
+            [_, true] => Some(false),
+            [true, _] => match (&self.reader).read(&mut [0; 16]) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+                said => Some(said.is_ok_and(|n| n > 0)),
+            },
+            _ => None,
+        })
+    }
+
+    /// The second half of `start`: asks for the ports, each answer at most for `limit`. Gives the
+    /// program's process.
+    pub fn finish(self, wanted: &Wanted, is_ready: bool, limit: Duration) -> Result<OwnedFd> {
+        let Wanted { mode, run, ports, .. } = *wanted;
+        let error = match (is_ready, mode) {
+            (true, UserMode::Pasta) => None,
+            (true, UserMode::Slirp4netns) => forward(run, ports, limit).err(),
+            (false, _) => {
+                let error = Error::from(Cause::Reported { code: 125, text: last_words(run) });
+                Some(match addresses(mode).is_empty() {
+                    true => error.hint(
+                        "this host has no way out, which pasta needs: use --network none, or \
+                         install slirp4netns",
+                    ),
+                    false => error,
+                })
+            }
+        };
+        match error {
+            None => Ok(self.process),
+            Some(error) => end(self.process).and(Err(error)).doing(|| doing(mode)),
         }
-        .doing(doing()));
     }
-    match mode {
-        UserMode::Pasta => Ok(()),
-        UserMode::Slirp4netns => forward(run, wanted.ports).doing(doing),
-    }
+}
+
+fn doing(mode: UserMode) -> String {
+    format!("set up the network by {mode}")
 }
 
 /// Where slirp4netns finds whom to tell that it is ready.
@@ -234,25 +297,9 @@ fn package(mode: UserMode) -> &'static str {
     }
 }
 
-/// Waits for the word; `false` where the program ended, or takes too long.
-fn is_ready(mut reader: File, process: BorrowedFd) -> Result<bool> {
-    let mut said = [0; 16];
-    loop {
-        let fds = [(reader.as_fd(), Interest::Read), (process, Interest::Read)];
-        let found = poll::ready(&fds, Some(LIMIT)).on("wait for", "the network")?;
-        if found.get(1) != Some(&false) || found.first() != Some(&true) {
-            return Ok(false);
-        }
-        match reader.read(&mut said) {
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-            said => return Ok(said.is_ok_and(|n| n > 0)),
-        }
-    }
-}
-
 /// Why the program ended, in its words.
-fn last_words(log: &Path) -> String {
-    let text = files::read_small(log, MOST_SAID as usize).unwrap_or_default();
+pub fn last_words(run: &Path) -> String {
+    let text = files::read_small(&run.join(LOG), MOST_SAID as usize).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     // Without a system logger pasta complains of that, each time.
     let told = text
@@ -264,7 +311,7 @@ fn last_words(log: &Path) -> String {
 }
 
 /// Has slirp4netns listen for each port (slirp4netns(1), "API socket"): one question a connection.
-fn forward(run: &Path, ports: &[Published]) -> Result<()> {
+fn forward(run: &Path, ports: &[Published], limit: Duration) -> Result<()> {
     let path = run.join("api");
     for one in ports {
         let question = serde_json::json!({
@@ -280,7 +327,7 @@ fn forward(run: &Path, ports: &[Published]) -> Result<()> {
         let ask = || -> std::io::Result<Vec<u8>> {
             let (_dir, short) = fd::short_path(&path)?;
             let mut socket = UnixStream::connect(short)?;
-            socket.set_read_timeout(Some(LIMIT))?;
+            socket.set_read_timeout(Some(limit))?;
             socket.write_all(question.to_string().as_bytes())?;
             socket.shutdown(std::net::Shutdown::Write)?;
             let mut answer = Vec::new();

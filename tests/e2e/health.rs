@@ -1,7 +1,7 @@
 //! Health checks: made by the monitor, kept in the records, shown by everything that shows
 //! containers, and acted upon.
 
-use crate::common::{Test, kill};
+use crate::common::{Test, eventually, kill};
 use crate::test;
 use serde_json::Value;
 use std::fs;
@@ -269,6 +269,95 @@ fn one_that_stands_still_is_not_asked() {
         .filter_map(|one| one["ExitCode"].as_i64())
         .collect();
     assert!(codes.iter().all(|code| *code == 1), "{codes:?}");
+}
+
+#[test]
+fn a_check_is_made_when_it_is_asked_for_and_counts_like_any_other() {
+    let t = test!(busybox);
+    let options = ["--health-interval", "1h", "--health-retries", "2", "--health-cmd"];
+    t.script("c", &[&options[..], &["test -e /ok"]].concat(), "exec tail -f /dev/null");
+    let run = |name: &str, code: i32, told: &str| {
+        t.coracle(["healthcheck", "run", name]).code(code).stdout(told).ok();
+    };
+    run("c", 1, "unhealthy\n");
+    let seen = health(&t, "c");
+    assert_eq!((&seen["Status"], &seen["FailingStreak"]), (&"starting".into(), &1.into()));
+    run("c", 1, "unhealthy\n");
+    assert_eq!(health(&t, "c")["Status"], "unhealthy");
+    wait_for(&t, "c", "unhealthy", 1);
+    t.coracle(["exec", "c", "touch", "/ok"]).ok();
+    run("c", 0, "");
+    let seen = health(&t, "c");
+    assert_eq!((&seen["Status"], &seen["FailingStreak"]), (&"healthy".into(), &0.into()));
+    assert_eq!(seen["Log"].as_array().map(Vec::len), Some(3));
+
+    // Without an answer it is neither.
+    let refused = |name: &str, told: &str| {
+        t.coracle(["healthcheck", "run", name]).code(125).stderr_has(told).ok();
+    };
+    t.script("plain", &[], "exec tail -f /dev/null");
+    refused("plain", "container plain has no health check");
+    refused("nobody", "no such container: nobody");
+    t.coracle(["pause", "c"]).ok();
+    refused("c", "container c is paused");
+    t.coracle(["unpause", "c"]).ok();
+    t.coracle(["stop", "-t", "0", "c"]).ok();
+    refused("c", "container c is not running");
+}
+
+#[test]
+fn whoever_asks_for_a_check_is_answered_and_none_who_goes_is_missed() {
+    let t = test!(busybox);
+    // It waits to be let go on.
+    let check = "echo asked >/proc/1/fd/1; read x </fifo";
+    let options = ["--health-interval", "1h", "--health-cmd", check];
+    t.script("c", &options, "mkfifo /fifo; echo made; exec tail -f /dev/null");
+    t.wait_for_log("c", "made");
+    let ask = || t.coracle(["healthcheck", "run", "c"]).spawn();
+    let let_go = || drop(t.coracle(["exec", "c", "sh", "-c", "echo >/fifo"]).ok());
+    let mut first = ask();
+    t.wait_for_logs("c", "asked", 1);
+    // A check that has begun says nothing of now: there is one more for those who come later.
+    let (mut second, mut gone) = (ask(), ask());
+    kill(gone.pid());
+    assert_eq!(gone.wait(), 137);
+    let_go();
+    assert_eq!(first.wait(), 0);
+    t.wait_for_logs("c", "asked", 2);
+    let_go();
+    assert_eq!(second.wait(), 0);
+    assert_eq!(health(&t, "c")["Log"].as_array().map(Vec::len), Some(2));
+    // The container ends first.
+    let mut last = ask();
+    t.wait_for_logs("c", "asked", 3);
+    t.coracle(["stop", "-t", "0", "c"]).ok();
+    assert_eq!(last.wait(), 125);
+    last.hears("container c ended, or lost its monitor, meanwhile");
+}
+
+/// The dead children of a process that nobody has reaped.
+fn zombies(of: &str) -> usize {
+    let is_one = |status: &str| {
+        let has = |line: &str| status.lines().any(|l| l.split_whitespace().eq(line.split(' ')));
+        has(&format!("PPid: {of}")) && has("State: Z (zombie)")
+    };
+    let all = fs::read_dir("/proc").expect("processes").flatten();
+    let status = |dir: fs::DirEntry| fs::read_to_string(dir.path().join("status")).ok();
+    all.filter_map(status).filter(|status| is_one(status)).count()
+}
+
+#[test]
+fn checks_that_take_too_long_leave_no_dead_behind_them() {
+    let t = test!(busybox);
+    let options = ["--health-interval", "1h", "--health-timeout", "20ms", "--health-cmd"];
+    // Its first process reaps nobody.
+    t.script("c", &[&options[..], &["exec sleep 1000"]].concat(), "exec tail -f /dev/null");
+    for _ in 0..10 {
+        t.coracle(["healthcheck", "run", "c"]).code(1).stdout("unhealthy\n").ok();
+    }
+    let (first, monitor) = (t.pid("c").to_string(), t.monitor("c").to_string());
+    eventually("all are reaped", || zombies(&first) + zombies(&monitor) == 0);
+    assert_eq!(t.says(["exec", "c", "sh", "-c", "ps -o args | grep -c '^sleep' || true"]), "0");
 }
 
 #[test]

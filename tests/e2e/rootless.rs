@@ -6,6 +6,7 @@ use crate::common::{LIMIT, Test, eventually, image, kill, parent, skipped, wait_
 use crate::test;
 use coracle::types::Pid;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -443,6 +444,130 @@ fn ports_are_published_by_pasta() {
 #[test]
 fn ports_are_published_by_slirp4netns() {
     networked("slirp4netns");
+}
+
+/// The program of a container's network dies, and comes back or not.
+fn dying(mode: &str) {
+    let t = test!();
+    let mut user = user!(t);
+    let Ok(installed) = fs::canonicalize(format!("/usr/bin/{mode}")) else {
+        return skipped(&format!("{mode} is not installed"));
+    };
+    open_tun(&t, &mut user);
+    let _other = Host::join(&t);
+    let route = Command::new("ip").args(["route", "add", "default", "via", THERE]).status();
+    assert!(route.expect("run ip").success());
+    // In its place stands a script that counts, and breaks where it is told to.
+    let (tries, broken) = (user.home.join("tries"), user.home.join("broken"));
+    let (real, script) = (t.dir("real").join(mode), t.path("script"));
+    fs::copy(&installed, &real).expect("copy the program");
+    let text = format!(
+        "#!/bin/sh\necho tried >>{}\ntest -e {} && echo out of order >&2 && exit 1\nexec {} \"$@\"\n",
+        tries.display(),
+        broken.display(),
+        real.display()
+    );
+    fs::write(&script, text).expect("write a script");
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("chmod");
+    user.cover(&script, installed.to_str().expect("a plain path"));
+
+    user.import();
+    let net = format!("--net={mode}");
+    let serve = "echo served >/file; httpd -p 80 -h /; echo up; exec sleep 1000";
+    user.script("web", &[&net, "-p", "8080:80"], serve);
+    user.wait_for_log("web", "up");
+    let helper = || {
+        let mut places = vec![user.root().join("run")];
+        while let Some(place) = places.pop() {
+            match fs::read(place.join("helper")) {
+                Ok(text) => {
+                    let process: Value = serde_json::from_slice(&text).expect("a process");
+                    let pid = process["pid"].as_i64().expect("a number");
+                    return Pid::from_raw(pid as i32).expect("a pid");
+                }
+                Err(_) => {
+                    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+                    places.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+                }
+            }
+        }
+        panic!("no program is written down");
+    };
+    let serves = || {
+        eventually("it serves", || fetch(HERE, 8080).is_ok_and(|said| said.ends_with("served\n")));
+    };
+    let all = ["events", "--since", "1h", "--filter", "event=network_status"];
+    let mut events = user.coracle(&[&all[..], &["--format", "{{.Action}}"]].concat()).spawn();
+    let error = || user.says(&["inspect", "--format", "{{.State.Error}}", "web"]);
+    let status = || user.says(&["ps", "--format", "{{.Status}}"]);
+    serves();
+    let monitor = parent(user.pid("web"));
+
+    kill(helper());
+    events.line_with("network_status: lost");
+    events.line_with("network_status: restored");
+    serves();
+    assert_eq!((error(), status().contains("lost")), (String::new(), false));
+    assert_eq!(parent(helper()), monitor);
+
+    // One that dies at once is tried again and again, and spoken of once.
+    let count = || fs::read_to_string(&tries).expect("some tries").lines().count();
+    fs::write(&broken, "").expect("write");
+    let before = count();
+    kill(helper());
+    events.line_with("network_status: lost");
+    eventually("it is tried again", || count() >= before + 3);
+    assert!(status().ends_with(" (network lost)"), "{}", status());
+    let told = format!("the network is lost: set up the network by {mode}: out of order");
+    eventually("it is said why", || error() == told);
+    user.coracle(&["exec", "web", "true"]).ok();
+    fs::remove_file(&broken).expect("mend it");
+    events.line_with("network_status: restored");
+    serves();
+
+    // With the monitor, and while there is none.
+    kill(monitor);
+    kill(helper());
+    assert!(status().contains("monitor lost"));
+    user.coracle(&["volume", "prune", "-f"]).ok();
+    events.line_with("network_status: lost");
+    events.line_with("network_status: restored");
+    serves();
+    user.coracle(&["restart", "-t", "0", "web"]).ok();
+    serves();
+    kill(parent(user.pid("web")));
+    user.coracle(&["volume", "prune", "-f"]).ok();
+    kill(helper());
+    events.line_with("network_status: lost");
+    events.line_with("network_status: restored");
+    serves();
+
+    // It ends with its container, also where another one was about to come up.
+    fs::write(&broken, "").expect("write");
+    kill(helper());
+    events.line_with("network_status: lost");
+    user.coracle(&["stop", "-t", "0", "web"]).ok();
+    assert_eq!(error(), "");
+    fs::remove_file(&broken).expect("mend it");
+    user.coracle(&["start", "web"]).ok();
+    serves();
+    let last = helper();
+    user.coracle(&["rm", "-f", "web"]).ok();
+    wait_ended(last);
+    let _ = TcpListener::bind(("0.0.0.0", 8080)).expect("the port is free");
+    let told = user.says(&[&all[..], &["--until", "0s", "--format", "{{.Action}}"]].concat());
+    let lost = told.lines().filter(|line| line.ends_with("lost")).count();
+    assert_eq!((told.lines().count(), lost), (9, 5), "{told}");
+}
+
+#[test]
+fn pasta_is_executed_again_where_it_dies() {
+    dying("pasta");
+}
+
+#[test]
+fn slirp4netns_is_executed_again_where_it_dies() {
+    dying("slirp4netns");
 }
 
 #[test]

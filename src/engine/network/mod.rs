@@ -4,6 +4,7 @@
 mod connect;
 mod create;
 mod events;
+mod helper;
 mod list;
 mod remove;
 mod usermode;

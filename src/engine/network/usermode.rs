@@ -10,6 +10,7 @@ use crate::network::usermode;
 use crate::types::{Pid, Protocol, UserMode};
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// What only root can do, and what else there is.
@@ -98,31 +99,35 @@ impl Engine {
         let (run, ports) = (dir.run_path(), ports.published());
         dir.update_state(|state| state.ports = ports.to_vec())?;
         let wanted = usermode::Wanted { mode, run, process, ports };
-        usermode::start(&wanted, |pid| {
-            let path = helper(dir);
-            let text = serde_json::to_vec(&ProcessId::of(pid)?).unwrap_or_default();
-            fs::write(&path, text).on("write", &path)
-        })
+        usermode::start(&wanted, |pid| write_helper(dir, pid))
     }
 
     /// Ends the program of a container that has ended.
     pub(in crate::engine) fn end_usermode(&self, dir: &Dir) -> Result<()> {
-        let path = helper(dir);
-        let text = match fs::read(&path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            other => other.on("read", &path)?,
-        };
-        // A torn record is that of one that was not executed.
-        let process = serde_json::from_slice::<ProcessId>(&text).ok();
-        match process.and_then(|process| process.open()) {
-            Some(process) => usermode::end(process),
-            None => Ok(()),
-        }
+        read_helper(dir)?.map_or(Ok(()), usermode::end)
     }
 }
 
 fn helper(dir: &Dir) -> PathBuf {
     dir.run_path().join("helper")
+}
+
+pub(super) fn write_helper(dir: &Dir, pid: Pid) -> Result<()> {
+    let path = helper(dir);
+    let text = serde_json::to_vec(&ProcessId::of(pid)?).unwrap_or_default();
+    fs::write(&path, text).on("write", &path)
+}
+
+/// The program of a container, while it lives.
+pub(super) fn read_helper(dir: &Dir) -> Result<Option<OwnedFd>> {
+    let path = helper(dir);
+    let text = match fs::read(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.on("read", &path)?,
+    };
+    // A torn record is that of one that was not executed.
+    let process = serde_json::from_slice::<ProcessId>(&text).ok();
+    Ok(process.and_then(|process| process.open()))
 }
 
 fn needs_root(what: &str) -> Error {
