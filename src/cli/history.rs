@@ -49,7 +49,7 @@ impl Command for History {
 
     fn new(args: Args) -> Result<History> {
         Ok(History {
-            format: Template::wanted(args.format)?,
+            format: Template::wanted(args.format)?.map(|it| it.titled([("ID", "IMAGE")])),
             human: args.human,
             no_trunc: args.no_trunc,
             quiet: args.quiet,

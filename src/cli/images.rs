@@ -83,7 +83,7 @@ impl Command for Images {
             all: args.all,
             digests: args.digests,
             filters: filters.collect::<Result<_>>()?,
-            format: Template::wanted(args.format)?,
+            format: Template::wanted(args.format)?.map(|it| it.titled([("ID", "IMAGE ID")])),
             no_trunc: args.no_trunc,
             quiet: args.quiet,
             graph,

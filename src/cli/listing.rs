@@ -25,8 +25,10 @@ pub struct Row<'a> {
 }
 
 impl Listing {
-    pub fn new(format: Option<String>, quiet: bool) -> Result<Listing> {
-        Ok(Listing { format: Template::wanted(format)?, quiet })
+    /// `name` is the field by which things are told apart, and its title.
+    pub fn new(format: Option<String>, quiet: bool, name: (&str, &str)) -> Result<Listing> {
+        let format = Template::wanted(format)?.map(|it| it.titled([name]));
+        Ok(Listing { format, quiet })
     }
 
     pub fn show(&self, head: &[&str], rows: Vec<Row>) -> Result<()> {

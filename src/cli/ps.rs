@@ -75,7 +75,7 @@ impl Command for Ps {
         };
         let mut filters: Vec<Filter> =
             args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?;
-        let format = Template::wanted(args.format)?;
+        let format = Template::wanted(args.format)?.map(|it| it.titled([("ID", "CONTAINER ID")]));
         let of_2014 = args.before_id.is_some() || args.since_id.is_some();
         filters.extend(args.before_id.map(Filter::before));
         filters.extend(args.since_id.map(Filter::since));

@@ -52,9 +52,10 @@ impl Command for Stats {
     const USAGE: &'static str = "[CONTAINER...]";
 
     fn new(args: Args) -> Result<Stats> {
+        let titles = || COLUMNS.map(|(title, field)| (field, title));
         Ok(Stats {
             all: args.all,
-            format: Template::wanted(args.format)?,
+            format: Template::wanted(args.format)?.map(|it| it.titled(titles())),
             no_stream: args.no_stream,
             no_trunc: args.no_trunc,
             containers: args.containers,

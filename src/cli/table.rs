@@ -6,11 +6,16 @@ const PADDING: usize = 3;
 
 /// The rows as text, each cell but the last of a row padded to its column.
 pub fn table(rows: &[Vec<String>]) -> String {
+    table_of(rows, MIN_WIDTH)
+}
+
+/// The same with cells of at least so many columns.
+pub fn table_of(rows: &[Vec<String>], min_width: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width_of = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or_default();
-        (widest + PADDING).max(MIN_WIDTH)
+        (widest + PADDING).max(min_width)
     };
     let widths: Vec<usize> = (0..columns).map(width_of).collect();
     let mut text = String::new();

@@ -3,7 +3,7 @@
 use super::argv::Flags;
 use super::command::Command;
 use super::output;
-use super::table::table;
+use super::table::table_of;
 use crate::engine::Engine;
 use crate::error::Result;
 use argh::{ArgsInfo, FromArgs};
@@ -15,6 +15,9 @@ pub struct Args {
     #[argh(positional)]
     container_and_options: Vec<String>,
 }
+
+/// The least width of its columns, then as now.
+const WIDTH: usize = 20;
 
 pub struct Top(Args);
 
@@ -34,7 +37,7 @@ impl Command for Top {
         let processes = engine.top(container, options.unwrap_or_default())?;
         let mut lines = vec![processes.titles];
         lines.extend(processes.rows);
-        output::text(&table(&lines))?;
+        output::text(&table_of(&lines, WIDTH))?;
         Ok(0)
     }
 }

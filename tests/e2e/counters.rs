@@ -149,6 +149,11 @@ fn stats_tells_what_containers_use() {
     assert_eq!(told(&[&id[..5]]), format!("{} {long} {}", &id[..5], &id[..12]));
     assert_eq!(told(&["--no-trunc", long]), format!("{long} {long} {id}"));
     t.coracle(["rm", long]).ok();
+    let format = r"table {{.CPUPerc}}\t{{.MemUsage}}\t{{.ID}}";
+    let table = t.says(["stats", "--no-stream", "--format", format]);
+    assert!(table.starts_with("CPU %     MEM USAGE / LIMIT "), "{table}");
+    let said = t.says(["ps", "--format", r"table {{.ID}}\t{{.Names}}"]);
+    assert!(said.starts_with("CONTAINER ID   NAMES\n"), "{said}");
     t.coracle(["stats", "--no-stream", "nobody"])
         .code(1)
         .stderr_has("no such container: nobody")

@@ -45,7 +45,7 @@ impl Command for Ls {
         let filters = args.filter.iter().map(|text| Filter::parse(text, &keys));
         Ok(Ls {
             filters: filters.collect::<Result<_>>()?,
-            listing: Listing::new(args.format, args.quiet)?,
+            listing: Listing::new(args.format, args.quiet, ("ID", HEAD[0]))?,
             no_trunc: args.no_trunc,
         })
     }

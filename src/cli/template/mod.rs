@@ -38,6 +38,8 @@ pub struct Template {
     /// The names of all the fields in it.
     fields: Vec<String>,
     is_table: bool,
+    /// Those of a table that are not made of the name of the field.
+    titles: Value,
 }
 
 impl Template {
@@ -54,7 +56,14 @@ impl Template {
             _ => (false, text),
         };
         let (nodes, fields) = syntax::parse(text)?;
-        Ok(Template { text: text.to_string(), nodes, fields, is_table })
+        let titles = Value::Object(Default::default());
+        Ok(Template { text: text.to_string(), nodes, fields, is_table, titles })
+    }
+
+    /// With what Docker calls these fields in this table.
+    pub fn titled<'a>(mut self, all: impl IntoIterator<Item = (&'a str, &'a str)>) -> Template {
+        self.titles = all.into_iter().map(|(field, title)| (field, Value::from(title))).collect();
+        self
     }
 
     /// Whether it names the field.
@@ -76,8 +85,7 @@ impl Template {
         let mut lines = Vec::new();
         if self.is_table {
             let none = BTreeMap::new();
-            let titles = Value::Object(Default::default());
-            let titles = Thing { value: &titles, labels: Some(&none), is_titles: true };
+            let titles = Thing { value: &self.titles, labels: Some(&none), is_titles: true };
             lines.push(run(&self.text, &self.nodes, &titles)?);
         }
         for (at, value) in things.iter().enumerate() {

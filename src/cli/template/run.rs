@@ -376,7 +376,8 @@ impl<'a> Run<'a> {
             return Ok(found);
         }
         if self.thing.is_titles {
-            return Ok(Val::new(title_of(name)));
+            let title = self.thing.value.get(name).and_then(Value::as_str);
+            return Ok(Val::new(title.map_or_else(|| title_of(name), String::from)));
         }
         // Go's types say ID and APIVersion where the JSON says Id and ApiVersion; `id` was right for
         // the images of 2014.

@@ -182,6 +182,9 @@ fn a_table_has_titles() {
     assert_eq!(text, "NAMES     ID\nweb       6eccc8e5ac10b6d4ae4a3b9e3d3b2b7b\n");
     let text = rendered(r"table {{upper .Names}}\t{{.State.Status}}\t{{truncate .Id 3}}").unwrap();
     assert_eq!(text, "NAMES     STATUS    ID\nWEB       running   6ec\n");
+    let template = Template::parse(r"table {{.ID}}\t{{.Name}}").unwrap();
+    let text = template.titled([("ID", "NETWORK ID")]).render(&[json!({"ID": 1, "Name": "x"})]);
+    assert_eq!(text.unwrap(), "NETWORK ID   NAME\n1            x\n");
     assert_eq!(title_of("RunningFor"), "CREATED");
     assert_eq!(title_of("LocalVolumes"), "LOCAL VOLUMES");
 }

@@ -39,7 +39,7 @@ impl Command for Ls {
     fn new(args: Args) -> Result<Ls> {
         let keys = ["dangling", "driver", "label", "name"];
         let filters = args.filter.iter().map(|text| Filter::parse(text, &keys));
-        let listing = Listing::new(args.format, args.quiet)?;
+        let listing = Listing::new(args.format, args.quiet, ("Name", HEAD[1]))?;
         Ok(Ls { filters: filters.collect::<Result<_>>()?, listing })
     }
 
