@@ -135,13 +135,8 @@ impl Engine {
         if self.driver()? == Driver::Copy {
             return Ok(spec::mount("/", "bind", &upper, vec!["bind".into(), "rw".into()]));
         }
-        let images = self.images()?;
-        let layers = images.layer_dirs(&images.image(&config.image)?)?;
-        let init_layer = self.init_layer();
-        let layers = layers.iter().rev().chain([&init_layer]);
-        let layers: Vec<_> = layers.map(|path| path.display().to_string()).collect();
         let mut options = vec![
-            format!("lowerdir={}", layers.join(":")),
+            format!("lowerdir={}", self.lower_dirs(config)?.join(":")),
             format!("upperdir={upper}"),
             format!("workdir={}", dir.work().display()),
         ];
@@ -149,6 +144,15 @@ impl Engine {
             options.push("volatile".into());
         }
         Ok(spec::mount("/", "overlay", "overlay", options))
+    }
+
+    /// What an overlay has below the container's own files, the highest first.
+    pub(super) fn lower_dirs(&self, config: &Config) -> Result<Vec<String>> {
+        let images = self.images()?;
+        let layers = images.layer_dirs(&images.image(&config.image)?)?;
+        let init_layer = self.init_layer();
+        let layers = layers.iter().rev().chain([&init_layer]);
+        Ok(layers.map(|path| path.display().to_string()).collect())
     }
 
     pub(super) fn mount_root(&self, mount: &Mount) -> Result<Root> {

@@ -40,11 +40,9 @@ impl Engine {
             Network::Container(_) => self.network_files(&dir).unwrap_or_else(|_| dir.clone()),
             _ => dir.clone(),
         };
-        let images = self.images()?;
-        let layers = images.image(&container.config.image).and_then(|it| images.layer_dirs(&it));
         Ok(report::Container {
             // Where the image is damaged, the container is not.
-            layers: layers.unwrap_or_default(),
+            lower: self.lower_dirs(&container.config).unwrap_or_default(),
             sensors: devices::sensors(),
             cgroup_parent: dir.cgroup_parent().unwrap_or_default(),
             network_files: files.path().to_path_buf(),
@@ -90,7 +88,7 @@ impl Engine {
             image_name,
             monitored,
             driver,
-            layers: Vec::new(),
+            lower: Vec::new(),
             sensors: Vec::new(),
             cgroup_parent: String::new(),
             directory: dir.path().to_path_buf(),

@@ -91,7 +91,7 @@ fn inspect_leads_to_the_files_of_what_runs() {
         let lower = data["LowerDir"].as_str().expect("a path").split(':');
         let has = |dir: &str, path: &str| std::path::Path::new(dir).join(path).exists();
         let lower: Vec<_> = lower.map(|dir| [has(dir, "file"), has(dir, "bin/sh")]).collect();
-        assert_eq!(lower, [[true, false], [false, true]]);
+        assert_eq!(lower[..2], [[true, false], [false, true]]);
         for key in ["UpperDir", "WorkDir"] {
             assert!(has(data[key].as_str().expect("a path"), ""), "{data}");
         }

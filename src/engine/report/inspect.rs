@@ -275,12 +275,10 @@ impl InspectContainer {
 /// Where the files of its own are. Its root is mounted in its own namespace only, while it runs.
 fn graph_driver(container: &Container, pid: Option<i32>) -> GraphDriver {
     let below = |name: &str| container.directory.join(name).display().to_string();
-    // The highest first, as overlayfs is told.
-    let lower = container.layers.iter().rev().map(|layer| layer.display().to_string());
-    let lower = lower.collect::<Vec<_>>().join(":");
+    let lower = || container.lower.join(":");
     let places = match container.driver {
         Driver::Overlay => {
-            vec![("LowerDir", lower), ("UpperDir", below("upper")), ("WorkDir", below("work"))]
+            vec![("LowerDir", lower()), ("UpperDir", below("upper")), ("WorkDir", below("work"))]
         }
         Driver::Copy => vec![("Dir", below("upper"))],
     };

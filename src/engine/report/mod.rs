@@ -29,8 +29,8 @@ pub struct Container {
     /// A monitor stands beside it. Without one, a running container waits to be adopted.
     pub monitored: bool,
     pub driver: Driver,
-    /// The layers of its image, the lowest first. Told of one alone.
-    pub layers: Vec<PathBuf>,
+    /// What an overlay has below its own files, the highest first. Told of one alone.
+    pub lower: Vec<String>,
     /// What the host's processors tell of their heat, which it does not see. Told of one alone.
     pub sensors: Vec<String>,
     /// `<root>/containers/<id>`
@@ -198,7 +198,7 @@ pub fn sample(name: &str, digit: &str) -> Container {
         image_name: "busybox".to_string(),
         monitored: true,
         driver: Driver::Overlay,
-        layers: Vec::new(),
+        lower: Vec::new(),
         sensors: Vec::new(),
         directory: PathBuf::from("/root/containers/x"),
         network_files: PathBuf::from("/root/containers/x"),
