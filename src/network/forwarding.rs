@@ -35,8 +35,9 @@ const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 const BRIDGED6: &str = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
 const LOOPBACK_RECORDS: &str = "route_localnet";
 
-/// Links that are there to forward by.
-pub const FORWARDERS: [&str; 3] = ["tun", "wireguard", "ipvlan"];
+/// The kinds of links by which others may rely on forwarding. Tunnels are not among them: most hosts
+/// that have one are clients of a VPN.
+pub const FORWARDERS: [&str; 2] = ["bridge", "ipvlan"];
 
 const FORWARDING: &str = "forwarding";
 const REDIRECTS: &str = "accept_redirects";
@@ -266,12 +267,12 @@ pub fn sees_bridged6() -> bool {
     is(BRIDGED6, "1").unwrap_or(false)
 }
 
-/// Another bridge with ports, or a tunnel. Bridges of other roots have marks of their own.
+/// Another bridge with ports, or an ipvlan. Bridges of other roots have marks of their own.
 fn is_needed_elsewhere(links: &[Link], ours: &[&str]) -> bool {
     let is_ours = |link: &Link| ours.contains(&link.name.as_str()) || bridge::is_of_a_root(link);
     links.iter().filter(|link| !is_ours(link)).any(|link| {
         let has_ports = || links.iter().any(|port| port.master == Some(link.index));
-        FORWARDERS.contains(&link.kind.as_str()) || (link.kind == "bridge" && has_ports())
+        FORWARDERS.contains(&link.kind.as_str()) && (link.kind != "bridge" || has_ports())
     })
 }
 
@@ -280,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn others_need_it_who_have_a_bridge_with_ports_or_a_tunnel() {
+    fn others_need_it_who_have_a_bridge_with_ports() {
         let link = |index, name: &str, kind: &str, master| Link {
             index,
             name: name.into(),
@@ -299,7 +300,10 @@ mod tests {
         };
         assert!(!needed(&[&own, &port(4, 2), &docker]));
         assert!(needed(&[&own, &docker, &port(4, 3)]));
-        assert!(needed(&[&own, &link(5, "wg0", "wireguard", None)]));
+        assert!(needed(&[&own, &link(5, "flat0", "ipvlan", None)]));
+        for tunnel in ["wireguard", "tun"] {
+            assert!(!needed(&[&own, &link(5, "vpn0", tunnel, None)]));
+        }
         let of_a_root = Link { mac: Some([0x02, 0xc0, 1, 2, 3, 4]), ..docker.clone() };
         assert!(!needed(&[&own, &of_a_root, &port(4, 3)]));
     }

@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! table ip coracle_transit, table ip6 coracle_transit
-//!   forward      neither from nor to a bridge or a tunnel   drop
+//!   forward      neither from nor to a bridge (or an ipvlan)   drop
 //! ```
 //!
-//! A bridge or a tunnel may be anybody's: Docker, libvirt or a VPN that finds forwarding on relies on
-//! it from then on.
+//! A bridge may be anybody's: Docker or libvirt that finds forwarding on relies on it from then on. A
+//! tunnel is let through to containers only: the host of most is the client of a VPN, which is
+//! not to be led to its neighbours.
 //!
 //! The tables stay, as those of bridges do, and are dormant while we have no say: to remove one
 //! would have its remover wait.
@@ -47,7 +48,7 @@ fn make(batch: &mut Batch) {
     batch.make_table("");
     batch.chain("forward", filter(nft::FORWARD, 0));
     // Most packets are through after one rule or two.
-    for kind in ["bridge"].iter().chain(&FORWARDERS) {
+    for kind in FORWARDERS {
         for end in [Source::InputKind, Source::OutputKind] {
             let steps = [Step::Load(end, 0), Step::Is(0, &nft::link_name(kind)), Step::Accept];
             batch.rule("forward", "may be asked for", &steps);
