@@ -38,7 +38,8 @@ test-peers: dist ## images to docker, podman, skopeo and umoci, and back (as roo
 	$(e2e) tests/peers/images
 
 test-vm: dist ## end-to-end scenarios under Debian's kernel with cgroup v2 only, in qemu
-	@scripts/need /bin/busybox=busybox-static qemu-system-x86_64=qemu-system-x86 cpio=cpio
+	@scripts/need /bin/busybox=busybox-static qemu-system-x86_64=qemu-system-x86 cpio=cpio \
+		mkfs.btrfs=btrfs-progs
 	tests/vm/run
 
 dist: ## static binaries in dist/, with their sizes

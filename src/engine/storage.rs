@@ -119,8 +119,9 @@ impl Engine {
             Driver::Overlay => Ok(()),
             Driver::Copy => {
                 let upper = open(&dir.upper())?;
-                copy::tree(Merged::layers(layers), upper.as_fd())
+                let told = copy::tree(Merged::layers(layers), upper.as_fd())
                     .doing(|| "copy the image's files".into())?;
+                self.troubles.borrow_mut().extend(told.map(Error::conflict));
                 if durable {
                     fs::syncfs(upper.as_fd()).on("sync", dir.upper())?;
                 }

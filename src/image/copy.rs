@@ -2,9 +2,9 @@
 //! new volume.
 //!
 //! Holds the descriptors of one directory, the names of those on the way, and the first name of
-//! each file of which more names are to come.
+//! each file of which more names are to come, up to a bound.
 
-use super::links::FirstNames;
+use super::links::{BOUND, FirstNames};
 use super::merged::Merged;
 use super::room::{self, Room};
 use super::tree::split;
@@ -16,11 +16,13 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Copies the tree `from` into the empty directory `to`, whose own attributes stay as they are but
-/// for its time.
-pub fn tree(from: Merged, to: BorrowedFd) -> Result<()> {
+/// for its time. Tells what did not stay as it was.
+pub fn tree(from: Merged, to: BorrowedFd) -> Result<Option<String>> {
+    tree_with(from, to, FirstNames::within(BOUND))
+}
+
+fn tree_with(from: Merged, to: BorrowedFd, links: FirstNames) -> Result<Option<String>> {
     let mtime = fs::fstat(to).on("look at", "/")?.mtime;
-    // The links of an image all lie within it.
-    let links = FirstNames::within(usize::MAX);
     let mut copy = Copy { to, here: open(to, b"")?, links };
     let mut room = Room::at(&fs::path_of(to).on("find", "/")?)?;
     let mut walk = Walk::new(from, None)?;
@@ -57,7 +59,8 @@ pub fn tree(from: Merged, to: BorrowedFd) -> Result<()> {
             shares = if is_file { shared } else { shares };
         }
     }
-    fs::futimens(to, mtime).on("set the time of", "/")
+    fs::futimens(to, mtime).on("set the time of", "/")?;
+    Ok(copy.links.parted())
 }
 
 fn open(root: BorrowedFd, path: &[u8]) -> Result<OwnedFd> {
@@ -97,10 +100,34 @@ mod tests {
         dir
     }
 
-    fn copy(dir: &std::path::Path) {
+    fn copy(dir: &std::path::Path, room: usize) -> Option<String> {
         let from = fs::open_directory(&dir.join("from")).unwrap();
         let to = fs::open_directory(&dir.join("to")).unwrap();
-        tree(Merged::plain(from), to.as_fd()).unwrap();
+        tree_with(Merged::plain(from), to.as_fd(), FirstNames::within(room)).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_of_hard_links_has_a_bound() {
+        let dir = scratch("links");
+        let from = dir.join("from");
+        for number in 0..1000 {
+            for end in ["a", "b"] {
+                std::fs::create_dir_all(from.join(end)).unwrap();
+            }
+            std::fs::write(from.join(format!("a/{number}")), "text").unwrap();
+            let names = ["a", "b"].map(|end| from.join(format!("{end}/{number}")));
+            std::fs::hard_link(&names[0], &names[1]).unwrap();
+        }
+        // For some 400 files with such names.
+        let told = copy(&dir, 400 * 100).expect("a word about it");
+        let linked = |number: &u32| {
+            let ino = |end: &str| dir.join(format!("to/{end}/{number}")).metadata().unwrap().ino();
+            ino("a") == ino("b")
+        };
+        let linked = (0..1000).filter(linked).count();
+        assert!((390..=410).contains(&linked), "{linked}");
+        assert!(told.ends_with("names of files with several became files of their own"), "{told}");
+        fs::remove_tree(&dir).unwrap();
     }
 
     #[test]
@@ -121,7 +148,7 @@ mod tests {
 
         let to = dir.join("to");
         let own = std::fs::metadata(&to).unwrap();
-        copy(&dir);
+        assert_eq!(copy(&dir, BOUND), None);
         let meta = |name: &str| std::fs::symlink_metadata(to.join(name)).unwrap();
         assert_eq!(meta("a/b/file").ino(), meta("a/again").ino());
         assert_eq!(std::fs::read(to.join("a/again")).unwrap(), b"text");

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 /// What a file takes beside its path, about.
 const ENTRY: usize = 96;
-/// Some 400,000 files at a time.
-pub const BOUND: usize = 64 << 20;
+/// Some 300,000 files at a time, so that all of us stays below 64 MB.
+pub const BOUND: usize = 48 << 20;
 
 pub struct FirstNames {
     files: HashMap<(u64, u64), First>,

@@ -205,6 +205,16 @@ fn indexes_of_a_load_are_believed_in_nothing() {
         ),
         (&format!("last = {{**MANIFEST, **blob(b'')}}\n{deep}\noci(last)"), &["nest too deep"]),
         ("for n in range(20001): add(str(n), b'x')", &["more than 20000 members"]),
+        (
+            "for n in range(15000): add(f'{n}.tar', good[:700])",
+            &["more than 100 layers are broken; 100.tar: the archive ends inside member \"f\""],
+        ),
+        (
+            "for n in range(501):
+    i = f'{n:064x}'; add(i + '/VERSION', b'1.0'); add(i + '/layer.tar', good)
+    add(i + '/json', dumps({'id': i, 'parent': f'{n - 1:064x}' if n else ''}))",
+            &["01f4/json: 501 layers, and an overlay of this kernel takes 500"],
+        ),
         ("for n in range(2000): add(f'{n:04000}', b'x')", &["more than 4 MiB of names of members"]),
         (
             "m = []
@@ -240,6 +250,22 @@ oci(*({**i, 'annotations': {'io.containerd.image.name': f'o:{n}'}} for n in rang
     assert_eq!(count(&t.root().join("images/layers")), 1);
     assert_eq!(count(&t.root().join("images/blobs/sha256")), 3);
     drop(disk);
+}
+
+#[test]
+fn a_config_is_read_once_however_much_leads_to_it() {
+    let t = test!();
+    // Sixty thousand million bytes, if each were read.
+    let by_links = "add('c.json', config(good, author='x' * (6 << 20))); add('l', good)
+for n in range(10000): add(f'{n}.json', type=SYMTYPE, linkname='c.json')
+add('manifest.json', dumps([{'Config': f'{n}.json', 'RepoTags': [f'a:{n}'], 'Layers': ['l']} for n in range(10000)]))";
+    fed(&t, &["load"], by_links).stdout_has("Loaded image: a:9999\n").ok();
+    let by_manifests = "l = blob(good); c = blob(config(good, author='y' * (6 << 20)))
+m = ((blob(dumps({'schemaVersion': 2, 'config': c, 'layers': [l], 'annotations': {'n': str(n)}})), n) for n in range(10000))
+oci(*[{**MANIFEST, **b, 'annotations': {'io.containerd.image.name': f'b:{n}'}} for b, n in m])";
+    fed(&t, &["load"], by_manifests).stdout_has("Loaded image: b:9999\n").ok();
+    assert_eq!(count(&t.root().join("images/layers")), 1);
+    assert_eq!(count(&t.root().join("images/blobs/sha256")), 2);
 }
 
 #[test]

@@ -81,6 +81,20 @@ impl Found {
         Ok(())
     }
 
+    /// Takes one that is there already, with these layers by what `name` says.
+    fn again(
+        &mut self,
+        at: usize,
+        names: Vec<ImageRef>,
+        layers: &[NewLayer],
+        name: &str,
+    ) -> Result<()> {
+        let known = self.images.get(at).map(|image| image.layers.as_slice()).unwrap_or_default();
+        fitting(known.iter().map(|layer| layer.unpacked.diff_id), layers, name)?;
+        self.call(at, names);
+        Ok(())
+    }
+
     fn call(&mut self, at: usize, names: Vec<ImageRef>) {
         if let Some(image) = self.images.get_mut(at) {
             image.names.extend(names);
@@ -139,16 +153,14 @@ impl Parts {
         for path in &saved.layers {
             layers.push(self.layer(&clean(path)?)?);
         }
-        if let Some(at) = found.by_member.get(&path).copied() {
-            let known = found.images.get(at).map(|image| image.layers.as_slice());
-            let wanted = known.unwrap_or_default().iter().map(|layer| layer.unpacked.diff_id);
-            fitting(wanted, &layers, &path)?;
-            found.call(at, names);
-            return Ok(());
+        // However many links lead to it.
+        let member = self.own_name(&path).unwrap_or(&path);
+        if let Some(at) = found.by_member.get(member).copied() {
+            return found.again(at, names, &layers, &path);
         }
         let config = self.needed(&path)?;
         let image = checked(NewImage { config, names, layers }, &path)?;
-        found.add(path, image)
+        found.add(member.to_string(), image)
     }
 
     /// The image that a descriptor of an OCI layout leads to.
@@ -189,7 +201,6 @@ impl Parts {
         if !manifest.config.is_config() {
             return Err(manifest.config.unknown().hint("it is no image that can run"));
         }
-        let config = self.blob(&manifest.config)?;
         let mut layers = Vec::new();
         for descriptor in &manifest.layers {
             if !descriptor.is_layer() {
@@ -197,6 +208,13 @@ impl Parts {
             }
             layers.push(self.layer_blob(descriptor)?);
         }
+        // However many manifests lead to it.
+        if let Some(at) = found.by_config.get(&manifest.config.digest).copied() {
+            found.again(at, names, &layers, &path)?;
+            found.by_member.insert(path, at);
+            return Ok(());
+        }
+        let config = self.blob(&manifest.config)?;
         let image = checked(NewImage { config, names, layers }, &path)?;
         found.add(path, image)
     }

@@ -183,7 +183,10 @@ impl Engine {
                 let mut copy = |to: BorrowedFd| {
                     let what = || format!("the image's {}", mount.target);
                     fs::copy_attributes(from.as_fd(), to).on("copy the attributes of", what())?;
-                    copy::tree(Merged::plain(from.try_clone().on("dup", what())?), to)
+                    let from = from.try_clone().on("dup", what())?;
+                    let told = copy::tree(Merged::plain(from), to)?;
+                    self.troubles.borrow_mut().extend(told.map(Error::conflict));
+                    Ok(())
                 };
                 volumes
                     .fill(&mount.source, durability(config, mount), &mut copy)

@@ -25,6 +25,8 @@ const VALUES_MAX: usize = 200_000;
 /// Most members of an archive, and most bytes of all their names.
 const MEMBERS_MAX: usize = 20_000;
 const NAMES_MAX: usize = 4 << 20;
+/// Most members that look like layers and are none: each takes as long as a small layer does.
+const BROKEN_MAX: usize = 100;
 /// Through so many links a member is looked for.
 const LINKS_MAX: usize = 8;
 
@@ -39,6 +41,8 @@ enum Part {
     Link(String),
     /// What is neither a layer nor JSON, and why. It matters only where an index asks for it.
     Unknown(Error),
+    /// The same of what began as a layer does.
+    Broken(Error),
 }
 
 impl Parts {
@@ -46,7 +50,7 @@ impl Parts {
         let mut plain = BufReader::with_capacity(BUFFER, compression::plain(input)?);
         let mut archive = Archive::new(&mut plain, EndMarker::Optional);
         let mut room = scratch.room()?;
-        let mut names = 0;
+        let (mut names, mut broken) = (0, 0);
         let mut parts: HashMap<String, Part> = HashMap::new();
         while let Some(member) = archive.next(&mut tar::ignore)? {
             let name = String::from_utf8_lossy(&tree::clean(&member.name)?).into_owned();
@@ -57,6 +61,13 @@ impl Parts {
             let Some(part) = part.doing(|| format!("member {}", member.display_name()))? else {
                 continue;
             };
+            if let Part::Broken(why) = &part {
+                broken += 1;
+                if broken > BROKEN_MAX {
+                    let text = format!("more than {BROKEN_MAX} layers are broken; {name}: {why}");
+                    return Err(Error::invalid(text));
+                }
+            }
             names += name.len() + if let Part::Link(target) = &part { target.len() } else { 0 };
             if names > NAMES_MAX {
                 let most = NAMES_MAX >> 20;
@@ -77,10 +88,14 @@ impl Parts {
 
     /// The member called `name`, through links.
     fn get(&self, name: &str) -> Option<&Part> {
-        let mut part = self.0.get(name);
+        self.0.get(self.own_name(name)?)
+    }
+
+    /// What the member that `name` leads to is called itself. `None` where the links go on and on.
+    pub(super) fn own_name<'a>(&'a self, mut name: &'a str) -> Option<&'a str> {
         for _ in 0..LINKS_MAX {
-            let Some(Part::Link(target)) = part else { return part };
-            part = self.0.get(target);
+            let Some(Part::Link(target)) = self.0.get(name) else { return Some(name) };
+            name = target;
         }
         None
     }
@@ -89,7 +104,9 @@ impl Parts {
         match self.get(name) {
             None => Ok(None),
             Some(Part::File(path)) => std::fs::read(path).on("read", path).map(Some),
-            Some(Part::Unknown(why)) => Err(Error::invalid(format!("member {name}: {why}"))),
+            Some(Part::Unknown(why) | Part::Broken(why)) => {
+                Err(Error::invalid(format!("member {name}: {why}")))
+            }
             Some(_) => Err(Error::invalid(format!("member {name}: no JSON"))),
         }
     }
@@ -116,7 +133,9 @@ impl Parts {
     pub(super) fn layer(&self, name: &str) -> Result<NewLayer> {
         match self.get(name) {
             Some(Part::Layer(layer)) => Ok(layer.clone()),
-            Some(Part::Unknown(why)) => Err(Error::invalid(format!("layer {name}: {why}"))),
+            Some(Part::Unknown(why) | Part::Broken(why)) => {
+                Err(Error::invalid(format!("layer {name}: {why}")))
+            }
             Some(_) => Err(Error::invalid(format!("layer {name}: no tar"))),
             None => Err(Error::invalid(format!("the archive lacks its layer {name}"))),
         }
@@ -167,7 +186,7 @@ impl Part {
                 Ok(unpacked) => Ok(Some(Part::Layer(NewLayer { dir, unpacked }))),
                 Err(why) if matches!(why.root(), Cause::Invalid(_)) => {
                     fs::remove_tree(&dir).on("remove", &dir)?;
-                    Ok(Some(Part::Unknown(why)))
+                    Ok(Some(Part::Broken(why)))
                 }
                 Err(e) => Err(e),
             };
@@ -199,7 +218,7 @@ impl Part {
             Part::Layer(NewLayer { dir: path, .. }) | Part::File(path) => {
                 fs::remove_tree(&path).on("remove", &path)
             }
-            Part::Link(_) | Part::Unknown(_) => Ok(()),
+            Part::Link(_) | Part::Unknown(_) | Part::Broken(_) => Ok(()),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! its layers.
 
 use super::parts::Parts;
-use super::{Found, within};
+use super::{Found, few_enough, within};
 use crate::error::{Context, Error, Result};
 use crate::image::archive;
 use crate::image::store::{NewImage, NewLayer};
@@ -84,7 +84,9 @@ impl Parts {
     ) -> Result<NewImage> {
         let mut layers: Vec<NewLayer> = Vec::new();
         let mut parts = Vec::new();
-        for image in chain(id, images)? {
+        let chain = chain(id, images)?;
+        few_enough(chain.len(), &format!("{id}/json"))?;
+        for image in chain {
             let layer = self.layer(&format!("{}/layer.tar", image.head.id))?;
             parts.push((image, layer.unpacked.diff_id));
             layers.push(layer);
