@@ -25,9 +25,9 @@ use crate::oci::create;
 use crate::sys::child::Plan;
 use crate::sys::poll::Interest;
 use crate::sys::step::{Exec, FdSource, Missing, Step, Target, Variables};
-use crate::sys::{fd, fifo, fs as files, mount, namespace, pidfd, poll, signal};
+use crate::sys::{fd, fifo, fs as files, mount, namespace, netns, pidfd, poll, signal};
 use crate::types::{Pid, Protocol, Published, Signal, UserMode};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -143,6 +143,9 @@ pub fn begin(wanted: &Wanted, write_down: impl FnOnce(Pid) -> Result<()>) -> Res
         Error::not_found(text).hint(format!("install {}", package(mode)))
     })?;
     let path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
+    if mode == UserMode::Pasta {
+        trust_addresses(process)?;
+    }
     let net = format!("/proc/{process}/ns/net");
     let net = mount::open_place(&CString::new(net.as_str()).unwrap_or_default()).on("open", net)?;
     let net = mount::clone_place(net.as_fd(), false).on("mount", "a network namespace")?;
@@ -245,6 +248,25 @@ impl Starting {
 
 fn doing(mode: UserMode) -> String {
     format!("set up the network by {mode}")
+}
+
+/// Has the container's link use its IPv6 addresses at once, without asking for a second or two whether
+/// somebody has them: its only neighbour is the program. A child of ours goes there for that: we
+/// could not come back.
+fn trust_addresses(process: Pid) -> Result<()> {
+    const ASKS: &CStr = c"/proc/sys/net/ipv6/conf/default/accept_dad";
+    if !Path::new("/proc/sys/net/ipv6").exists() {
+        return Ok(());
+    }
+    let namespace = netns::of(process).on("open", "the container's network")?;
+    let mut plan = Plan::new();
+    plan.push(Step::SetNamespace { fd: namespace.as_fd(), kinds: namespace::NETWORK });
+    plan.push(Step::Sysctl { file: ASKS.to_owned(), value: b"0".to_vec() });
+    plan.push(Step::Report);
+    let (child, report) = create::clone(&plan, 0)?;
+    let done = create::outcome(report.as_fd(), &create::describe(&plan), "");
+    pidfd::wait(child.pidfd.as_fd()).on("wait for", "a child")?;
+    done
 }
 
 /// Where slirp4netns finds whom to tell that it is ready.
