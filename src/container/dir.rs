@@ -7,8 +7,9 @@
 //! <root>/mountpoint/           empty; where a container's own namespace mounts its root
 //! <root>/locks                 byte-range locks; one byte a container, at a hash of its id
 //! <run>/live/<id>              locked by whoever works on the container: its creator, its
-//!                              monitor, its remover. Unlocked, it is the sweep's business. Holds
-//!                              who reads its files or writes to them, for those that wait.
+//!                              monitor (who signs the lock), its remover. Unlocked, it is the
+//!                              sweep's business. Holds who reads its files or writes to them, for
+//!                              those that wait.
 //! <run>/c/<id>/                socket stdin stdout stderr notify/, while it runs
 //! <run>/changing/<id>          locked by whoever changes its networks or links
 //! <run>/shared/<id>            another container has joined its network
@@ -20,6 +21,7 @@
 //! a file in `live` that nobody holds.
 
 use super::health::Health;
+use super::process;
 use super::record::{Config, ProcessId, Settings, State};
 use crate::error::{Error, OsContext, Result};
 use crate::sys::atomic::{self, Durability};
@@ -76,25 +78,41 @@ impl Live {
     /// The right that goes with this file, which is made. `None` where somebody has it, and we are
     /// not to wait.
     pub fn take(path: PathBuf, wait: bool) -> Result<Option<Live>> {
+        match wait {
+            true => Live::take_or(path, |path| lock::lock(path, 0, Mode::Exclusive).map(Ok)),
+            false => Live::take_or(path, lock::try_lock_or_signature),
+        }
+        .map(|taken| taken.ok())
+    }
+
+    /// The same, by a way to get the lock; else what that gives instead.
+    fn take_or<T>(
+        path: PathBuf,
+        lock: impl Fn(&Path) -> io::Result<std::result::Result<Guard, T>>,
+    ) -> Result<std::result::Result<Live, T>> {
         loop {
-            let guard = match wait {
-                true => Some(lock::lock(&path, 0, Mode::Exclusive).on("lock", &path)?),
-                false => lock::try_lock(&path, 0, Mode::Exclusive).on("lock", &path)?,
-            };
-            let Some(guard) = guard else {
-                return Ok(None);
+            let guard = match lock(&path).on("lock", &path)? {
+                Ok(guard) => guard,
+                Err(other) => return Ok(Err(other)),
             };
             // Its last holder may have removed the file between our opening and our locking.
             let ours = crate::sys::fd::inode(&guard).on("stat", &path)?;
             match fs::metadata(&path) {
                 Ok(now) if (now.dev(), now.ino()) == ours => {
-                    return Ok(Some(Live { guard, path }));
+                    return Ok(Ok(Live { guard, path }));
                 }
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(Error::os("stat", path.display().to_string(), e)),
             }
         }
+    }
+
+    /// Says that it is ours from now on, so that whoever finds a copy of it in the hands of a child
+    /// of ours knows when we are dead.
+    pub fn sign(&self) {
+        // Without, a sweep may come too early, and the next one does its work.
+        let _ = process::signature().map(|us| self.guard.sign(us));
     }
 
     /// Nothing is left to do for this container.
@@ -346,6 +364,13 @@ impl Dir {
     /// Takes the right to work on the container; `None` where somebody has it.
     pub fn try_live(&self) -> Result<Option<Live>> {
         Live::take(self.live_path(), false)
+    }
+
+    /// The same; else whether the monitor that has the right is dead: a child has it, on its way to
+    /// its program or to its end.
+    pub fn try_live_of_the_dead(&self) -> Result<std::result::Result<Live, bool>> {
+        let taken = Live::take_or(self.live_path(), lock::try_lock_or_signature)?;
+        Ok(taken.map_err(|signature| signature.is_some_and(process::has_ended)))
     }
 
     /// Writes down who holds the container and for what, for those that have to wait; that is all

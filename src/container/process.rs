@@ -31,6 +31,27 @@ impl ProcessId {
     }
 }
 
+/// The highest number of a process has fewer bits.
+const PID_BITS: u32 = 23;
+
+/// This process, as a number that signs a lock: its pid namespace and its pid.
+pub fn signature() -> Result<u64> {
+    Ok(own_namespace()? << PID_BITS | u64::from(std::process::id()))
+}
+
+/// Whether the process that signed so has ended; of one elsewhere nobody knows.
+pub fn has_ended(signature: u64) -> bool {
+    let pid = i32::try_from(signature & ((1 << PID_BITS) - 1)).ok().and_then(Pid::from_raw);
+    let is_alive = pid.is_some_and(|pid| pidfd::open_if(pid, || true).is_some());
+    !is_alive && own_namespace().is_ok_and(|own| own == signature >> PID_BITS)
+}
+
+/// The number of our pid namespace, of 32 bits.
+fn own_namespace() -> Result<u64> {
+    let ns = "/proc/self/ns/pid";
+    Ok(fs::metadata(ns).on("stat", ns)?.ino() & u64::from(u32::MAX))
+}
+
 /// Where numbers of processes mean what they mean to us.
 #[derive(Clone)]
 struct Here {

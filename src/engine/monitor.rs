@@ -2,7 +2,8 @@
 //! came up.
 
 use super::Engine;
-use crate::container::{Client, Dir, Frame, Live};
+use super::patience::Patience;
+use crate::container::{Client, Dir, Frame, Live, Status};
 use crate::error::{Cause, Error, OsContext, Result};
 use crate::oci::create;
 use crate::sys::child::Plan;
@@ -126,8 +127,13 @@ impl Engine {
                 }
                 Some(_) => {}
                 None => {
-                    // How far it came is for the sweep to find out.
+                    // How far it came is for the sweep to find out, once it has gone altogether.
+                    let mut patience = Patience::new(dir);
                     self.begin()?;
+                    while dir.state().is_ok_and(|state| state.status == Status::Starting) {
+                        patience.wait()?;
+                        self.begin()?;
+                    }
                     return Err(Error::conflict("the monitor died while starting"));
                 }
             }

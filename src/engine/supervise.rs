@@ -4,7 +4,8 @@
 //! What a SIGKILL of the monitor leaves at each point, and who goes on (`sweep`):
 //!
 //! - before the container is written down as running: its process waits at the gate, sees the
-//!   gate close and ends, or is just past it and is killed; the container counts as down;
+//!   gate close and ends, or is just past it and is killed; the container counts as down. Until then
+//!   that process has a copy of our lock, with our signature: the sweep waits for it;
 //! - after that: the container runs on, its output waits in the FIFOs, a new monitor adopts it;
 //! - after its end was recorded: only clearing up is left, and can be done twice; or it waits for
 //!   its next start, and a new monitor goes on waiting.
@@ -72,6 +73,7 @@ impl Engine {
             .map(Guard::from_fd)
             .ok_or_else(|| Error::invalid("a monitor is started by the engine, not by hand"))?;
         let live = Live::inherit(&dir, guard);
+        live.sign();
         let client = match mode {
             Mode::Start => fd::inherited(CLIENT_FD),
             Mode::Restart | Mode::Adopt => None,

@@ -2,10 +2,12 @@
 //! stays without a monitor: every verb that changes something sweeps first.
 //!
 //! The list in the run directory names each container that somebody works on; an entry that
-//! nobody holds locked belongs to somebody who died. What was written last says how far they
+//! nobody holds locked belongs to somebody who died; so does one that only a child of a dead monitor
+//! holds, which is waited for. What was written last says how far they
 //! came, the kernel says whether the container lives; `repair` goes on from there. Each act is
 //! one that can be done twice.
 
+use super::patience::look_away;
 use super::remove::Left;
 use super::{Engine, Mode};
 use crate::container::{Dir, Live, State, Status, Want, restart};
@@ -30,6 +32,21 @@ pub(super) struct Ran {
     pub is_log_torn: bool,
 }
 
+/// How often to look whether a child of a dead monitor has come to its program or its end: a second
+/// in all.
+const LAST_MOMENTS: u32 = 500;
+
+/// The right to work on a container, where nobody who lives has it.
+fn left_behind(dir: &Dir) -> Result<Option<Live>> {
+    for _ in 0..LAST_MOMENTS {
+        match dir.try_live_of_the_dead()? {
+            Err(true) => look_away(),
+            live => return Ok(live.ok()),
+        }
+    }
+    Ok(None)
+}
+
 impl Engine {
     /// Goes through the entries that nobody holds. Tries them all, and says what could not be
     /// repaired.
@@ -37,7 +54,7 @@ impl Engine {
         let mut errors: Vec<Error> = self.sweep_changes().err().into_iter().collect();
         for id in Dir::live(&self.home)? {
             let dir = Dir::new(&self.home, &id);
-            let repaired = match dir.try_live() {
+            let repaired = match left_behind(&dir) {
                 Ok(Some(live)) => self.repair(&dir, live),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),

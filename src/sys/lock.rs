@@ -3,7 +3,8 @@
 //!
 //! A lock belongs to an open file description: each `lock` opens the file anew, so that two
 //! guards of one process exclude each other too, and a guard inherited by a child keeps the lock
-//! until both are gone.
+//! until both are gone. A holder can sign its lock with a number, which is there exactly as long as
+//! the lock is: who finds it held so learns whose it was in the first place.
 
 use super::check;
 use std::fs::File;
@@ -28,6 +29,11 @@ impl Guard {
     /// Takes over the lock behind an inherited descriptor.
     pub fn from_fd(fd: OwnedFd) -> Guard {
         Guard { file: File::from(fd) }
+    }
+
+    /// Signs a lock on the byte 0: with another lock, on the byte at `number`, which is not 0.
+    pub fn sign(&self, number: u64) -> io::Result<()> {
+        set(&self.file, number, Mode::Exclusive, libc::F_OFD_SETLK)
     }
 
     /// Gives up all locks behind this descriptor, flock(2)'s too, and at once: a child that is on its
@@ -67,11 +73,25 @@ pub fn try_lock(path: &Path, offset: u64, mode: Mode) -> io::Result<Option<Guard
     try_lock_file(open(path)?, offset, mode)
 }
 
+/// The lock on the byte 0; where somebody holds it, with what they signed it.
+pub fn try_lock_or_signature(path: &Path) -> io::Result<Result<Guard, Option<u64>>> {
+    let file = open(path)?;
+    match set(&file, 0, Mode::Exclusive, libc::F_OFD_SETLK) {
+        Ok(()) => Ok(Ok(Guard { file })),
+        Err(e) if is_held_by_others(&e) => signature(&file).map(Err),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_held_by_others(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES))
+}
+
 /// As `try_lock`, on an open file.
 pub fn try_lock_file(file: File, offset: u64, mode: Mode) -> io::Result<Option<Guard>> {
     match set(&file, offset, mode, libc::F_OFD_SETLK) {
         Ok(()) => Ok(Some(Guard { file })),
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(None),
+        Err(e) if is_held_by_others(&e) => Ok(None),
         Err(e) => Err(e),
     }
 }
@@ -79,8 +99,16 @@ pub fn try_lock_file(file: File, offset: u64, mode: Mode) -> io::Result<Option<G
 /// Whether somebody else holds a lock that excludes this one. Changes nothing; the file may be
 /// open for reading only.
 pub fn is_held(file: &File, offset: u64, mode: Mode) -> io::Result<bool> {
-    let found = control(file, offset, mode, libc::F_OFD_GETLK)?;
-    Ok(found != libc::F_UNLCK)
+    let found = control(file, offset, 1, mode, libc::F_OFD_GETLK)?;
+    Ok(i32::from(found.l_type) != libc::F_UNLCK)
+}
+
+/// With what the lock of somebody else was signed.
+fn signature(file: &File) -> io::Result<Option<u64>> {
+    // All but the byte 0.
+    let found = control(file, 1, 0, Mode::Shared, libc::F_OFD_GETLK)?;
+    let is_signed = i32::from(found.l_type) != libc::F_UNLCK;
+    Ok(u64::try_from(found.l_start).ok().filter(|_| is_signed))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -88,11 +116,17 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn set(file: &File, offset: u64, mode: Mode, command: i32) -> io::Result<()> {
-    control(file, offset, mode, command).map(drop)
+    control(file, offset, 1, mode, command).map(drop)
 }
 
-/// The type of lock that the command left in its argument.
-fn control(file: &File, offset: u64, mode: Mode, command: i32) -> io::Result<i32> {
+/// What the command left in its argument.
+fn control(
+    file: &File,
+    offset: u64,
+    len: u64,
+    mode: Mode,
+    command: i32,
+) -> io::Result<libc::flock> {
     // SAFETY: all-zero is a valid flock (l_pid must be 0 for OFD locks).
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
     range.l_type = match mode {
@@ -101,10 +135,10 @@ fn control(file: &File, offset: u64, mode: Mode, command: i32) -> io::Result<i32
     } as _;
     range.l_whence = libc::SEEK_SET as _;
     range.l_start = offset as _;
-    range.l_len = 1;
+    range.l_len = len as _;
     // SAFETY: fcntl reads, and for GETLK fills, the live struct.
     check(unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut range) })?;
-    Ok(i32::from(range.l_type))
+    Ok(range)
 }
 
 #[cfg(test)]
@@ -123,6 +157,24 @@ mod tests {
         let _copy = held.as_fd().try_clone_to_owned().unwrap();
         held.unlock();
         assert!(try_lock(&path, 7, Mode::Shared).unwrap().is_some());
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_signature_is_there_as_long_as_its_lock() {
+        let path = std::env::temp_dir().join(format!("coracle-signed-{}", std::process::id()));
+        let held = lock(&path, 0, Mode::Exclusive).unwrap();
+        let look = || signature(&File::open(&path).unwrap()).unwrap();
+        assert_eq!(look(), None);
+        for _ in 0..2 {
+            held.sign(u64::from(u32::MAX) << 23).unwrap();
+            assert_eq!(look(), Some(u64::from(u32::MAX) << 23));
+        }
+        let copy = held.as_fd().try_clone_to_owned().unwrap();
+        drop(held);
+        assert!(look().is_some());
+        drop(copy);
+        assert_eq!(look(), None);
         std::fs::remove_file(path).unwrap();
     }
 }

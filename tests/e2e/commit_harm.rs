@@ -47,9 +47,9 @@ const SOME: [(&str, &[&str]); 3] = [
     ("fcntl", &["F_OFD_SETLK"]),
 ];
 
-const KILL: &str = "signal=SIGKILL";
+pub const KILL: &str = "signal=SIGKILL";
 
-fn lacks_strace() -> bool {
+pub fn lacks_strace() -> bool {
     let lacks = Command::new("strace").arg("-V").output().is_err();
     if lacks {
         crate::common::skipped("needs strace");
@@ -57,37 +57,55 @@ fn lacks_strace() -> bool {
     lacks
 }
 
-/// Every step of a commit: the call, and which one of its kind.
-fn steps(t: &Test) -> Vec<(&'static str, usize)> {
-    let trace = t.path("trace");
-    let strace = format!("strace -f -qq -o {} \"$@\"", trace.display());
-    t.coracle(["commit", "c", "new"]).by(&strace).ok();
+/// A call, and which one of its kind.
+pub type Step = (&'static str, usize);
+
+/// The steps in a trace: those calls above and of `more` kinds that did something.
+pub fn steps_in<'t>(
+    trace: impl IntoIterator<Item = &'t str>,
+    more: &'static [&'static str],
+) -> Vec<Step> {
     let (mut seen, mut steps) = (BTreeMap::new(), Vec::new());
-    for line in fs::read_to_string(trace).expect("read the trace").lines() {
+    for line in trace {
         let Some((call, rest)) =
             line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().split_once('(')
         else {
             continue;
         };
         let of = |part: &&str| rest.contains(part);
-        let all = CALLS.into_iter().find(|name| *name == call);
+        let all = CALLS.iter().chain(more).copied().find(|name| *name == call);
         let some = SOME.iter().find(|(name, _)| *name == call).map(|(name, parts)| (*name, parts));
         let Some(name) = all.or(some.map(|(name, _)| name)) else { continue };
         let nth: &mut usize = seen.entry(name).or_default();
         *nth += 1;
-        if some.is_none_or(|(_, parts)| parts.iter().any(of)) {
+        let is_meant = some.is_none_or(|(_, parts)| parts.iter().any(of));
+        if is_meant && !rest.contains(") = -1 E") {
             steps.push((name, *nth));
         }
     }
+    steps
+}
+
+/// What strace is told to do harm at one step.
+pub fn harming(harm: &str, (call, nth): Step) -> [String; 4] {
+    let inject = format!("inject={call}:{harm}:when={nth}");
+    ["-e".into(), format!("trace={call}"), "-e".into(), inject]
+}
+
+/// Every step of a commit.
+fn steps(t: &Test) -> Vec<Step> {
+    let trace = t.path("trace");
+    let strace = format!("strace -f -qq -o {} \"$@\"", trace.display());
+    t.coracle(["commit", "c", "new"]).by(&strace).ok();
+    let steps = steps_in(fs::read_to_string(trace).expect("read the trace").lines(), &[]);
     assert!(steps.len() > 50, "a commit has only {} steps", steps.len());
     steps
 }
 
 /// Commits, with harm done at one step; whether it said that all went well.
-fn harmed(t: &Test, harm: &str, (call, nth): (&str, usize)) -> bool {
-    let strace = format!(
-        "exec strace -f -qq -o /dev/null -e trace={call} -e inject={call}:{harm}:when={nth} \"$@\""
-    );
+fn harmed(t: &Test, harm: &str, step: Step) -> bool {
+    let words = harming(harm, step).join(" ");
+    let strace = format!("exec strace -f -qq -o /dev/null {words} \"$@\"");
     t.coracle(["commit", "c", "new"]).by(&strace).spawn().wait() == 0
 }
 

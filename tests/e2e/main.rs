@@ -17,6 +17,7 @@ mod cp;
 mod cp_shrinks;
 mod crash;
 mod crash_changes;
+mod crash_starts;
 mod debian;
 mod documentation;
 mod events;

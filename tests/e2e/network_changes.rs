@@ -302,13 +302,13 @@ fn links_and_ports_come_back_when_somebody_flushed_the_rules() {
 }
 
 /// Where a container's /etc/hosts says that a link leads.
-fn line(t: &Test, name: &str, alias: &str) -> String {
+pub fn line(t: &Test, name: &str, alias: &str) -> String {
     let script = format!("grep -w {alias} /etc/hosts | cut -f 1");
     t.says(["exec", name, "sh", "-c", &script])
 }
 
 /// Whether a rule names an address.
-fn is_in_rules(address: &str) -> bool {
+pub fn is_in_rules(address: &str) -> bool {
     let listed = Command::new("nft").args(["list", "ruleset"]).output().expect("run nft");
     let text = String::from_utf8(listed.stdout).expect("UTF-8");
     let mut words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
