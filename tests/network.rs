@@ -5,6 +5,8 @@
 mod firewall;
 #[path = "network/ipv6.rs"]
 mod ipv6;
+#[path = "network/router.rs"]
+mod router;
 #[path = "network/rules.rs"]
 mod rules;
 

@@ -213,7 +213,7 @@ fn indexes_of_a_load_are_believed_in_nothing() {
             "for n in range(501):
     i = f'{n:064x}'; add(i + '/VERSION', b'1.0'); add(i + '/layer.tar', good)
     add(i + '/json', dumps({'id': i, 'parent': f'{n - 1:064x}' if n else ''}))",
-            &["01f4/json: 501 layers, and an overlay of this kernel takes 500"],
+            &["01f4/json: 501 layers, and this kernel lays 499 of an image over each other"],
         ),
         ("for n in range(2000): add(f'{n:04000}', b'x')", &["more than 4 MiB of names of members"]),
         (
