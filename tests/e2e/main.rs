@@ -51,6 +51,7 @@ mod ports;
 mod prune;
 mod restart;
 mod rootless;
+mod rootless_ways;
 mod run;
 mod scripts;
 mod servers;
