@@ -77,8 +77,16 @@ pub fn stand_between(socket: BorrowedFd) -> Result<(), Errno> {
 /// for those inside to read in /proc/1/cmdline.
 pub fn become_init(words: &Range<usize>) -> Result<(), Errno> {
     raw::sigprocmask(u64::MAX)?;
+    // All of this before the child can look at it.
+    // SAFETY: `words` are ours, on the stack of the program, which is writable.
+    unsafe { std::ptr::write_bytes(words.start as *mut u8, 0, words.len()) };
+    // Nobody inside may reach our program by /proc/1/exe (CVE-2019-5736).
+    raw::prctl(libc::PR_SET_DUMPABLE, 0, 0)?;
+    raw::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0)?;
+    raw::prctl(libc::PR_SET_NAME, c"init".as_ptr() as u64, 0)?;
     let child = fork(None)?;
     if child == 0 {
+        raw::prctl(libc::PR_SET_DUMPABLE, 1, 0)?;
         // SAFETY: integers, and a live one for the ioctl; where there is no terminal it only fails.
         unsafe {
             libc::setpgid(0, 0);
@@ -87,12 +95,6 @@ pub fn become_init(words: &Range<usize>) -> Result<(), Errno> {
         }
         return raw::sigprocmask(0).map(drop);
     }
-    // SAFETY: `words` are ours, on the stack of the program, which is writable.
-    unsafe { std::ptr::write_bytes(words.start as *mut u8, 0, words.len()) };
-    // Nobody inside may reach our program by /proc/1/exe (CVE-2019-5736).
-    raw::prctl(libc::PR_SET_DUMPABLE, 0, 0)?;
-    raw::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0)?;
-    raw::prctl(libc::PR_SET_NAME, c"init".as_ptr() as u64, 0)?;
     // SAFETY: integers only; nothing below uses a descriptor.
     unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
     let all = u64::MAX;
