@@ -79,6 +79,7 @@ fn a_container_that_is_down_has_its_new_limits_from_its_next_start_on() {
 fn a_restart_policy_that_is_changed_counts_at_the_next_end() {
     let t = test!(busybox);
     t.script("c", &["--net=none"], "echo up; sleep 1000");
+    t.wait_for_log("c", "up");
     t.coracle(["update", "--restart", "always", "c"]).stdout("c\n").ok();
     kill(t.pid("c"));
     t.wait_for_logs("c", "up", 2);
