@@ -42,6 +42,8 @@ pub enum Source {
     Client(u32),
     /// The pipe to the stdin of this service takes more.
     Input(u32),
+    /// What this event listener says.
+    Ear(u32),
 }
 
 /// What a deadline is for.
@@ -58,6 +60,8 @@ pub enum Timer {
     Connection(u32),
     /// Patience with this connection to supervisor's interface ends.
     Client(u32),
+    /// Event listeners want to be told the time.
+    Tick,
     Shutdown,
 }
 
@@ -175,6 +179,7 @@ fn token(source: Source) -> Token {
         Source::Door(n) => (14, n),
         Source::Client(n) => (15, n),
         Source::Input(id) => (16, id),
+        Source::Ear(id) => (17, id),
     };
     Token((which as usize).wrapping_shl(KIND_BITS) | kind)
 }
@@ -199,6 +204,7 @@ fn source(token: Token) -> Option<Source> {
         Source::Door(which),
         Source::Client(which),
         Source::Input(which),
+        Source::Ear(which),
     ];
     kinds.get(token.0 & ((1 << KIND_BITS) - 1)).copied()
 }
@@ -228,6 +234,7 @@ mod tests {
             Source::Door(id),
             Source::Client(id),
             Source::Input(id),
+            Source::Ear(id),
         ];
         for wanted in sources {
             assert_eq!(source(token(wanted)), Some(wanted));

@@ -1,5 +1,6 @@
 //! What a service is: values only, filled in by a dialect, read by the machine and the hands.
 
+use crate::face::listener::Types;
 use coracle::types::Signal;
 use std::ffi::{CString, OsString};
 use std::net::SocketAddr;
@@ -390,6 +391,15 @@ pub struct Member {
     pub redirects: bool,
     pub out: Output,
     pub err: Output,
+    /// What it wants to hear of, if it is an event listener.
+    pub listener: Option<Listener>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listener {
+    pub types: Types,
+    /// So many events wait for it at most.
+    pub buffer: usize,
 }
 
 /// What was said about one of its outputs.

@@ -7,6 +7,8 @@
 
 mod goal;
 mod input;
+mod listeners;
+mod main_log;
 mod order;
 mod output;
 mod programs;
@@ -42,7 +44,7 @@ use crate::service::{Exec, Kind, LogTo, Ready, Service, Start};
 use crate::shutdown::Shutdown;
 use crate::sorted::{Map, Set};
 use crate::sources::{Identity, Sources};
-use crate::spawn::{Spawner, Streams};
+use crate::spawn::{Output, Spawner, Streams};
 use coracle::error::{Context, Error, OsContext, Result};
 use coracle::sys::pidfd::Exit;
 use coracle::sys::signal::{self, Received, SignalFd};
@@ -332,6 +334,8 @@ impl Supervisor {
             Wake::Io(Source::Input(id)) => {
                 self.flush_input(id);
             }
+            Wake::Io(Source::Ear(id)) => self.take_ear(id),
+            Wake::Due(Timer::Tick) => self.tick(),
         }
     }
 
@@ -442,6 +446,8 @@ impl Supervisor {
                 // Why it ended, if it could not be executed, was written before it did.
                 self.take_failures();
                 self.router.ended(id, &mut self.event_loop);
+                self.close_ear(id);
+                self.close_input(id);
                 if mention.main && self.main == Some(id) {
                     say(&format!("process {pid} {}", describe(exit)));
                 }
@@ -495,6 +501,10 @@ impl Supervisor {
             {
                 self.end.services.insert(slot.service.name.clone());
             }
+            // Before what comes of it.
+            if slot.service.member.is_some() && slot.machine.state != before {
+                self.note_program(id, before, event);
+            }
             for action in actions {
                 events.extend(self.act(id, action));
             }
@@ -528,6 +538,7 @@ impl Supervisor {
                 let event = match self.spawn(id, what) {
                     Ok(pid) => {
                         self.pids.insert(pid, id);
+                        self.note_spawned(id, pid);
                         if self.options.mention.main && self.main == Some(id) {
                             let name = self.slots.get(&id).map(|slot| slot.service.name.as_str());
                             say(&format!("started {} as process {pid}", name.unwrap_or_default()));
@@ -594,12 +605,12 @@ impl Supervisor {
 
     fn spawn(&mut self, id: u32, what: What) -> Result<Pid> {
         let lost = || Error::not_found("nothing to start");
-        let (channel, input) = match what {
+        let (channel, input, ear) = match what {
             What::Run => {
                 self.prepare_output(id)?;
-                (self.open_channel(id)?, self.open_input(id)?)
+                (self.open_channel(id)?, self.open_input(id)?, self.open_ear(id)?)
             }
-            What::Finish(..) => (None, None),
+            What::Finish(..) => (None, None, None),
         };
         let slot = self.slots.get(&id).ok_or_else(lost)?;
         let notification = match (&slot.service.ready, &channel) {
@@ -609,6 +620,9 @@ impl Supervisor {
         let mut streams = Streams { notification, ..self.streams(id) };
         if let Some(input) = &input {
             streams.stdin = Some(input.as_fd());
+        }
+        if let Some(ear) = &ear {
+            streams.stdout = Output::Fd(ear.as_fd());
         }
         let run = slot.machine.run;
         match what {

@@ -21,7 +21,7 @@ use self::value::Keys;
 use super::draft::Users;
 use super::ini::{Document, Place, Section};
 use super::typed::unknown;
-use crate::service::Service;
+use crate::service::{LogFile, Service, Stamp};
 use coracle::error::{Error, OsContext, Result};
 use coracle::sys::fs::read_small;
 use coracle::sys::process;
@@ -48,11 +48,13 @@ pub struct Config {
 pub struct Settings {
     pub identifier: String,
     pub pidfile: Option<PathBuf>,
+    /// Its own log, where that is a file.
+    pub logfile: Option<LogFile>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { identifier: "supervisor".into(), pidfile: None }
+        Settings { identifier: "supervisor".into(), pidfile: None, logfile: None }
     }
 }
 
@@ -222,8 +224,20 @@ fn settings(
         }
     }
     keys.maybe("umask", value::octal)?;
-    keys.size("logfile_maxbytes", 0)?;
-    for key in ["logfile_backups", "minfds", "minprocs"] {
+    let max_size = keys.size("logfile_maxbytes", 50 << 20)?;
+    let keep = keys.number("logfile_backups", 10, (0, 10_000))?;
+    // What goes to cox's own output is said there anyway.
+    let path = keys.text("logfile")?.filter(|path| {
+        let none = ["none", "off", "auto", "syslog"].iter().any(|no| path.eq_ignore_ascii_case(no));
+        !none && !path.starts_with("/dev/") && !path.starts_with("/proc/")
+    });
+    settings.logfile = path.map(|path| LogFile {
+        path: value::path(&path, keys.scope.variable),
+        max_size,
+        keep: u32::try_from(keep).unwrap_or(u32::MAX),
+        stamp: Stamp::None,
+    });
+    for key in ["minfds", "minprocs"] {
         keys.number(key, 0, (0, i64::from(i32::MAX)))?;
     }
     Ok(settings)

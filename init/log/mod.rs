@@ -6,7 +6,7 @@
 //! syslog(3) --/dev/log--> DevLog --record----^
 //! ```
 //!
-//! `lines`, `frame`, `batch`, `rotation` and `syslog` are pure; `container`, `file` and `dev_log` do the I/O;
+//! `lines`, `frame`, `batch`, `recent`, `rotation` and `syslog` are pure; `container`, `file` and `dev_log` do the I/O;
 //! `router` joins them. A stream whose outlet takes nothing is not read: its pipe fills up, and the
 //! service waits in write(2), as it would on a terminal that nobody reads. Nothing is dropped as
 //! long as cox lives and somebody holds the other end.
@@ -22,13 +22,16 @@ mod frame;
 mod lines;
 mod outlet;
 mod pipe;
+mod recent;
 mod rotation;
 mod router;
 mod stream;
 mod syslog;
 
+pub use file::FileLog;
 pub use frame::rfc3339;
 pub use pipe::LogPipe;
+pub use recent::Recent;
 pub use rotation::rotated;
 pub use router::Router;
 

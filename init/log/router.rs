@@ -12,6 +12,7 @@ use super::file::FileLog;
 use super::frame::Frame;
 use super::lines::Piece;
 use super::outlet::{Outlet, Outlets, Sink, Target, Then};
+use super::recent::Recent;
 use super::stream::{Buffers, PIPE, SMALL, Stream, Style, TURN, Turn, begin, now};
 use super::syslog::{self, Record};
 use crate::event_loop::{EventLoop, Source, Timer};
@@ -95,6 +96,25 @@ impl Router {
     pub fn writer(&self, id: u32, channel: Channel) -> Option<BorrowedFd<'_>> {
         let stream = self.streams.get(&Key::Service(id, channel))?;
         stream.writer.as_ref().map(AsFd::as_fd)
+    }
+
+    /// From now on, keeps the last of what service `id` writes there, if that is routed.
+    pub fn keep_recent(&mut self, id: u32, channel: Channel) {
+        if let Some(stream) = self.streams.get_mut(&Key::Service(id, channel)) {
+            stream.recent.get_or_insert_default();
+        }
+    }
+
+    /// The last of what service `id` wrote there, if that is kept.
+    pub fn recent(&self, id: u32, channel: Channel) -> Option<&Recent> {
+        self.streams.get(&Key::Service(id, channel))?.recent.as_deref()
+    }
+
+    pub fn clear_recent(&mut self, id: u32, channel: Channel) {
+        let stream = self.streams.get_mut(&Key::Service(id, channel));
+        if let Some(recent) = stream.and_then(|stream| stream.recent.as_mut()) {
+            recent.clear();
+        }
     }
 
     /// Receives what syslog(3) sends, where nobody else does; whether that is so now.

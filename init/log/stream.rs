@@ -6,6 +6,7 @@ use super::batch::Batch;
 use super::frame::Frame;
 use super::lines::{LIMIT, Splitter};
 use super::outlet::Outlet;
+use super::recent::Recent;
 use super::router::Key;
 use crate::service::{LineFormat, Stamp};
 use coracle::sys::fd;
@@ -51,6 +52,8 @@ pub struct Stream {
     pub cut: bool,
     /// How much is read at once.
     most: usize,
+    /// The last of it, for those streams of which that is kept.
+    pub recent: Option<Box<Recent>>,
 }
 
 enum Fill<'a> {
@@ -110,6 +113,7 @@ impl Stream {
             held: false,
             cut: false,
             most: SMALL,
+            recent: None,
         }
     }
 
@@ -143,6 +147,9 @@ impl Stream {
                     Err(_) => return Fill::End,
                 }
             };
+            if let Some(recent) = &mut self.recent {
+                recent.push(space.get(..count).unwrap_or_default());
+            }
             self.adapt(count);
         }
         self.rest.clear();

@@ -30,7 +30,14 @@ impl Supervisor {
         let Some(slot) = self.slots.get(&id) else { return Ok(()) };
         let service = &slot.service;
         let to = [(Channel::Out, &service.out), (Channel::Err, &service.err)];
-        self.router.prepare(id, &service.name, to, &mut self.event_loop)
+        self.router.prepare(id, &service.name, to, &mut self.event_loop)?;
+        if let Some(member) = &service.member {
+            let outputs = [(Channel::Out, &member.out), (Channel::Err, &member.err)];
+            for (channel, _) in outputs.into_iter().filter(|(_, output)| output.auto) {
+                self.router.keep_recent(id, channel);
+            }
+        }
+        Ok(())
     }
 
     /// The descriptors 0 to 2 of service `id`.

@@ -1,12 +1,15 @@
 //! Supervisor's programs: the sockets of its interface, what is configured and does not run, who
 //! waits for an answer.
 
+use super::listeners::Pools;
+use super::main_log::MainLog;
 use super::rpc::Job;
 use super::slot::Slot;
 use super::{Instead, Supervisor};
 use crate::dialect::supervisord::{self, Config, Settings};
 use crate::event_loop::{Source, Timer, Wake};
 use crate::face::web::Web;
+use crate::log::FileLog;
 use crate::machine::State;
 use crate::message::say_error;
 use crate::service::{Exec, Member, Service};
@@ -34,6 +37,8 @@ pub struct Programs {
     pub dropped: Set<String>,
     /// After the stop, all is to begin anew.
     pub again: bool,
+    pub log: MainLog,
+    pub pools: Pools,
 }
 
 /// Reads a configuration, and says what is odd about it.
@@ -59,11 +64,18 @@ impl Supervisor {
         {
             say_error(&Error::os("write", pidfile.display().to_string(), e));
         }
+        self.programs.log.file = config.settings.logfile.clone().map(FileLog::new);
+        let text = format!("supervisord started with pid {}", std::process::id());
+        self.programs.log.note("INFO", &text);
         self.programs.settings = config.settings;
         for service in config.services {
             self.add(service, Some(super::slot::Origin::File(path.clone())), None, None);
         }
         self.programs.path = Some(path);
+        self.know_pools();
+        let groups = self.active_groups();
+        groups.keys().for_each(|group| self.publish_group("PROCESS_GROUP_ADDED", group));
+        self.publish("SUPERVISOR_STATE_CHANGE_RUNNING", Vec::new);
     }
 
     /// Removes what was made for programs.
@@ -253,7 +265,10 @@ impl Slot {
     /// Whether the last end was one of those that are expected.
     pub fn ended_well(&self) -> bool {
         let expected = self.service.restart.expected.as_deref().unwrap_or(&[0]);
-        let code = u8::try_from(self.exit_status()).ok();
+        let code = match self.machine.last {
+            Some(Exit::Code(code)) => u8::try_from(code).ok(),
+            _ => None,
+        };
         code.is_some_and(|code| expected.contains(&code))
     }
 

@@ -400,7 +400,6 @@ impl Supervisor {
             return false;
         }
         slot.history.since = now;
-        self.programs.changed = true;
         if !self.desk.watchers.is_empty() {
             let why = because(event, slot.machine.fault);
             let (from, to) = (before.word(), slot.state());
@@ -427,6 +426,7 @@ impl Supervisor {
 
     /// Tells the watchers what has changed.
     pub(super) fn tell_clients(&mut self) {
+        self.serve_pools();
         self.look_at_jobs();
         if !self.tails.is_empty() {
             self.follow_tails();

@@ -181,7 +181,11 @@ impl Supervisor {
                 Value::Array(ids.into_iter().map(|id| self.info(id)).collect())
             }
             Call::AllConfig => self.configured(),
-            Call::ReadLog(..) | Call::ClearLog => return Err(Kind::NoFile.into()),
+            Call::ReadLog(offset, length) => self.read_main(offset, length)?,
+            Call::ClearLog => {
+                self.programs.log.recent.clear();
+                Value::Flag(true)
+            }
             Call::ReadOutput(channel, name, offset, length) => {
                 let id = self.process(&name)?;
                 self.read_output(id, channel, offset, length)?
@@ -208,7 +212,12 @@ impl Supervisor {
                 self.send_input(id, &name, text.as_bytes())?;
                 Value::Flag(true)
             }
-            Call::SendEvent(..) => Value::Flag(true),
+            Call::SendEvent(kind, data) => {
+                self.publish("REMOTE_COMMUNICATION", || {
+                    format!("type:{kind}\n{data}").into_bytes()
+                });
+                Value::Flag(true)
+            }
             Call::Methods => call::names(),
             Call::Help(name) => call::help(&name)?,
             Call::Signature(name) => call::signature(&name)?,
@@ -517,6 +526,8 @@ impl Supervisor {
             let origin = super::slot::Origin::File(path.clone());
             new.push(self.add(service, Some(origin), None, None));
         }
+        self.know_pools();
+        self.publish_group("PROCESS_GROUP_ADDED", group);
         self.start_all(new);
         Ok(Value::Flag(true))
     }
@@ -538,6 +549,8 @@ impl Supervisor {
         for id in ids {
             self.want_down(id, Event::Forget);
         }
+        self.know_pools();
+        self.publish_group("PROCESS_GROUP_REMOVED", group);
         Ok(Value::Flag(true))
     }
 

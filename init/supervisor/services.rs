@@ -225,6 +225,7 @@ impl Supervisor {
             history: History::new(),
             next: None,
             input: None,
+            ear: None,
         };
         let mut slot = Box::new(slot);
         slot.publish();
@@ -304,6 +305,8 @@ impl Supervisor {
     pub(super) fn remove(&mut self, id: u32) {
         self.stop_asking(id);
         self.close_channel(id);
+        self.close_input(id);
+        self.close_ear(id);
         self.router.remove(id, &mut self.event_loop);
         let Some(slot) = self.slots.remove(&id) else { return };
         self.leaving.remove(&id);

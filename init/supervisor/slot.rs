@@ -1,5 +1,6 @@
 //! One supervised service: what it is, how it stands, what it shows.
 
+use super::listeners::Listening;
 use super::watch::Channel;
 use crate::face::fifo::Supervise;
 use crate::face::status::{Phase, Status};
@@ -53,6 +54,8 @@ pub struct Slot {
     pub next: Option<Box<Service>>,
     /// The stdin of its run, where supervisor's clients may write to it.
     pub input: Option<Box<Input>>,
+    /// Where it speaks into, if it is an event listener.
+    pub ear: Option<Box<Listening>>,
 }
 
 /// What a run reads.
@@ -77,6 +80,8 @@ pub struct History {
     /// When `run` was last started, and last ended: seconds since 1970, 0 if never.
     pub started_at: u64,
     pub ended_at: u64,
+    /// The process of the last `run`.
+    pub pid: Option<Pid>,
     /// Why its program could not be executed, in supervisor's words.
     pub spawn_error: Option<Box<str>>,
 }
@@ -109,6 +114,7 @@ impl History {
             gave_up: None,
             started_at: 0,
             ended_at: 0,
+            pid: None,
             spawn_error: None,
         }
     }

@@ -51,6 +51,7 @@ impl Supervisor {
             return self.arm_shutdown(old);
         }
         self.end.why = why.to_string();
+        self.publish("SUPERVISOR_STATE_CHANGE_STOPPING", Vec::new);
         let loggers =
             !self.router.is_empty() || self.slots.values().any(|slot| slot.pipe.is_some());
         self.shutdown =

@@ -295,3 +295,112 @@ fn reload_and_hup_begin_anew() {
     s.tree.expect("start");
     assert_eq!(s.cox.stop().0, 0);
 }
+
+#[test]
+fn what_goes_to_the_container_is_kept_for_tail_and_so_is_what_supervisord_says() {
+    let tree = Tree::new();
+    tree.program(
+        "run",
+        "echo one; echo two >&2; echo start >$E; while read l; do echo \"$l\"; done",
+    );
+    let Some(mut s) = Supervised::with(tree, "[program:x]\ncommand=$D/run\n") else { return };
+    s.tree.expect("start");
+    until(|| {
+        s.ctl(&["tail", "x"]).1 == "one\n\n" && s.ctl(&["tail", "x", "stderr"]).1 == "two\n\n"
+    });
+    s.until("x", "RUNNING");
+    let follow = |args: &[&str]| {
+        let mut command = s.client(args);
+        let mut child =
+            command.env("PYTHONUNBUFFERED", "1").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = Lines::new(child.stdout.take().unwrap());
+        assert_eq!(lines.next(), "==> Press Ctrl-C to exit <==");
+        (child, lines)
+    };
+    let (mut tail, mut lines) = follow(&["tail", "-f", "x"]);
+    assert_eq!(lines.next(), "one");
+    let (mut main, mut said) = follow(&["maintail", "-f"]);
+    assert!(said.next().ends_with(" INFO supervisord started with pid 1"));
+    assert!(said.next().contains(" INFO spawned: 'x' with pid "));
+    assert!(said.next().contains(" INFO success: x entered RUNNING state, process has stayed up"));
+    let mut fg = s.client(&["fg", "x"]);
+    let mut fg = fg.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    fg.stdin.take().unwrap().write_all(b"three\n").unwrap();
+    fg.wait().unwrap();
+    assert_eq!(lines.next(), "three");
+    s.ctl(&["stop", "x"]);
+    assert!(said.next().ends_with(" WARN stopped: x (terminated by SIGTERM)"));
+    for child in [&mut tail, &mut main] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(s.ctl(&["maintail"]).1.contains("INFO spawned: 'x'"));
+    assert_eq!(s.ctl(&["clear", "x"]).1, "x: cleared\n");
+    assert_eq!(s.ctl(&["tail", "x"]).1, "\n");
+}
+
+#[test]
+fn a_listener_of_supervisors_own_examples_hears_what_happens() {
+    let example = "/usr/lib/python3/dist-packages/supervisor/scripts/sample_eventlistener.py";
+    let text = format!(
+        "[program:x]\ncommand=sleep 10000\nautostart=false\n\
+         [eventlistener:l]\ncommand=/usr/bin/python3 -u {example}\n\
+         events=PROCESS_STATE,SUPERVISOR_STATE_CHANGE,TICK_5\nstderr_logfile=$D/heard\n"
+    );
+    let Some(s) = Supervised::new(&text) else { return };
+    let heard = || fs::read_to_string(s.tree.dir.join("heard")).unwrap_or_default();
+    let hears = |what: &str| until(|| heard().contains(what));
+    hears(
+        "server:test serial:0 pool:l poolserial:0 eventname:SUPERVISOR_STATE_CHANGE_RUNNING len:0\n",
+    );
+    s.until("l", "RUNNING");
+    s.ctl(&["start", "x"]);
+    hears(
+        "eventname:PROCESS_STATE_STARTING len:52\nprocessname:x groupname:x from_state:STOPPED tries:0",
+    );
+    hears("processname:x groupname:x from_state:STARTING pid:");
+    s.ctl(&["signal", "KILL", "x"]);
+    hears("processname:x groupname:x from_state:RUNNING expected:0 pid:");
+    hears("processname:x groupname:x from_state:EXITED tries:0");
+    hears("eventname:TICK_5 len:15\nwhen:");
+}
+
+#[test]
+fn an_event_that_was_not_dealt_with_is_sent_again() {
+    let tree = Tree::new();
+    // It fails at the first event it ever sees, and dies at the second.
+    tree.program(
+        "listen",
+        "echo READY; while read -r head; do\n\
+         n=${head##*len:}; body=$(dd bs=1 count=$n 2>/dev/null)\n\
+         echo \"$(cat $0.count) $body\" >$E; count=$(cat $0.count); echo $((count + 1)) >$0.count\n\
+         case $count in 0) printf 'RESULT 4\\nFAIL' ;; 1) exit 1 ;; *) printf 'RESULT 2\\nOK' ;; esac\n\
+         echo READY; done",
+    );
+    fs::write(tree.dir.join("listen.count"), "0\n").unwrap();
+    let text = "[eventlistener:l]\ncommand=$D/listen\nevents=REMOTE_COMMUNICATION\nstartsecs=0\n";
+    let Some(mut s) = Supervised::with(tree, text) else { return };
+    let send = "import sys, xmlrpc.client as x; from supervisor.xmlrpc import SupervisorTransport as T\n\
+                p = x.ServerProxy('http://x', T(None, None, 'unix://' + sys.argv[1]))\n\
+                print(p.supervisor.sendRemoteCommEvent('kind', 'data'), p.system.multicall([\n\
+                {'methodName': 'supervisor.getPID', 'params': []}, {'methodName': 'no.such'}]))";
+    let socket = s.tree.dir.join("s.sock");
+    let (code, out, err) = finish(Command::new("/usr/bin/python3").args(["-c", send]).arg(&socket));
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out, "True [1, {'faultCode': 1, 'faultString': 'UNKNOWN_METHOD'}]\n");
+    for n in 0..3 {
+        s.tree.expect(&format!("{n} type:kind"));
+        s.tree.expect("data");
+    }
+}
+
+#[test]
+fn a_socket_in_use_is_left_to_whoever_has_it() {
+    let Some(s) = Supervised::new(SLEEPS) else { return };
+    s.until("web", "RUNNING");
+    let mut second = s.tree.supervisord();
+    let said = second.stderr.next();
+    assert!(said.contains("s.sock: somebody listens there; "), "{said}");
+    drop(second);
+    assert_eq!(s.ctl(&["pid"]).1, "1\n");
+}

@@ -1,13 +1,15 @@
-//! `[program:x]` and `[group:x]` made into services: one for each process.
+//! `[program:x]`, `[eventlistener:x]` and `[group:x]` made into services: one for each process.
 
 use super::percent::Names;
 use super::value::{self, Keys};
 use super::words;
 use super::{Config, Document, Fault, Scope, Section};
 use crate::dialect::draft::Draft;
+use crate::dialect::typed::unknown;
+use crate::face::listener::Types;
 use crate::service::{
-    Growth, LineFormat, LogFile, LogTo, Member, OnEnd, Output, Reach, Ready, RestartWhen, Service,
-    Stamp,
+    Growth, LineFormat, Listener, LogFile, LogTo, Member, OnEnd, Output, Reach, Ready, RestartWhen,
+    Service, Stamp,
 };
 use coracle::error::Error;
 use std::ffi::OsString;
@@ -87,22 +89,23 @@ pub fn build(document: &Document, scope: &Scope, common: &Common, config: &mut C
         }
     }
     for section in &document.sections {
-        let Some(name) = section.name.strip_prefix("program:") else {
-            if section.name.starts_with("eventlistener:")
-                || section.name.starts_with("fcgi-program:")
-            {
+        let Some((kind, name)) = section.name.split_once(':') else { continue };
+        let usual = match kind {
+            "program" if in_groups.iter().any(|known| known == name) => continue,
+            "program" => PRIORITY,
+            // They are there before all others, and until all others have gone.
+            "eventlistener" => -1,
+            "fcgi-program" => {
                 let error = Error::invalid(format!("[{}] is left out", section.name));
-                let error = error.hint("cox runs no event listeners and fcgi-programs yet");
+                let error = error.hint("cox runs no fcgi-programs yet");
                 builder.config.problems.push(error.doing(section.at.shown()));
+                continue;
             }
-            continue;
+            _ => continue,
         };
-        if !in_groups.iter().any(|known| known == name) {
-            let keys = builder.keys(section);
-            match keys.number("priority", PRIORITY, PRIORITIES) {
-                Ok(priority) => builder.processes(section, name.trim(), priority as i32),
-                Err(fault) => builder.config.problems.push(fault.said()),
-            }
+        match builder.keys(section).number("priority", usual, PRIORITIES) {
+            Ok(priority) => builder.processes(section, name.trim(), priority as i32),
+            Err(fault) => builder.config.problems.push(fault.said()),
         }
     }
     config.services.sort_by(|a, b| order(a).cmp(&order(b)));
@@ -292,7 +295,12 @@ impl<'a> Builder<'a> {
             let error = keys.fault_at("stderr_logfile", error.hint("remove one of them"));
             self.config.warnings.push(error.said());
         }
-        draft.log = Some(out.log);
+        let listener = match section_kind(keys.section) {
+            "eventlistener" => Some(listener(keys, redirect)?),
+            _ => None,
+        };
+        // What a listener says on stdout is for us alone.
+        draft.log = Some(if listener.is_some() { LogTo::Null } else { out.log });
         draft.stderr = Some(if redirect { LogTo::Stdout } else { err.log });
 
         let url = keys.text("serverurl")?.filter(|url| !url.trim().eq_ignore_ascii_case("auto"));
@@ -315,6 +323,7 @@ impl<'a> Builder<'a> {
             } else {
                 err.output
             },
+            listener,
         }));
         draft.finish(&whole, keys.scope.users).map_err(|problems| {
             let (key, error) = problems.into_iter().next().unwrap_or((None, Error::invalid("")));
@@ -378,6 +387,40 @@ impl<'a> Builder<'a> {
         }
         Ok(Logged { log, output })
     }
+}
+
+/// What stands before the colon.
+fn section_kind(section: &Section) -> &str {
+    section.name.split_once(':').map_or("", |(kind, _)| kind)
+}
+
+/// What an event listener wants to hear of.
+fn listener(keys: &Keys, redirect: bool) -> Result<Listener> {
+    if redirect {
+        let error = Error::invalid("the stdout of an event listener is not for its stderr");
+        return Err(keys.fault_at("redirect_stderr", error.hint("remove it")));
+    }
+    if let Some(handler) = keys.text("result_handler")?
+        && handler != "supervisor.dispatchers:default_handler"
+    {
+        let error = Error::invalid(format!("\"{handler}\" is Python, which cox does not run"));
+        return Err(keys.fault_at("result_handler", error.hint("remove it")));
+    }
+    let buffer = keys.number("buffer_size", 10, (1, 1_000_000))?;
+    let types = keys.maybe("events", |text| {
+        value::list(text).iter().try_fold(Types::default(), |all, name| {
+            let types = Types::named(&name.to_ascii_uppercase());
+            match types.is_none() {
+                true => Err(unknown("event", name, Types::names())),
+                false => Ok(all.with(types)),
+            }
+        })
+    })?;
+    let types = types.filter(|types| !types.is_none()).ok_or_else(|| {
+        let error = Error::invalid("there are no events");
+        keys.fault(error.hint("add: events = PROCESS_STATE"))
+    })?;
+    Ok(Listener { types, buffer: usize::try_from(buffer).unwrap_or(1) })
 }
 
 struct Logged {

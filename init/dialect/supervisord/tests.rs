@@ -1,6 +1,7 @@
 //! Configurations and the services they stand for.
 
 use super::*;
+use crate::face::listener::Types;
 use crate::service::{Growth, LogTo, OnEnd, Reach, Ready, RestartWhen};
 use coracle::types::Signal;
 use std::ffi::{CStr, OsString};
@@ -258,6 +259,44 @@ fn what_is_wrong_is_named_with_its_line_and_the_others_start() {
     let both = config(twice);
     assert_eq!(names(&both), ["g:p"]);
     assert!(said(&both.problems)[0].contains("there is a process g:p already"));
+}
+
+#[test]
+fn listeners_come_first_and_say_what_they_want_to_hear() {
+    let config = good(
+        "[program:x]\ncommand=x\n[eventlistener:l]\ncommand=l\nevents=tick_5, PROCESS_STATE\n\
+         buffer_size=3\n",
+    );
+    assert_eq!(names(&config), ["l", "x"]);
+    let member = config.services[0].member.as_deref().unwrap();
+    let listener = member.listener.unwrap();
+    assert_eq!((member.group_priority, listener.buffer), (-1, 3));
+    assert!(
+        listener.types.has(Types::named("TICK_5")) && !listener.types.has(Types::named("TICK_60"))
+    );
+    assert_eq!(config.services[0].out, LogTo::Null);
+    for (text, problem) in [
+        ("", "/etc/s.conf:1: [eventlistener:l]: there are no events; add: events = PROCESS_STATE"),
+        (
+            "events=TICK_6",
+            "/etc/s.conf:3: [eventlistener:l]: events: unknown event \"TICK_6\"; did you mean \"TICK_5\"?",
+        ),
+        (
+            "events=TICK\nbuffer_size=0",
+            "/etc/s.conf:4: [eventlistener:l]: buffer_size: 0 is not from 1 to 1000000",
+        ),
+        (
+            "events=TICK\nredirect_stderr=1",
+            "/etc/s.conf:4: [eventlistener:l]: redirect_stderr: the stdout of an event listener is not for its stderr; remove it",
+        ),
+        (
+            "events=TICK\nresult_handler=a:b",
+            "/etc/s.conf:4: [eventlistener:l]: result_handler: \"a:b\" is Python, which cox does not run; remove it",
+        ),
+    ] {
+        let config = self::config(&format!("[eventlistener:l]\ncommand=l\n{text}"));
+        assert_eq!(said(&config.problems), [problem], "{text}");
+    }
 }
 
 #[test]
