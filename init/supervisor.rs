@@ -21,6 +21,7 @@ mod stop;
 mod tail;
 mod watch;
 
+pub use self::programs::Instead;
 use self::programs::Programs;
 use self::query::Desk;
 use self::slot::{Asked, By, Slot, describe, finish_arguments};
@@ -92,15 +93,6 @@ pub struct Options {
     pub signals: Vec<(Signal, OnSignal)>,
     /// Supervisor's configuration, and what the command line says instead of it.
     pub programs: Option<Instead>,
-}
-
-/// A configuration of supervisor's, and what counts more than what it says.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Instead {
-    pub path: PathBuf,
-    pub identifier: Option<String>,
-    pub pidfile: Option<PathBuf>,
-    pub user: Option<String>,
 }
 
 impl Options {

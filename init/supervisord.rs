@@ -29,7 +29,7 @@ stays in the foreground.
 const VERSION: &str = "4.2.5\n";
 
 /// An option's letter and word, and whether a value follows.
-const OPTIONS: [(&str, &str, bool); 19] = [
+static OPTIONS: [(&str, &str, bool); 20] = [
     ("-c", "--configuration", true),
     ("-n", "--nodaemon", false),
     ("-h", "--help", false),
@@ -49,8 +49,8 @@ const OPTIONS: [(&str, &str, bool); 19] = [
     ("", "--minprocs", true),
     ("-k", "--nocleanup", false),
     ("-t", "--strip_ansi", false),
+    ("-s", "--silent", false),
 ];
-const SILENT: (&str, &str, bool) = ("-s", "--silent", false);
 
 pub fn supervisord(call: &Call) -> u8 {
     let given = match options(&call.args) {
@@ -101,8 +101,7 @@ fn places(word: &OsStr) -> impl Iterator<Item = PathBuf> {
     all.into_iter()
 }
 
-/// The options that were given, by their letters (or the word, where there is none); of words the
-/// beginning is enough, as getopt has it.
+/// The options that were given, by their letters.
 fn options(args: &[OsString]) -> Result<Vec<(&'static str, OsString)>, String> {
     let mut given = Vec::new();
     let mut args = args.iter();
@@ -113,11 +112,7 @@ fn options(args: &[OsString]) -> Result<Vec<(&'static str, OsString)>, String> {
                 Some((word, value)) => (word, Some(value)),
                 None => (rest, None),
             };
-            let all = || OPTIONS.iter().chain([&SILENT]);
-            let whole = format!("--{word}");
-            let exact = all().find(|(_, long, _)| *long == whole);
-            let mut begun = all().filter(|(_, long, _)| long.starts_with(&whole));
-            let found = exact.or_else(|| begun.next().filter(|_| begun.next().is_none()));
+            let found = OPTIONS.iter().find(|(_, long, _)| long.strip_prefix("--") == Some(word));
             let Some((letter, long, takes)) = found else {
                 return Err(format!("unknown option {text}"));
             };
@@ -135,7 +130,7 @@ fn options(args: &[OsString]) -> Result<Vec<(&'static str, OsString)>, String> {
         };
         for (at, letter) in letters.char_indices() {
             let named = format!("-{letter}");
-            let found = OPTIONS.iter().chain([&SILENT]).find(|(short, ..)| *short == named);
+            let found = OPTIONS.iter().find(|(short, ..)| *short == named);
             let Some((short, _, takes)) = found else {
                 return Err(format!("unknown option {named}"));
             };
@@ -175,7 +170,7 @@ mod tests {
             ("-ncx", vec![n.clone(), c("x")]),
             ("-c -n", vec![c("-n")]),
             ("--nodaemon --configuration=x", vec![n.clone(), c("x")]),
-            ("--conf x --nod", vec![c("x"), n]),
+            ("--configuration x -n", vec![c("x"), n]),
             ("-e debug -s", vec![("-e", "debug".into()), ("-s", String::new())]),
         ] {
             assert_eq!(parse(line).unwrap(), expected, "{line}");

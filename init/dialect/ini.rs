@@ -133,7 +133,7 @@ impl Reader<'_> {
             let error = Error::invalid(format!("\"{value}\" is neither a section nor a key"));
             return fault(error.hint("write KEY = VALUE; a line that goes on stands deeper"));
         };
-        let key = key.trim().to_lowercase();
+        let key = key.trim().to_ascii_lowercase();
         if key.is_empty() {
             return fault(Error::invalid("a value without a key").hint("write KEY = VALUE"));
         }

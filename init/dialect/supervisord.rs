@@ -16,8 +16,7 @@ mod words;
 
 pub use server::{Listen, Server};
 
-use self::percent::Names;
-use self::value::Keys;
+use self::value::{Keys, at_place};
 use super::draft::Users;
 use super::ini::{Document, Place, Section};
 use super::typed::unknown;
@@ -65,20 +64,16 @@ pub struct Scope<'a> {
     pub users: &'a Users,
 }
 
-/// What is wrong, and where.
-#[derive(Debug)]
-pub struct Fault {
-    pub at: Place,
-    pub error: Error,
-}
-
-impl Fault {
-    fn said(self) -> Error {
-        self.error.doing(self.at.shown())
+impl Config {
+    /// Takes over what was wrong with the keys of a section.
+    #[inline(never)]
+    fn take(&mut self, keys: Keys) {
+        self.problems.append(&mut keys.problems.into_inner());
+        self.warnings.append(&mut keys.warnings.into_inner());
     }
 }
 
-const SUPERVISORD: [&str; 19] = [
+static SUPERVISORD: [&str; 19] = [
     "logfile",
     "logfile_maxbytes",
     "logfile_backups",
@@ -99,13 +94,13 @@ const SUPERVISORD: [&str; 19] = [
     "profile_options",
     "exit_on_fatal",
 ];
-const CLIENT: [&str; 5] = ["serverurl", "username", "password", "prompt", "history_file"];
-const UNIX: [&str; 5] = ["file", "chmod", "chown", "username", "password"];
-const INET: [&str; 3] = ["port", "username", "password"];
+static CLIENT: [&str; 5] = ["serverurl", "username", "password", "prompt", "history_file"];
+static UNIX: [&str; 5] = ["file", "chmod", "chown", "username", "password"];
+static INET: [&str; 3] = ["port", "username", "password"];
 
 /// Kinds of sections, each with its keys. One with a colon is followed by a name. Of those without
 /// keys nobody knows them.
-const SECTIONS: [(&str, &[&str]); 11] = [
+static SECTIONS: [(&str, &[&str]); 11] = [
     ("supervisord", &SUPERVISORD),
     ("supervisorctl", &CLIENT),
     ("unix_http_server", &UNIX),
@@ -149,21 +144,9 @@ fn load(document: &mut Document, path: &Path) -> Result<()> {
     let bytes = read_small(path, LARGEST).on("read", path)?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Error::invalid(format!("{}: not UTF-8", path.display())))?;
-    let full = std::path::absolute(path).on("read", path)?;
-    let here = full.parent().unwrap_or(Path::new("/")).display().to_string();
-    let file: Rc<Path> = Rc::from(path);
-    document
-        .read(&file, &text)
-        .map_err(|fault| fault.error.doing(format!("{}:{}", path.display(), fault.line)))?;
-    // Each file has a `here` of its own.
-    for section in &mut document.sections {
-        for entry in section.entries.iter_mut().filter(|entry| entry.at.file == file) {
-            if entry.value.contains("%(here)s") {
-                entry.value = entry.value.replace("%(here)s", &here.replace('%', "%%"));
-            }
-        }
-    }
-    Ok(())
+    let file: Rc<Path> = std::path::absolute(path).on("read", path)?.into();
+    let read = document.read(&file, &text);
+    read.map_err(|fault| fault.error.doing(format!("{}:{}", path.display(), fault.line)))
 }
 
 /// The configuration in a document. Pure.
@@ -173,7 +156,7 @@ fn build(document: &Document, scope: &Scope, user: Option<&str>) -> Config {
         // Sections that others add to are meant to be there more than once.
         if name.contains(':') {
             let error = Error::conflict(format!("[{name}] is there twice; the later keys count"));
-            config.warnings.push(error.doing(at.shown()));
+            config.warnings.push(at_place(error, at));
         }
     }
     for section in &document.sections {
@@ -186,14 +169,9 @@ fn build(document: &Document, scope: &Scope, user: Option<&str>) -> Config {
     };
     let own = document.get("supervisord").unwrap_or(&none);
     let mut common = program::Common::default();
-    let mut names = Names::default();
-    names.text("host_node_name", scope.host);
-    let keys = Keys { section: own, names, scope };
-    let settings = settings(&keys, &mut common, &mut config.warnings);
-    match settings {
-        Ok(settings) => config.settings = settings,
-        Err(fault) => config.problems.push(fault.said()),
-    }
+    let keys = Keys::new(own, scope);
+    config.settings = settings(&keys, &mut common);
+    config.take(keys);
     if let Some(user) = user {
         common.user = Some(user.to_string());
     }
@@ -203,44 +181,41 @@ fn build(document: &Document, scope: &Scope, user: Option<&str>) -> Config {
     config
 }
 
-fn settings(
-    keys: &Keys,
-    common: &mut program::Common,
-    warnings: &mut Vec<Error>,
-) -> std::result::Result<Settings, Fault> {
+fn settings(keys: &Keys, common: &mut program::Common) -> Settings {
     let mut settings = Settings::default();
-    if let Some(identifier) = keys.text("identifier")? {
+    let variable = keys.scope.variable;
+    if let Some(identifier) = keys.text("identifier") {
         settings.identifier = identifier;
     }
-    settings.pidfile = keys.text("pidfile")?.map(|text| value::path(&text, keys.scope.variable));
-    common.environment = keys.maybe("environment", words::variables)?.unwrap_or_default();
-    common.exit_on_fatal = keys.flag("exit_on_fatal", false)?;
-    common.user = keys.text("user")?;
-    // Looked at for what is wrong with them: they are for a supervisord that is no init.
-    for key in ["nodaemon", "silent", "nocleanup", "strip_ansi"] {
-        if keys.flag(key, false)? && key == "strip_ansi" {
-            let error = Error::invalid("escape sequences stay in the logs");
-            warnings.push(keys.fault_at(key, error).said());
-        }
+    settings.pidfile = keys.text("pidfile").map(|text| value::path(&text, variable));
+    common.environment = keys.maybe("environment", words::variables).unwrap_or_default();
+    common.exit_on_fatal = keys.flag("exit_on_fatal", false);
+    common.user = keys.text("user");
+    if keys.flag("strip_ansi", false) {
+        keys.odd("strip_ansi", "escape sequences stay in the logs", "");
     }
-    keys.maybe("umask", value::octal)?;
-    let max_size = keys.size("logfile_maxbytes", 50 << 20)?;
-    let keep = keys.number("logfile_backups", 10, (0, 10_000))?;
+    // Looked at for what is wrong with them: they are for a supervisord that is no init.
+    for key in ["nodaemon", "silent", "nocleanup"] {
+        keys.flag(key, false);
+    }
+    keys.maybe("umask", value::octal);
+    let max_size = keys.size("logfile_maxbytes", 50 << 20);
+    let keep = keys.count("logfile_backups", 10, 10_000);
     // What goes to cox's own output is said there anyway.
-    let path = keys.text("logfile")?.filter(|path| {
+    let path = keys.text("logfile").filter(|path| {
         let none = ["none", "off", "auto", "syslog"].iter().any(|no| path.eq_ignore_ascii_case(no));
         !none && !path.starts_with("/dev/") && !path.starts_with("/proc/")
     });
     settings.logfile = path.map(|path| LogFile {
-        path: value::path(&path, keys.scope.variable),
+        path: value::path(&path, variable),
         max_size,
-        keep: u32::try_from(keep).unwrap_or(u32::MAX),
+        keep,
         stamp: Stamp::None,
     });
     for key in ["minfds", "minprocs"] {
-        keys.number(key, 0, (0, i64::from(i32::MAX)))?;
+        keys.count(key, 0, i64::from(i32::MAX));
     }
-    Ok(settings)
+    settings
 }
 
 /// Names sections and keys that nobody knows.
@@ -253,24 +228,25 @@ fn name_strangers(section: &Section, warnings: &mut Vec<Error>) {
     };
     let Some((kind, keys)) = SECTIONS.iter().find(|(kind, _)| fits(kind)) else {
         let begins = name.split_once(':').map_or(name.as_str(), |(kind, _)| kind);
-        let kinds = SECTIONS.map(|(kind, _)| kind.trim_end_matches(':'));
-        let error = unknown("section", begins, kinds);
-        return warnings.push(error.doing(section.at.shown()));
+        let kinds = SECTIONS.iter().map(|(kind, _)| kind.trim_end_matches(':'));
+        let error = unknown("section", begins, &kinds.collect::<Vec<&str>>());
+        return warnings.push(at_place(error, &section.at));
     };
     if keys.is_empty() {
         return;
     }
-    let keys = keys.iter().copied().filter(|key| match *kind {
-        "eventlistener:" => !program::OF_FCGI.contains(key),
-        "fcgi-program:" => !program::OF_LISTENERS.contains(key),
-        "program:" => !program::OF_FCGI.contains(key) && !program::OF_LISTENERS.contains(key),
-        _ => true,
-    });
+    let of_others: &[&str] = match *kind {
+        "eventlistener:" => &program::OF_FCGI,
+        "fcgi-program:" => &program::OF_LISTENERS,
+        "program:" => &program::OF_FEW,
+        _ => &[],
+    };
+    let keys = keys.iter().copied().filter(|key| !of_others.contains(key));
+    let keys: Vec<&str> = keys.collect();
     for entry in &section.entries {
-        if !keys.clone().any(|key| key == entry.key) {
-            let error = unknown("key", &entry.key, keys.clone());
-            let error = error.doing(format!("[{name}]"));
-            warnings.push(error.doing(entry.at.shown()));
+        if !keys.contains(&entry.key.as_str()) {
+            let error = unknown("key", &entry.key, &keys).doing(format!("[{name}]"));
+            warnings.push(at_place(error, &entry.at));
         }
     }
 }

@@ -152,8 +152,9 @@ impl Reader<'_> {
                 if sections.clone().any(|name| name == entry.key) {
                     continue;
                 }
-                let names = keys.iter().map(|key| key.field.name).chain(sections);
-                let error = unknown("key", &entry.key, names);
+                let names: Vec<&str> =
+                    keys.iter().map(|key| key.field.name).chain(sections).collect();
+                let error = unknown("key", &entry.key, &names);
                 let place = place.strip_suffix(": ").unwrap_or(place);
                 let error = if place.is_empty() { error } else { error.doing(place) };
                 self.problem(entry.line, error);

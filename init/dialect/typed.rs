@@ -167,8 +167,8 @@ impl Scope<'_> {
                 let mut given = Vec::new();
                 for entry in &table.entries {
                     let Some(field) = fields.iter().find(|field| field.name == entry.key) else {
-                        let names = fields.iter().map(|field| field.name);
-                        return Err(fault(entry.line, unknown("key", &entry.key, names)));
+                        let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+                        return Err(fault(entry.line, unknown("key", &entry.key, &names)));
                     };
                     let value = self.convert(&entry.node, &field.of);
                     given.push((field.name, value.map_err(within(field.name))?));
@@ -236,7 +236,7 @@ impl Scope<'_> {
                 let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
                 let known = CAPABILITIES.iter().position(|name| *name == short);
                 let known = known.and_then(|number| u64::try_from(number).ok());
-                Given::Number(known.ok_or_else(|| unknown("capability", short, CAPABILITIES))?)
+                Given::Number(known.ok_or_else(|| unknown("capability", short, &CAPABILITIES))?)
             }
             Type::Variable => {
                 check_name(Name::Variable, text)?;
@@ -244,7 +244,7 @@ impl Scope<'_> {
             }
             Type::Word(words) => match words.contains(&text) {
                 true => Given::Text(text.to_string()),
-                false => return Err(unknown("word", text, words.iter().copied())),
+                false => return Err(unknown("word", text, words)),
             },
             _ => return Err(bad()),
         })
@@ -303,17 +303,12 @@ fn no(seen: &str, of: &Type) -> Error {
 }
 
 /// An error that names the word that was probably meant.
-pub fn unknown<'a>(
-    what: &str,
-    typed: &str,
-    words: impl IntoIterator<Item = &'a str> + Clone,
-) -> Error {
+pub fn unknown(what: &str, typed: &str, words: &[&str]) -> Error {
     let error = Error::invalid(format!("unknown {what} \"{typed}\""));
-    if let Some(meant) = nearest(typed, words.clone()) {
-        return error.hint(format!("did you mean \"{meant}\"?"));
+    match nearest(typed, words.iter().copied()) {
+        Some(meant) => error.hint(format!("did you mean \"{meant}\"?")),
+        None => error.hint(format!("there is {}", words.join(", "))),
     }
-    let all: Vec<&str> = words.into_iter().collect();
-    error.hint(format!("there is {}", all.join(", ")))
 }
 
 fn check_name(name: Name, text: &str) -> std::result::Result<(), Error> {
@@ -323,7 +318,8 @@ fn check_name(name: Name, text: &str) -> std::result::Result<(), Error> {
         }
         Name::Resource if resource_number(text).is_none() => {
             let lower: Vec<String> = RESOURCES.iter().map(|n| n.to_ascii_lowercase()).collect();
-            Err(unknown("limit", text, lower.iter().map(String::as_str)))
+            let words: Vec<&str> = lower.iter().map(String::as_str).collect();
+            Err(unknown("limit", text, &words))
         }
         Name::Signal => text.parse::<Signal>().map(drop),
         _ => Ok(()),

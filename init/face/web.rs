@@ -383,13 +383,11 @@ fn listen(at: &Listen) -> Result<Listener> {
             }
             Ok(Listener::Unix(bound))
         }
-        Listen::Inet(address) => {
-            let listener = TcpListener::bind(address).on("listen on", address.to_string())?;
-            listener.set_nonblocking(true).on("set up", address.to_string())?;
+        Listen::Inet(address, text) => {
+            let listener = TcpListener::bind(address).on("listen on", text)?;
+            listener.set_nonblocking(true).on("set up", text)?;
             if !address.ip().is_loopback() {
-                say(&format!(
-                    "supervisor's interface listens on {address}, not only for this host"
-                ));
+                say(&format!("supervisor's interface listens on {text}, not only for this host"));
             }
             Ok(Listener::Inet(listener))
         }

@@ -46,7 +46,7 @@ impl Supervisor {
         let slot = slot.ok_or_else(|| Kind::NotRunning.of(name))?;
         let input = slot.input.as_mut().ok_or_else(|| Kind::NoFile.of(name))?;
         if input.pending.len().saturating_add(text.len()) > MOST {
-            return Err(Kind::Failed.of(format!("{name} does not read what it was sent")));
+            return Err(Kind::Failed.of(&format!("{name} does not read what it was sent")));
         }
         input.pending.extend_from_slice(text);
         if self.flush_input(id) { Ok(()) } else { Err(Kind::NoFile.of(name)) }

@@ -1,24 +1,33 @@
 //! Supervisor's programs: the sockets of its interface, what is configured and does not run, who
 //! waits for an answer.
 
+use super::Supervisor;
 use super::listeners::Pools;
 use super::main_log::MainLog;
 use super::rpc::Job;
 use super::slot::Slot;
-use super::{Instead, Supervisor};
 use crate::dialect::supervisord::{self, Config, Settings};
 use crate::event_loop::{Source, Timer, Wake};
 use crate::face::web::Web;
-use crate::log::FileLog;
+use crate::log::{Channel, FileLog};
 use crate::machine::State;
 use crate::message::say_error;
-use crate::service::{Exec, Member, Service};
+use crate::service::{Exec, Member, Output, Service};
 use crate::sorted::{Map, Set};
 use coracle::error::{Error, Result};
 use coracle::sys::pidfd::Exit;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
+
+/// A configuration of supervisor's, and what counts more than what it says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Instead {
+    pub path: PathBuf,
+    pub identifier: Option<String>,
+    pub pidfile: Option<PathBuf>,
+    pub user: Option<String>,
+}
 
 /// What supervisor's configuration and its clients have to do with.
 #[derive(Default)]
@@ -170,16 +179,18 @@ fn group_of(service: &Service) -> Option<String> {
 /// What a process of a program is told about itself.
 pub fn introduce(member: &Member, exec: &Exec) -> Exec {
     let mut exec = exec.clone();
-    let url = member.url.as_deref().map(|url| ("SUPERVISOR_SERVER_URL", url));
-    let own = [
-        ("SUPERVISOR_ENABLED", "1"),
-        ("SUPERVISOR_PROCESS_NAME", &*member.process),
-        ("SUPERVISOR_GROUP_NAME", &*member.group),
-    ];
-    let own = own.into_iter().chain(url);
     // What is configured counts more.
-    let own = own.map(|(name, value)| (name.into(), Some(value.into())));
-    exec.env.splice(0..0, own);
+    let mut tell = |name: &str, value: &str| {
+        if !exec.env.iter().any(|(known, _)| known == name) {
+            exec.env.push((name.into(), Some(value.into())));
+        }
+    };
+    tell("SUPERVISOR_ENABLED", "1");
+    tell("SUPERVISOR_PROCESS_NAME", &member.process);
+    tell("SUPERVISOR_GROUP_NAME", &member.group);
+    if let Some(url) = &member.url {
+        tell("SUPERVISOR_SERVER_URL", url);
+    }
     exec
 }
 
@@ -238,6 +249,15 @@ impl Standing {
 }
 
 impl Slot {
+    /// What was said about one of its outputs.
+    pub fn output(&self, channel: Channel) -> Option<&Output> {
+        let member = self.service.member.as_deref()?;
+        Some(match channel {
+            Channel::Out => &member.out,
+            Channel::Err => &member.err,
+        })
+    }
+
     pub fn standing(&self) -> Standing {
         Standing::of(self.machine.state)
     }

@@ -9,13 +9,14 @@ use crate::face::web::Heard;
 use crate::face::web::call::{self, Call, Whom};
 use crate::face::web::fault::{Fault, Kind};
 use crate::face::web::http::{self, Answer, Method, Request};
-use crate::face::web::xml::{self, Value};
+use crate::face::web::xml::{self, Members, Value};
+use crate::log::Channel;
 use crate::machine::{Event, Want};
 use crate::message::say;
-use crate::service::Service;
+use crate::service::{Exec, LogTo, Output, Reach, Service};
 use coracle::types::Signal;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// What the clients were made for.
@@ -144,8 +145,7 @@ impl Supervisor {
     }
 
     fn call(&mut self, call: Call) -> Result<Outcome> {
-        let of_supervisor =
-            !matches!(call, Call::Methods | Call::Help(_) | Call::Signature(_) | Call::Several(_));
+        let of_supervisor = !matches!(call, Call::Methods | Call::Several(_));
         if of_supervisor && self.shutdown.is_some() {
             return Err(Kind::ShutdownState.into());
         }
@@ -154,7 +154,7 @@ impl Supervisor {
             Call::Version => VERSION.into(),
             Call::Identification => self.programs.settings.identifier.as_str().into(),
             Call::State => {
-                Value::members([("statecode", Value::Int(1)), ("statename", "RUNNING".into())])
+                Members::default().number("statecode", 1).text("statename", "RUNNING").end()
             }
             Call::Pid => Value::Int(i64::from(std::process::id())),
             Call::Shutdown => {
@@ -163,7 +163,7 @@ impl Supervisor {
             }
             Call::Restart => {
                 let begun = self.begin_again("asked to begin anew by supervisorctl");
-                begun.map_err(|error| Kind::CantReread.of(error.to_string()))?;
+                begun.map_err(|error| Kind::CantReread.of(&error.to_string()))?;
                 Value::Flag(true)
             }
             Call::Reread => self.tell_reread()?,
@@ -196,7 +196,7 @@ impl Supervisor {
             }
             Call::ClearOutput(name) => {
                 let id = self.process(&name)?;
-                self.clear_output(id).map_err(|_| Kind::Failed.of(name))?;
+                self.clear_output(id).map_err(|_| Kind::Failed.of(&name))?;
                 Value::Flag(true)
             }
             Call::ClearAllOutputs => {
@@ -219,8 +219,6 @@ impl Supervisor {
                 Value::Flag(true)
             }
             Call::Methods => call::names(),
-            Call::Help(name) => call::help(&name)?,
-            Call::Signature(name) => call::signature(&name)?,
             Call::Several(calls) => {
                 return Ok(self.several(Vec::new(), calls.into()));
             }
@@ -301,12 +299,9 @@ impl Supervisor {
             Err(fault) => (fault.kind.code(), fault.text()),
         };
         let (group, process) = self.names(id);
-        Value::members([
-            ("name", process.into()),
-            ("group", group.into()),
-            ("status", Value::Int(code)),
-            ("description", text.into()),
-        ])
+        let mut members = Members::default();
+        members.text("name", &process).text("group", &group);
+        members.number("status", code).text("description", &text).end()
     }
 
     /// The group and the name of a process.
@@ -319,7 +314,7 @@ impl Supervisor {
     fn whom(&self, whom: &Whom) -> Result<(Vec<u32>, bool)> {
         let group = |name: &str| -> Result<Vec<u32>> {
             let ids = self.active_groups().remove(name);
-            Ok(self.sorted(ids.ok_or_else(|| Kind::BadName.of(name))?))
+            ids.ok_or_else(|| Kind::BadName.of(name))
         };
         match whom {
             Whom::All => Ok((self.in_order(), true)),
@@ -344,26 +339,20 @@ impl Supervisor {
         found.map(|(id, _)| *id).ok_or_else(|| Kind::BadName.of(name))
     }
 
-    /// All processes, in the order in which they are started.
+    /// All processes, in the order in which they came.
     fn in_order(&self) -> Vec<u32> {
         let all = self.slots.iter().filter(|(_, slot)| slot.service.member.is_some());
         let all = all.filter(|(_, slot)| !slot.machine.is_forgotten());
-        self.sorted(all.map(|(id, _)| *id).collect())
-    }
-
-    fn sorted(&self, mut ids: Vec<u32>) -> Vec<u32> {
-        ids.sort_by_key(|id| {
-            let member = self.slots.get(id).and_then(|slot| slot.service.member.as_deref());
-            member.map(|member| (member.group_priority, member.priority))
-        });
-        ids
+        all.map(|(id, _)| *id).collect()
     }
 
     /// All processes, by the names of their groups and their own.
     fn by_name(&self) -> Vec<u32> {
-        let mut ids = self.in_order();
-        ids.sort_by_cached_key(|id| self.names(*id));
-        ids
+        let ids = self.in_order();
+        let mut named: Vec<((String, String), u32)> =
+            ids.into_iter().map(|id| (self.names(id), id)).collect();
+        named.sort_unstable();
+        named.into_iter().map(|(_, id)| id).collect()
     }
 
     fn start_or_stop(&mut self, whom: Whom, wait: bool, goal: Goal) -> Result<Outcome> {
@@ -438,7 +427,7 @@ impl Supervisor {
             let name = if group == process { group } else { format!("{group}:{process}") };
             let sent = match (&signal, pid) {
                 (Err(fault), _) => Err(fault.clone()),
-                (Ok(_), None) => Err(Kind::NotRunning.of(name)),
+                (Ok(_), None) => Err(Kind::NotRunning.of(&name)),
                 (Ok(signal), Some(_)) => {
                     self.command(id, Command::Signal(*signal), By::Supervisorctl);
                     Ok(())
@@ -456,32 +445,25 @@ impl Supervisor {
     fn info(&self, id: u32) -> Value {
         let now = unix_time();
         let (group, process) = self.names(id);
-        let Some(slot) = self.slots.get(&id) else { return Value::members([]) };
-        let member = slot.service.member.as_deref();
-        let number = |time: u64| Value::Int(i64::try_from(time).unwrap_or(i64::MAX));
-        let file = |path: Option<&PathBuf>| -> Value {
-            path.map(|path| path.display().to_string()).unwrap_or_default().into()
+        let mut members = Members::default();
+        let Some(slot) = self.slots.get(&id) else { return members.end() };
+        let time = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
+        let file = |channel: Channel| match slot.output(channel).and_then(|out| out.path.as_ref()) {
+            Some(path) => path.display().to_string(),
+            None => String::new(),
         };
-        let out = file(member.and_then(|member| member.out.path.as_ref()));
-        let err = file(member.and_then(|member| member.err.path.as_ref()));
+        let (out, err) = (file(Channel::Out), file(Channel::Err));
         let standing = slot.standing();
         let pid = slot.machine.pid.filter(|_| standing.has_process());
-        Value::members([
-            ("description", slot.description(now).into()),
-            ("pid", Value::Int(pid.map_or(0, |pid| i64::from(pid.raw())))),
-            ("stderr_logfile", err),
-            ("stdout_logfile", out.clone()),
-            ("logfile", out),
-            ("exitstatus", Value::Int(i64::from(slot.exit_status()))),
-            ("spawnerr", slot.spawn_error().into()),
-            ("now", number(now)),
-            ("stop", number(slot.history.ended_at)),
-            ("start", number(slot.history.started_at)),
-            ("statename", standing.word().into()),
-            ("state", Value::Int(standing as i64)),
-            ("group", group.into()),
-            ("name", process.into()),
-        ])
+        members.text("name", &process).text("group", &group);
+        members.number("start", time(slot.history.started_at));
+        members.number("stop", time(slot.history.ended_at)).number("now", time(now));
+        members.number("state", standing as i64).text("statename", standing.word());
+        members.text("spawnerr", &slot.spawn_error());
+        members.number("exitstatus", i64::from(slot.exit_status()));
+        members.text("logfile", &out).text("stdout_logfile", &out).text("stderr_logfile", &err);
+        members.number("pid", pid.map_or(0, |pid| i64::from(pid.raw())));
+        members.text("description", &slot.description(now)).end()
     }
 
     /// What is configured: what runs, but for what was dropped, and what does not.
@@ -507,7 +489,7 @@ impl Supervisor {
     }
 
     fn tell_reread(&mut self) -> Result<Value> {
-        let names = self.reread().map_err(|error| Kind::CantReread.of(error.to_string()))?;
+        let names = self.reread().map_err(|error| Kind::CantReread.of(&error.to_string()))?;
         let lists = names.map(|list| Value::Array(list.into_iter().map(Value::Text).collect()));
         Ok(Value::Array(vec![Value::Array(lists.into())]))
     }
@@ -542,8 +524,13 @@ impl Supervisor {
         }
         if !self.programs.dropped.remove(group) && !self.programs.shelf.contains_key(group) {
             // It is still configured, so it may come back.
-            let services = ids.iter().filter_map(|id| self.slots.get(id));
-            let services = services.map(|slot| slot.service.clone()).collect();
+            let mut services = Vec::new();
+            for id in &ids {
+                if let Some(slot) = self.slots.get_mut(id) {
+                    let none = Service::new("", Exec::new(Vec::new()));
+                    services.push(std::mem::replace(&mut slot.service, none));
+                }
+            }
             self.programs.shelf.insert(group.to_string(), services);
         }
         for id in ids {
@@ -564,59 +551,73 @@ impl Supervisor {
 
 /// What is configured about a process.
 fn config_of(service: &Service, in_use: bool) -> Option<Value> {
-    use crate::service::{LogTo, Output, Reach};
     let member = service.member.as_deref()?;
     let setup = service.run.setup.as_deref();
-    let count = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
-    let seconds = |time: Option<std::time::Duration>| count(time.unwrap_or_default().as_secs());
-    let file = |output: &Output| -> Value {
-        match (&output.path, output.auto) {
-            (Some(path), _) => path.display().to_string().into(),
-            (None, true) => "auto".into(),
-            (None, false) => "none".into(),
-        }
-    };
-    let size = |log: &LogTo| match log {
-        LogTo::File(file) => (count(file.max_size), Value::Int(i64::from(file.keep))),
-        _ => (Value::Int(50 << 20), Value::Int(10)),
-    };
-    let ((out_size, out_keep), (err_size, err_keep)) = (size(&service.out), size(&service.err));
     let restart = &*service.restart;
+    let mut members = Members::default();
     let codes = restart.expected.iter().flatten().map(|code| Value::Int(i64::from(*code)));
-    let uid = setup.and_then(|setup| setup.user.as_ref()).map(|user| i64::from(user.uid));
-    let none = || Value::from("none");
-    let directory = service.run.cwd.as_deref().map(|path| path.display().to_string().into());
-    Some(Value::members([
-        ("autostart", Value::Flag(service.start.auto)),
-        ("directory", directory.unwrap_or_else(none)),
-        ("uid", uid.map_or_else(none, Value::Int)),
-        ("command", member.command.to_string().into()),
-        ("exitcodes", Value::Array(codes.collect())),
-        ("group", member.group.to_string().into()),
-        ("group_prio", Value::Int(i64::from(member.group_priority))),
-        ("inuse", Value::Flag(in_use)),
-        ("killasgroup", Value::Flag(service.stop.kill == Reach::Group)),
-        ("name", member.process.to_string().into()),
-        ("process_prio", Value::Int(i64::from(member.priority))),
-        ("redirect_stderr", Value::Flag(member.redirects)),
-        ("startretries", Value::Int(i64::from(restart.retries.unwrap_or_default()))),
-        ("startsecs", seconds(Some(restart.healthy_after))),
-        ("stdout_capture_maxbytes", count(member.out.capture)),
-        ("stdout_events_enabled", Value::Flag(member.out.events)),
-        ("stdout_logfile", file(&member.out)),
-        ("stdout_logfile_backups", out_keep),
-        ("stdout_logfile_maxbytes", out_size),
-        ("stdout_syslog", Value::Flag(member.out.syslog)),
-        ("stopsignal", Value::Int(i64::from(service.stop.signal.number()))),
-        ("stopwaitsecs", seconds(service.stop.limit)),
-        ("stderr_capture_maxbytes", count(member.err.capture)),
-        ("stderr_events_enabled", Value::Flag(member.err.events)),
-        ("stderr_logfile", file(&member.err)),
-        ("stderr_logfile_backups", err_keep),
-        ("stderr_logfile_maxbytes", err_size),
-        ("stderr_syslog", Value::Flag(member.err.syslog)),
-        ("serverurl", member.url.as_deref().map_or_else(none, Value::from)),
-    ]))
+    members.put("exitcodes", Value::Array(codes.collect()));
+    members.flag("autostart", service.start.auto).flag("inuse", in_use);
+    match service.run.cwd.as_deref() {
+        Some(path) => members.text("directory", &path.display().to_string()),
+        None => members.text("directory", "none"),
+    };
+    match setup.and_then(|setup| setup.user.as_ref()) {
+        Some(user) => members.number("uid", i64::from(user.uid)),
+        None => members.text("uid", "none"),
+    };
+    members.text("command", &member.command);
+    members.text("group", &member.group).text("name", &member.process);
+    members.number("group_prio", i64::from(member.group_priority));
+    members.number("process_prio", i64::from(member.priority));
+    members.flag("killasgroup", service.stop.kill == Reach::Group);
+    members.flag("redirect_stderr", member.redirects);
+    members.number("startretries", i64::from(restart.retries.unwrap_or_default()));
+    members.number("startsecs", seconds(restart.healthy_after));
+    members.number("stopsignal", i64::from(service.stop.signal.number()));
+    members.number("stopwaitsecs", seconds(service.stop.limit.unwrap_or_default()));
+    members.text("serverurl", member.url.as_deref().unwrap_or("none"));
+    put_output(&mut members, OUT, &member.out, &service.out);
+    put_output(&mut members, ERR, &member.err, &service.err);
+    Some(members.end())
+}
+
+static OUT: [&str; 6] = [
+    "stdout_logfile",
+    "stdout_logfile_maxbytes",
+    "stdout_logfile_backups",
+    "stdout_capture_maxbytes",
+    "stdout_events_enabled",
+    "stdout_syslog",
+];
+static ERR: [&str; 6] = [
+    "stderr_logfile",
+    "stderr_logfile_maxbytes",
+    "stderr_logfile_backups",
+    "stderr_capture_maxbytes",
+    "stderr_events_enabled",
+    "stderr_syslog",
+];
+
+#[inline(never)]
+fn put_output(members: &mut Members, names: [&'static str; 6], output: &Output, log: &LogTo) {
+    let [file, size, keep, capture, events, syslog] = names;
+    match (&output.path, output.auto) {
+        (Some(path), _) => members.text(file, &path.display().to_string()),
+        (None, true) => members.text(file, "auto"),
+        (None, false) => members.text(file, "none"),
+    };
+    let (most, kept) = match log {
+        LogTo::File(file) => (file.max_size, file.keep),
+        _ => (50 << 20, 10),
+    };
+    members.number(size, i64::try_from(most).unwrap_or(i64::MAX)).number(keep, i64::from(kept));
+    members.number(capture, i64::try_from(output.capture).unwrap_or(i64::MAX));
+    members.flag(events, output.events).flag(syslog, output.syslog);
+}
+
+fn seconds(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether the program of a service can be executed: asked before it is tried.
@@ -635,14 +636,14 @@ fn executable(service: &Service) -> Result<()> {
         }
     };
     let Some((path, meta)) = found else {
-        return Err(Kind::NoFile.of(format!("can't find command '{shown}'")));
+        return Err(Kind::NoFile.of(&format!("can't find command '{shown}'")));
     };
     let path = path.display();
     if meta.is_dir() {
-        return Err(Kind::NotExecutable.of(format!("command at '{path}' is a directory")));
+        return Err(Kind::NotExecutable.of(&format!("command at '{path}' is a directory")));
     }
     match meta.permissions().mode() & 0o111 {
-        0 => Err(Kind::NotExecutable.of(format!("command at '{path}' is not executable"))),
+        0 => Err(Kind::NotExecutable.of(&format!("command at '{path}' is not executable"))),
         _ => Ok(()),
     }
 }

@@ -1,8 +1,7 @@
 //! `[include] files = ...`: which files a pattern names, and reading them.
 
-use super::percent::Names;
-use super::value::Keys;
-use super::{Document, Fault, Scope, load};
+use super::value::{Keys, at_place};
+use super::{Document, Scope, load};
 use coracle::error::{Error, OsContext, Result};
 use coracle::types::Glob;
 use std::fs;
@@ -16,38 +15,32 @@ pub fn follow(
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let Some(section) = document.get("include").cloned() else { return Ok(()) };
-    let mut names = Names::default();
-    names.text("host_node_name", scope.host);
-    let keys = Keys { section: &section, names, scope };
-    let Some(patterns) = keys.text("files").map_err(Fault::said)? else {
-        let error = Error::invalid("there are no files").hint("add: files = conf.d/*.conf");
-        return Err(keys.fault(error).said());
-    };
+    let keys = Keys::new(&section, scope);
+    let patterns = keys.text("files");
+    if patterns.is_none() && keys.is_good() {
+        keys.wrong("", "there are no files", "add: files = conf.d/*.conf");
+    }
+    Error::collect(keys.problems.take())?;
     let full = std::path::absolute(path).on("read", path)?;
     let base = full.parent().unwrap_or(Path::new("/"));
-    for pattern in patterns.split_whitespace() {
+    for pattern in patterns.unwrap_or_default().split_whitespace() {
         let files = matching(&base.join(pattern));
         if files.is_empty() {
-            let error = Error::not_found(format!("no file matches {pattern}"));
-            warnings.push(keys.fault_at("files", error).said());
+            keys.odd("files", &format!("no file matches {pattern}"), "");
         }
         for file in files {
-            if file == full {
-                let error = Error::invalid(format!("{} includes itself", path.display()));
-                warnings.push(keys.fault_at("files", error).said());
-                continue;
+            match file == full {
+                true => keys.odd("files", "it includes itself", ""),
+                false => load(document, &file)?,
             }
-            load(document, &file)?;
         }
     }
-    if let Some(now) = document.get("include") {
-        let strangers = now.entries.iter().filter(|entry| entry.at.file.as_ref() != path);
-        for entry in strangers {
-            let error = Error::invalid("an included file cannot include others; ignored");
-            let error = error.hint(format!("name them in {}", path.display()));
-            warnings.push(error.doing(entry.at.shown()));
-        }
+    let now = document.get("include").map_or(&[][..], |section| &section.entries);
+    for entry in now.iter().filter(|entry| entry.at.file.as_ref() != path) {
+        let error = Error::invalid("an included file cannot include others; ignored");
+        warnings.push(at_place(error, &entry.at));
     }
+    warnings.append(&mut keys.warnings.borrow_mut());
     Ok(())
 }
 
@@ -69,14 +62,16 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
         };
         let mut next = Vec::new();
         for dir in &found {
-            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-            let names = entries.map(|entry| entry.file_name());
-            let fits = names.filter(|name| {
-                let name = name.to_string_lossy();
+            let Ok(entries) = fs::read_dir(dir) else { continue };
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                let shown = name.to_string_lossy();
                 // What is hidden is named in full, or not at all.
-                glob.matches(&name) && (text.starts_with('.') || !name.starts_with('.'))
-            });
-            next.extend(fits.map(|name| dir.join(name)));
+                let hidden = shown.starts_with('.') && !text.starts_with('.');
+                if glob.matches(&shown) && !hidden {
+                    next.push(dir.join(&name));
+                }
+            }
         }
         next.sort_unstable();
         found = next;

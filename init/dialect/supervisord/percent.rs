@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! %(program_name)s       the text, or the number
-//! %(process_num)02d      a number: flags 0 - + and blank, a width, a precision; d, i, u, x, X, o
+//! %(process_num)02d      a number, filled up to a width with zeros or blanks
 //! %%                     a percent sign
 //! ```
 
@@ -31,12 +31,27 @@ impl Names {
         self.0.push((name.to_string(), Expansion::Number(number)));
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets what came behind the first so many.
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     fn get(&self, name: &str) -> Option<&Expansion> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// `text` with the values of its names. Variables of cox's environment are `variable`'s.
-    pub fn expand(&self, text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    /// `text` with the values of its names. `here` is one, and so are the variables of cox's
+    /// environment.
+    pub fn expand(
+        &self,
+        text: &str,
+        here: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<String> {
         let mut expanded = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('%') {
@@ -46,21 +61,17 @@ impl Names {
                 rest = after;
                 continue;
             }
-            let Some((name, after)) = after.strip_prefix('(').and_then(|rest| rest.split_once(')'))
-            else {
-                return Err(bad());
+            let found = after.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+            let (name, after) = found.ok_or_else(bad)?;
+            let environment = || variable(name.strip_prefix("ENV_")?).map(Expansion::Text);
+            let value = match name {
+                "here" => Expansion::Text(here.to_string()),
+                _ => {
+                    let value = self.get(name).cloned().or_else(environment);
+                    value.ok_or_else(|| self.unknown(name))?
+                }
             };
-            let environment = name.strip_prefix("ENV_").and_then(variable).map(Expansion::Text);
-            let Some(value) = self.get(name).cloned().or(environment) else {
-                return Err(self.unknown(name));
-            };
-            let (format, after) = Format::parse(after).ok_or_else(bad)?;
-            expanded.push_str(&format.apply(&value).ok_or_else(|| {
-                let kind = format.kind;
-                Error::invalid(format!("%({name}){kind}: {name} is a text"))
-                    .hint(format!("write %({name})s"))
-            })?);
-            rest = after;
+            rest = put(&mut expanded, name, &value, after)?;
         }
         expanded.push_str(rest);
         Ok(expanded)
@@ -71,7 +82,7 @@ impl Names {
             let error = Error::not_found(format!("%({name})s: {variable} is not set"));
             return error.hint(format!("set {variable} for cox, or in [supervisord] environment"));
         }
-        let names = || self.0.iter().map(|(name, _)| name.as_str());
+        let names = || self.0.iter().map(|(name, _)| name.as_str()).chain(["here"]);
         let error = Error::invalid(format!("%({name})s: there is no such name"));
         match nearest(name, names()) {
             Some(meant) => error.hint(format!("did you mean %({meant})s?")),
@@ -87,81 +98,30 @@ fn bad() -> Error {
     Error::invalid("a % that begins no name").hint("write %(NAME)s, or %% for a percent sign")
 }
 
-struct Format {
-    zero: bool,
-    left: bool,
-    sign: Option<char>,
-    width: usize,
-    precision: Option<usize>,
-    kind: char,
-}
-
-impl Format {
-    fn parse(text: &str) -> Option<(Format, &str)> {
-        let mut rest = text.chars();
-        let mut format =
-            Format { zero: false, left: false, sign: None, width: 0, precision: None, kind: 's' };
-        loop {
-            let c = rest.next()?;
-            match c {
-                '0' if format.width == 0 && format.precision.is_none() => format.zero = true,
-                '-' => format.left = true,
-                '+' => format.sign = Some('+'),
-                ' ' => format.sign = format.sign.or(Some(' ')),
-                '#' => {}
-                '.' if format.precision.is_none() => format.precision = Some(0),
-                '0'..='9' => {
-                    let number = format.precision.as_mut().unwrap_or(&mut format.width);
-                    let digit = c.to_digit(10).and_then(|digit| usize::try_from(digit).ok())?;
-                    *number = number.checked_mul(10)?.checked_add(digit)?;
-                    if *number > WIDEST {
-                        return None;
-                    }
-                }
-                's' | 'r' | 'a' | 'd' | 'i' | 'u' | 'x' | 'X' | 'o' => {
-                    format.kind = c;
-                    return Some((format, rest.as_str()));
-                }
-                _ => return None,
-            }
+/// Puts in a value as the format says that `text` begins with; what follows that.
+fn put<'a>(out: &mut String, name: &str, value: &Expansion, text: &'a str) -> Result<&'a str> {
+    let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let width = text.strip_suffix(digits).unwrap_or_default();
+    let mut letters = digits.chars();
+    let kind =
+        letters.next().filter(|kind| matches!(kind, 's' | 'd' | 'i' | 'u')).ok_or_else(bad)?;
+    let fill = if width.starts_with('0') && kind != 's' { '0' } else { ' ' };
+    let width: usize = if width.is_empty() { 0 } else { width.parse().map_err(|_| bad())? };
+    let value = match value {
+        Expansion::Number(number) => number.to_string(),
+        Expansion::Text(text) if kind == 's' => text.clone(),
+        Expansion::Text(_) => {
+            let error = Error::invalid(format!("%({name}){kind}: {name} is a text"));
+            return Err(error.hint(format!("write %({name})s")));
         }
+    };
+    if width > WIDEST {
+        return Err(bad());
     }
-
-    /// `None` where a number is asked of a text.
-    fn apply(&self, value: &Expansion) -> Option<String> {
-        let (text, is_number) = match (self.kind, value) {
-            ('s' | 'r' | 'a', Expansion::Text(text)) => (self.cut(text), false),
-            ('s' | 'r' | 'a', Expansion::Number(number)) => (self.cut(&number.to_string()), false),
-            (_, Expansion::Text(_)) => return None,
-            (kind, Expansion::Number(number)) => {
-                let digits = match kind {
-                    'x' => format!("{:x}", number.unsigned_abs()),
-                    'X' => format!("{:X}", number.unsigned_abs()),
-                    'o' => format!("{:o}", number.unsigned_abs()),
-                    _ => number.unsigned_abs().to_string(),
-                };
-                let least = self.precision.unwrap_or(1);
-                let sign = if *number < 0 { Some('-') } else { self.sign };
-                let sign = sign.map(String::from).unwrap_or_default();
-                let fill = self.width.saturating_sub(sign.len());
-                let least = if self.zero && !self.left { least.max(fill) } else { least };
-                (format!("{sign}{digits:0>least$}"), true)
-            }
-        };
-        let width = self.width;
-        Some(match self.left {
-            true => format!("{text:<width$}"),
-            false if is_number || !text.is_empty() || width > 0 => format!("{text:>width$}"),
-            false => text,
-        })
-    }
-
-    fn cut(&self, text: &str) -> String {
-        match self.precision {
-            Some(most) => text.chars().take(most).collect(),
-            None => text.to_string(),
-        }
-    }
+    let missing = width.saturating_sub(value.chars().count());
+    out.extend(std::iter::repeat_n(fill, missing));
+    out.push_str(&value);
+    Ok(letters.as_str())
 }
 
 #[cfg(test)]
@@ -174,7 +134,7 @@ mod tests {
         names.text("program_name", "web");
         names.text("ENV_OWN", "mine");
         names.number("process_num", 7);
-        names.expand(text, &|name| (name == "HOME").then(|| "/root".to_string()))
+        names.expand(text, "/etc", &|name| (name == "HOME").then(|| "/root".to_string()))
     }
 
     #[test]
@@ -184,9 +144,8 @@ mod tests {
             ("plain", "plain"),
             ("%(program_name)s_%(process_num)02d", "web_07"),
             ("%(process_num)d %(process_num)s %(process_num)3d|", "7 7   7|"),
-            ("%(process_num)-3d| %(process_num)+d %(process_num)05d", "7  | +7 00007"),
-            ("%(process_num)x %(process_num).3d", "7 007"),
-            ("%(program_name)5s|%(program_name)-5s|%(program_name).2s", "  web|web  |we"),
+            ("%(process_num)05d %(program_name)5s|", "00007   web|"),
+            ("%(here)s/x", "/etc/x"),
             ("100%% %(ENV_HOME)s %(ENV_OWN)s", "100% /root mine"),
         ] {
             assert_eq!(expand(text).unwrap(), expected, "{text}");

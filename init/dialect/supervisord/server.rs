@@ -1,8 +1,7 @@
 //! `[unix_http_server]` and `[inet_http_server]`: where supervisor's clients ask.
 
-use super::percent::Names;
 use super::value::{self, Keys};
-use super::{Config, Document, Fault, Scope};
+use super::{Config, Document, Scope};
 use coracle::error::Error;
 use coracle::types::{Account, find_group};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,8 +16,13 @@ pub struct Server {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Listen {
-    Unix { path: PathBuf, mode: u32, owner: Option<(u32, Option<u32>)> },
-    Inet(SocketAddr),
+    Unix {
+        path: PathBuf,
+        mode: u32,
+        owner: Option<(u32, Option<u32>)>,
+    },
+    /// As it was written, too.
+    Inet(SocketAddr, String),
 }
 
 impl Server {
@@ -26,10 +30,10 @@ impl Server {
     pub fn url(&self) -> Option<String> {
         Some(match &self.listen {
             Listen::Unix { path, .. } => format!("unix://{}", path.display()),
-            Listen::Inet(address) if address.ip().is_unspecified() => {
+            Listen::Inet(address, _) if address.ip().is_unspecified() => {
                 format!("http://localhost:{}", address.port())
             }
-            Listen::Inet(address) => format!("http://{address}"),
+            Listen::Inet(_, text) => format!("http://{text}"),
         })
     }
 }
@@ -38,30 +42,20 @@ impl Server {
 pub fn build(document: &Document, scope: &Scope, config: &mut Config) {
     for kind in ["unix_http_server", "inet_http_server"] {
         for section in document.sections.iter().filter(|section| section.name.starts_with(kind)) {
-            let mut names = Names::default();
-            names.text("host_node_name", scope.host);
-            let keys = Keys { section, names, scope };
-            let listen = match kind {
-                "unix_http_server" => unix(&keys),
-                _ => inet(&keys),
-            };
-            match listen.and_then(|listen| Ok(Server { listen, login: login(&keys)? })) {
-                Ok(server) => config.servers.push(server),
-                Err(fault) => config.problems.push(fault.said()),
+            let keys = Keys::new(section, scope);
+            let listen = if kind.starts_with('u') { unix(&keys) } else { inet(&keys) };
+            let login = login(&keys);
+            if let Some(listen) = listen.filter(|_| keys.is_good()) {
+                config.servers.push(Server { listen, login });
             }
+            config.take(keys);
         }
     }
 }
 
-type Result<T> = std::result::Result<T, Fault>;
-
-fn unix(keys: &Keys) -> Result<Listen> {
-    let Some(path) = keys.text("file")?.filter(|path| !path.trim().is_empty()) else {
-        let error = Error::invalid("there is no file").hint("add: file = /run/supervisor.sock");
-        return Err(keys.fault(error));
-    };
-    let mode = keys.maybe("chmod", value::octal)?.unwrap_or(0o700);
+fn unix(keys: &Keys) -> Option<Listen> {
     let users = keys.scope.users;
+    let mode = keys.maybe("chmod", value::octal).unwrap_or(0o700);
     let owner = keys.maybe("chown", |text| {
         let (user, group) = match text.trim().split_once(':') {
             Some((user, group)) => (user, Some(group)),
@@ -70,11 +64,16 @@ fn unix(keys: &Keys) -> Result<Listen> {
         let account = Account::look_up(user, &users.passwd, &users.group)?;
         let group = group.map(|group| find_group(group, &users.group)).transpose()?;
         Ok((account.uid, group))
-    })?;
-    Ok(Listen::Unix { path: value::path(path.trim(), keys.scope.variable), mode, owner })
+    });
+    let path = keys.text("file").filter(|path| !path.trim().is_empty());
+    if path.is_none() && keys.is_good() {
+        keys.wrong("", "there is no file", "add: file = /run/supervisor.sock");
+    }
+    let path = value::path(path?.trim(), keys.scope.variable);
+    Some(Listen::Unix { path, mode, owner })
 }
 
-fn inet(keys: &Keys) -> Result<Listen> {
+fn inet(keys: &Keys) -> Option<Listen> {
     let address = keys.maybe("port", |text| {
         let text = text.trim();
         let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
@@ -89,23 +88,23 @@ fn inet(keys: &Keys) -> Result<Listen> {
                 .parse()
                 .map_err(|_| bad(format!("\"{host}\" is no address; names are not looked up")))?,
         };
-        Ok(SocketAddr::new(host, port))
-    })?;
-    let missing =
-        || keys.fault(Error::invalid("there is no port").hint("add: port = 127.0.0.1:9001"));
-    address.map(Listen::Inet).ok_or_else(missing)
+        Ok(Listen::Inet(SocketAddr::new(host, port), text.to_string()))
+    });
+    if address.is_none() && keys.is_good() {
+        keys.wrong("", "there is no port", "add: port = 127.0.0.1:9001");
+    }
+    address
 }
 
-fn login(keys: &Keys) -> Result<Option<(String, String)>> {
-    match (keys.text("username")?, keys.text("password")?) {
+fn login(keys: &Keys) -> Option<(String, String)> {
+    match (keys.text("username"), keys.text("password")) {
         // As supervisor: an empty name asks for nothing.
-        (Some(name), Some(password)) => {
-            Ok(Some((name, password)).filter(|(name, _)| !name.is_empty()))
-        }
-        (None, None) => Ok(None),
+        (Some(name), Some(password)) => Some((name, password)).filter(|(name, _)| !name.is_empty()),
+        (None, None) => None,
         _ => {
-            let error = Error::invalid("a username needs a password, and the other way round");
-            Err(keys.fault(error.hint("give both, or none")))
+            let problem = "a username needs a password, and the other way round";
+            keys.wrong("", problem, "give both, or none");
+            None
         }
     }
 }

@@ -170,7 +170,7 @@ fn servers_are_files_and_ports() {
     let path = PathBuf::from("/run/s.sock");
     assert_eq!(unix.listen, Listen::Unix { path, mode: 0o770, owner: Some((33, Some(40))) });
     assert_eq!(unix.login, None);
-    assert_eq!(inet.listen, Listen::Inet("0.0.0.0:9001".parse().unwrap()));
+    assert_eq!(inet.listen, Listen::Inet("0.0.0.0:9001".parse().unwrap(), "*:9001".into()));
     assert_eq!(inet.login, Some(("u".into(), "p%q".into())));
     let member = config.services[0].member.as_deref().unwrap();
     assert_eq!(member.url.as_deref(), Some("unix:///run/s.sock"));

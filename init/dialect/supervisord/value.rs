@@ -1,90 +1,133 @@
 //! The values of supervisor's keys. Pure.
 
-use super::super::ini::{Entry, Section};
+use super::super::ini::{Entry, Place, Section};
+use super::Scope;
 use super::percent::Names;
-use super::{Fault, Scope};
 use coracle::error::Error;
 use coracle::types::Signal;
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-type Result<T> = std::result::Result<T, Fault>;
-
-/// The keys of a section, with what names stand for in it.
+/// The keys of a section, with what names stand for in it. What is wrong is noted; the value is
+/// then that of a key that is not there.
 pub struct Keys<'a> {
     pub section: &'a Section,
     pub names: Names,
     pub scope: &'a Scope<'a>,
+    pub problems: RefCell<Vec<Error>>,
+    pub warnings: RefCell<Vec<Error>>,
 }
 
-impl Keys<'_> {
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
-        self.section.get(key)
+impl<'a> Keys<'a> {
+    pub fn new(section: &'a Section, scope: &'a Scope<'a>) -> Keys<'a> {
+        let mut names = Names::default();
+        names.text("host_node_name", scope.host);
+        let (problems, warnings) = Default::default();
+        Keys { section, names, scope, problems, warnings }
     }
 
-    /// The text of a key as `read` makes something of it; `None` without the key.
-    pub fn maybe<T>(
-        &self,
-        key: &str,
-        read: impl FnOnce(&str) -> coracle::error::Result<T>,
-    ) -> Result<Option<T>> {
-        let Some(entry) = self.entry(key) else { return Ok(None) };
-        let value = self.names.expand(&entry.value, self.scope.variable);
-        let value = value.and_then(|text| match text.contains('\0') {
-            true => Err(Error::invalid("a NUL byte")),
-            false => read(&text),
-        });
-        match value {
-            Ok(value) => Ok(Some(value)),
+    pub fn has(&self, key: &str) -> bool {
+        self.section.get(key).is_some()
+    }
+
+    /// Whether nothing was wrong so far.
+    pub fn is_good(&self) -> bool {
+        self.problems.borrow().is_empty()
+    }
+
+    /// The text of a key as `read` makes something of it.
+    pub fn maybe<T>(&self, key: &str, read: impl FnOnce(&str) -> Read<T>) -> Option<T> {
+        match read(&self.text(key)?) {
+            Ok(value) => Some(value),
             Err(error) => {
-                let error = error.doing(format!("[{}]: {key}", self.section.name));
-                Err(Fault { at: entry.at.clone(), error })
+                self.note(key, error);
+                None
             }
         }
     }
 
-    pub fn text(&self, key: &str) -> Result<Option<String>> {
-        self.maybe(key, |text| Ok(text.to_string()))
+    #[inline(never)]
+    pub fn text(&self, key: &str) -> Option<String> {
+        let entry = self.section.get(key)?;
+        // Each file has a `here` of its own.
+        let here = entry.at.file.parent().unwrap_or(Path::new("/")).to_string_lossy();
+        match self.names.expand(&entry.value, &here, self.scope.variable) {
+            Ok(text) if !text.contains('\0') => return Some(text),
+            Ok(_) => self.wrong(key, "a NUL byte", "remove it"),
+            Err(error) => self.note(key, error),
+        }
+        None
     }
 
-    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
-        Ok(self.maybe(key, boolean)?.unwrap_or(default))
+    #[inline(never)]
+    pub fn flag(&self, key: &str, default: bool) -> bool {
+        self.maybe(key, boolean).unwrap_or(default)
     }
 
-    pub fn number(&self, key: &str, default: i64, range: (i64, i64)) -> Result<i64> {
-        let read = |text: &str| {
-            let (least, most) = range;
-            let number = integer(text)?;
-            match (least..=most).contains(&number) {
-                true => Ok(number),
-                false => Err(Error::invalid(format!("{number} is not from {least} to {most}"))),
+    #[inline(never)]
+    pub fn number(&self, key: &str, default: i64, (least, most): (i64, i64)) -> i64 {
+        match self.maybe(key, integer) {
+            Some(number) if (least..=most).contains(&number) => number,
+            Some(number) => {
+                let problem = format!("{number} is not from {least} to {most}");
+                self.wrong(key, &problem, "");
+                default
             }
-        };
-        Ok(self.maybe(key, read)?.unwrap_or(default))
+            None => default,
+        }
     }
 
-    pub fn seconds(&self, key: &str, default: u64) -> Result<Duration> {
+    /// A number that is none below 0.
+    pub fn count(&self, key: &str, default: i64, most: i64) -> u32 {
+        u32::try_from(self.number(key, default, (0, most))).unwrap_or(u32::MAX)
+    }
+
+    pub fn seconds(&self, key: &str, default: i64) -> Duration {
         // A year is long enough for whoever waits.
-        let default = i64::try_from(default).unwrap_or(i64::MAX);
-        let seconds = self.number(key, default, (0, 366 * 86_400))?;
-        Ok(Duration::from_secs(seconds.unsigned_abs()))
+        Duration::from_secs(self.number(key, default, (0, 366 * 86_400)).unsigned_abs())
     }
 
-    pub fn size(&self, key: &str, default: u64) -> Result<u64> {
-        Ok(self.maybe(key, size)?.unwrap_or(default))
+    #[inline(never)]
+    pub fn size(&self, key: &str, default: u64) -> u64 {
+        self.maybe(key, size).unwrap_or(default)
     }
 
-    /// A problem of the section as such.
-    pub fn fault(&self, error: Error) -> Fault {
-        let error = error.doing(format!("[{}]", self.section.name));
-        Fault { at: self.section.at.clone(), error }
+    /// Something is wrong with a key, or where there is none of that name, with the section.
+    #[inline(never)]
+    pub fn wrong(&self, key: &str, problem: &str, cure: &str) {
+        self.note(key, cured(Error::invalid(problem), cure));
     }
 
-    /// A problem with a key.
-    pub fn fault_at(&self, key: &str, error: Error) -> Fault {
-        let at = self.entry(key).map_or(&self.section.at, |entry| &entry.at);
-        Fault { at: at.clone(), error: error.doing(format!("[{}]: {key}", self.section.name)) }
+    #[inline(never)]
+    pub fn note(&self, key: &str, error: Error) {
+        self.problems.borrow_mut().push(self.placed(key, error));
     }
+
+    /// Something is odd about a key, but changes nothing.
+    #[inline(never)]
+    pub fn odd(&self, key: &str, problem: &str, cure: &str) {
+        let error = cured(Error::invalid(problem), cure);
+        self.warnings.borrow_mut().push(self.placed(key, error));
+    }
+
+    fn placed(&self, key: &str, error: Error) -> Error {
+        let name = &self.section.name;
+        match self.section.get(key) {
+            Some(Entry { at, .. }) => at_place(error.doing(format!("[{name}]: {key}")), at),
+            None if key.is_empty() => at_place(error.doing(format!("[{name}]")), &self.section.at),
+            None => at_place(error.doing(format!("[{name}]: {key}")), &self.section.at),
+        }
+    }
+}
+
+#[inline(never)]
+pub fn at_place(error: Error, at: &Place) -> Error {
+    error.doing(at.shown())
+}
+
+fn cured(error: Error, cure: &str) -> Error {
+    if cure.is_empty() { error } else { error.hint(cure) }
 }
 
 type Read<T> = coracle::error::Result<T>;
@@ -127,8 +170,7 @@ pub fn exit_codes(text: &str) -> Read<Vec<u8>> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let codes: std::result::Result<Vec<u8>, _> =
-        text.split(',').map(|code| code.trim().parse()).collect();
+    let codes: Result<Vec<u8>, _> = text.split(',').map(|code| code.trim().parse()).collect();
     codes.or_else(|_| no(text, "a list of exit codes", "write numbers from 0 to 255: 0,2"))
 }
 

@@ -4,7 +4,7 @@ use super::fault::{Fault, Kind};
 use super::xml::Value;
 use crate::log::Channel;
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Call {
     ApiVersion,
     Version,
@@ -31,8 +31,6 @@ pub enum Call {
     SendInput(String, String),
     SendEvent(String, String),
     Methods,
-    Help(String),
-    Signature(String),
     Several(Vec<Value>),
 }
 
@@ -44,131 +42,59 @@ pub enum Whom {
     All,
 }
 
-/// The types of what a method returns and is called with; those behind `required` may be left out.
-struct Method {
-    name: &'static str,
-    returns: &'static str,
-    takes: &'static [&'static str],
-    required: usize,
-    help: &'static str,
-}
-
-const fn method(
-    name: &'static str,
-    returns: &'static str,
-    takes: &'static [&'static str],
-    required: usize,
-    help: &'static str,
-) -> Method {
-    Method { name, returns, takes, required, help }
-}
-
-const NAME: &[&str] = &["string"];
-const NAME_WAIT: &[&str] = &["string", "boolean"];
-const READ: &[&str] = &["string", "int", "int"];
-const NAME_TEXT: &[&str] = &["string", "string"];
-
-/// In order of their names.
-const METHODS: &[Method] = &[
-    method(
-        "supervisor.addProcessGroup",
-        "boolean",
-        NAME,
-        1,
-        "Starts to run a group of the configuration.",
-    ),
-    method("supervisor.clearAllProcessLogs", "array", &[], 0, "Empties all log files."),
-    method("supervisor.clearLog", "boolean", &[], 0, "Empties supervisord's own log."),
-    method("supervisor.clearProcessLog", "boolean", NAME, 1, "As clearProcessLogs."),
-    method(
-        "supervisor.clearProcessLogs",
-        "boolean",
-        NAME,
-        1,
-        "Empties the log files of a process.",
-    ),
-    method("supervisor.getAPIVersion", "string", &[], 0, "The version of this interface."),
-    method(
-        "supervisor.getAllConfigInfo",
-        "array",
-        &[],
-        0,
-        "What is configured about each process.",
-    ),
-    method("supervisor.getAllProcessInfo", "array", &[], 0, "How each process stands."),
-    method(
-        "supervisor.getIdentification",
-        "string",
-        &[],
-        0,
-        "The identifier of the configuration.",
-    ),
-    method("supervisor.getPID", "int", &[], 0, "The process id of supervisord."),
-    method("supervisor.getProcessInfo", "struct", NAME, 1, "How a process stands."),
-    method("supervisor.getState", "struct", &[], 0, "How supervisord stands."),
-    method("supervisor.getSupervisorVersion", "string", &[], 0, "The version of supervisor."),
-    method("supervisor.getVersion", "string", &[], 0, "As getAPIVersion."),
-    method("supervisor.readLog", "string", &["int", "int"], 2, "A part of supervisord's own log."),
-    method("supervisor.readMainLog", "string", &["int", "int"], 2, "As readLog."),
-    method("supervisor.readProcessLog", "string", READ, 3, "As readProcessStdoutLog."),
-    method("supervisor.readProcessStderrLog", "string", READ, 3, "A part of the log of a stderr."),
-    method("supervisor.readProcessStdoutLog", "string", READ, 3, "A part of the log of a stdout."),
-    method(
-        "supervisor.reloadConfig",
-        "array",
-        &[],
-        0,
-        "Reads the configuration again; which groups are new, changed and gone.",
-    ),
-    method(
-        "supervisor.removeProcessGroup",
-        "boolean",
-        NAME,
-        1,
-        "Forgets a group that has stopped.",
-    ),
-    method("supervisor.restart", "boolean", &[], 0, "Stops all, and begins anew."),
-    method(
-        "supervisor.sendProcessStdin",
-        "boolean",
-        NAME_TEXT,
-        2,
-        "Writes to the stdin of a process.",
-    ),
-    method(
-        "supervisor.sendRemoteCommEvent",
-        "boolean",
-        NAME_TEXT,
-        2,
-        "Sends an event to those that listen.",
-    ),
-    method("supervisor.shutdown", "boolean", &[], 0, "Stops all, and ends."),
-    method("supervisor.signalAllProcesses", "array", NAME, 1, "Sends a signal to all processes."),
-    method("supervisor.signalProcess", "boolean", NAME_TEXT, 2, "Sends a signal to a process."),
-    method("supervisor.signalProcessGroup", "array", NAME_TEXT, 2, "Sends a signal to a group."),
-    method("supervisor.startAllProcesses", "array", &["boolean"], 0, "Starts all processes."),
-    method("supervisor.startProcess", "boolean", NAME_WAIT, 1, "Starts a process."),
-    method("supervisor.startProcessGroup", "array", NAME_WAIT, 1, "Starts a group."),
-    method("supervisor.stopAllProcesses", "array", &["boolean"], 0, "Stops all processes."),
-    method("supervisor.stopProcess", "boolean", NAME_WAIT, 1, "Stops a process."),
-    method("supervisor.stopProcessGroup", "array", NAME_WAIT, 1, "Stops a group."),
-    method("supervisor.tailProcessLog", "array", READ, 3, "As tailProcessStdoutLog."),
-    method("supervisor.tailProcessStderrLog", "array", READ, 3, "The end of the log of a stderr."),
-    method("supervisor.tailProcessStdoutLog", "array", READ, 3, "The end of the log of a stdout."),
-    method("system.listMethods", "array", &[], 0, "The names of all methods."),
-    method("system.methodHelp", "string", NAME, 1, "What a method does."),
-    method("system.methodSignature", "array", NAME, 1, "The types of a method."),
-    method("system.multicall", "array", &["array"], 1, "Several calls at once."),
+/// How they are called, and how many values they take: at least, and at most. In order.
+static METHODS: [(&str, u8, u8); 41] = [
+    ("supervisor.addProcessGroup", 1, 1),
+    ("supervisor.clearAllProcessLogs", 0, 0),
+    ("supervisor.clearLog", 0, 0),
+    ("supervisor.clearProcessLog", 1, 1),
+    ("supervisor.clearProcessLogs", 1, 1),
+    ("supervisor.getAPIVersion", 0, 0),
+    ("supervisor.getAllConfigInfo", 0, 0),
+    ("supervisor.getAllProcessInfo", 0, 0),
+    ("supervisor.getIdentification", 0, 0),
+    ("supervisor.getPID", 0, 0),
+    ("supervisor.getProcessInfo", 1, 1),
+    ("supervisor.getState", 0, 0),
+    ("supervisor.getSupervisorVersion", 0, 0),
+    ("supervisor.getVersion", 0, 0),
+    ("supervisor.readLog", 2, 2),
+    ("supervisor.readMainLog", 2, 2),
+    ("supervisor.readProcessLog", 3, 3),
+    ("supervisor.readProcessStderrLog", 3, 3),
+    ("supervisor.readProcessStdoutLog", 3, 3),
+    ("supervisor.reloadConfig", 0, 0),
+    ("supervisor.removeProcessGroup", 1, 1),
+    ("supervisor.restart", 0, 0),
+    ("supervisor.sendProcessStdin", 2, 2),
+    ("supervisor.sendRemoteCommEvent", 2, 2),
+    ("supervisor.shutdown", 0, 0),
+    ("supervisor.signalAllProcesses", 1, 1),
+    ("supervisor.signalProcess", 2, 2),
+    ("supervisor.signalProcessGroup", 2, 2),
+    ("supervisor.startAllProcesses", 0, 1),
+    ("supervisor.startProcess", 1, 2),
+    ("supervisor.startProcessGroup", 1, 2),
+    ("supervisor.stopAllProcesses", 0, 1),
+    ("supervisor.stopProcess", 1, 2),
+    ("supervisor.stopProcessGroup", 1, 2),
+    ("supervisor.tailProcessLog", 3, 3),
+    ("supervisor.tailProcessStderrLog", 3, 3),
+    ("supervisor.tailProcessStdoutLog", 3, 3),
+    ("system.listMethods", 0, 0),
+    ("system.methodHelp", 1, 1),
+    ("system.methodSignature", 1, 1),
+    ("system.multicall", 1, 1),
 ];
 
 impl Call {
     pub fn parse(name: &str, params: &[Value]) -> Result<Call, Fault> {
-        let method = METHODS.iter().find(|method| method.name == name);
-        let method = method.ok_or(Kind::UnknownMethod)?;
-        if params.len() < method.required || params.len() > method.takes.len() {
+        let method = METHODS.iter().find(|(known, ..)| *known == name);
+        let (_, least, most) = *method.ok_or(Kind::UnknownMethod)?;
+        if params.len() < usize::from(least) || params.len() > usize::from(most) {
             return Err(Kind::IncorrectParameters.into());
         }
-        let given = Given { params, takes: method.takes };
+        let given = Given { params };
         let (_, short) = name.split_once('.').unwrap_or_default();
         Ok(match short {
             "addProcessGroup" => Call::Add(given.text(0)?),
@@ -208,8 +134,8 @@ impl Call {
             }
             "tailProcessStderrLog" => given.part(Channel::Err, Call::TailOutput)?,
             "listMethods" => Call::Methods,
-            "methodHelp" => Call::Help(given.text(0)?),
-            "methodSignature" => Call::Signature(given.text(0)?),
+            // Nobody is told more of them than their names.
+            "methodHelp" | "methodSignature" => return Err(Kind::SignatureUnsupported.into()),
             _ => match params.first() {
                 Some(Value::Array(calls)) => Call::Several(calls.clone()),
                 _ => return Err(Kind::IncorrectParameters.into()),
@@ -238,25 +164,11 @@ impl Call {
 
 /// The names of all methods.
 pub fn names() -> Value {
-    Value::Array(METHODS.iter().map(|method| method.name.into()).collect())
-}
-
-pub fn help(name: &str) -> Result<Value, Fault> {
-    let method = METHODS.iter().find(|method| method.name == name);
-    method.map(|method| method.help.into()).ok_or(Kind::SignatureUnsupported.into())
-}
-
-/// The type that a method returns, and those that it takes.
-pub fn signature(name: &str) -> Result<Value, Fault> {
-    let method = METHODS.iter().find(|method| method.name == name);
-    let method = method.ok_or(Kind::SignatureUnsupported)?;
-    let types = std::iter::once(&method.returns).chain(method.takes);
-    Ok(Value::Array(types.map(|of| Value::from(*of)).collect()))
+    Value::Array(METHODS.iter().map(|(name, ..)| Value::from(*name)).collect())
 }
 
 struct Given<'a> {
     params: &'a [Value],
-    takes: &'static [&'static str],
 }
 
 impl Given<'_> {
@@ -264,9 +176,7 @@ impl Given<'_> {
         match self.params.get(at) {
             Some(Value::Text(text)) => Ok(text.clone()),
             // A signal may be given by its number.
-            Some(Value::Int(number)) if self.takes.get(at) == Some(&"string") => {
-                Ok(number.to_string())
-            }
+            Some(Value::Int(number)) => Ok(number.to_string()),
             _ => Err(Kind::IncorrectParameters.into()),
         }
     }
@@ -310,6 +220,7 @@ pub fn split(name: &str) -> (&str, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::xml::Members;
     use super::*;
 
     #[test]
@@ -338,38 +249,30 @@ mod tests {
         assert_eq!(code("supervisor.startProcess", &[]), 2);
         assert_eq!(code("supervisor.getPID", &[one("x")]), 2);
         assert_eq!(code("supervisor.startProcess", &[Value::Array(Vec::new())]), 2);
-        let named: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
-        assert!(named.is_sorted());
+        assert!(METHODS.is_sorted());
     }
 
     #[test]
-    fn every_method_is_made_of_what_it_takes() {
-        for method in METHODS {
-            let params: Vec<Value> = method
-                .takes
-                .iter()
-                .map(|of| match *of {
-                    "int" => Value::Int(1),
-                    "boolean" => Value::Flag(true),
-                    "array" => Value::Array(Vec::new()),
-                    _ => Value::from("x"),
-                })
-                .collect();
-            assert!(Call::parse(method.name, &params).is_ok(), "{}", method.name);
-            assert!(help(method.name).is_ok() && signature(method.name).is_ok());
+    fn every_method_is_known_by_its_name() {
+        for (name, _, most) in METHODS {
+            let kind = |call: Result<Call, Fault>| call.err().map(|fault| fault.kind);
+            let no_values = kind(Call::parse(name, &[]));
+            assert_ne!(no_values, Some(Kind::UnknownMethod), "{name}");
+            let many = vec![Value::from("1"); usize::from(most) + 1];
+            assert_eq!(kind(Call::parse(name, &many)), Some(Kind::IncorrectParameters), "{name}");
         }
     }
 
     #[test]
     fn several_calls_hold_no_several_calls() {
-        let call = |name: &str| Value::members([("methodName", name.into())]);
+        let call = |name: &str| Members::default().text("methodName", name).end();
         assert_eq!(Call::of_several(&call("supervisor.getPID")), Ok(Call::Pid));
         let text = |value: &Value| Call::of_several(value).unwrap_err().text();
         assert_eq!(
             text(&call("system.multicall")),
             "INCORRECT_PARAMETERS: Recursive system.multicall forbidden"
         );
-        assert_eq!(text(&Value::members([])), "INCORRECT_PARAMETERS: No methodName");
+        assert_eq!(text(&Members::default().end()), "INCORRECT_PARAMETERS: No methodName");
     }
 
     #[test]

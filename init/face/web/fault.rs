@@ -1,6 +1,6 @@
 //! Supervisor's faults: their codes, which its clients know, and their words (supervisord.org/api.html).
 
-use super::xml::Value;
+use super::xml::{Members, Value};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
@@ -59,8 +59,9 @@ impl Kind {
         }
     }
 
-    pub fn of(self, what: impl Into<String>) -> Fault {
-        Fault { kind: self, of: Some(what.into()) }
+    #[inline(never)]
+    pub fn of(self, what: &str) -> Fault {
+        Fault { kind: self, of: Some(what.to_string()) }
     }
 }
 
@@ -79,7 +80,7 @@ impl Fault {
     }
 
     pub fn value(&self) -> Value {
-        let code = Value::Int(self.kind.code());
-        Value::members([("faultCode", code), ("faultString", self.text().into())])
+        let mut members = Members::default();
+        members.number("faultCode", self.kind.code()).text("faultString", &self.text()).end()
     }
 }

@@ -86,12 +86,19 @@ impl Reader {
 
 /// Where the headers end, and where the body begins.
 fn head_length(bytes: &[u8]) -> Option<(usize, usize)> {
-    let crlf = memchr::memmem::find(bytes, b"\r\n\r\n");
-    let lf = memchr::memmem::find(bytes, b"\n\n");
-    match (crlf, lf) {
-        (Some(at), other) if other.is_none_or(|lf| at < lf) => Some((at, at.saturating_add(4))),
-        (_, Some(at)) => Some((at, at.saturating_add(2))),
-        (_, None) => None,
+    let mut from: usize = 0;
+    loop {
+        let at = from.saturating_add(memchr::memchr(b'\n', bytes.get(from..)?)?);
+        let next = at.saturating_add(1);
+        let rest = bytes.get(next..)?;
+        let head = bytes.get(..at).map_or(0, |head| head.strip_suffix(b"\r").unwrap_or(head).len());
+        if rest.starts_with(b"\n") {
+            return Some((head, next.saturating_add(1)));
+        }
+        if rest.starts_with(b"\r\n") {
+            return Some((head, next.saturating_add(2)));
+        }
+        from = next;
     }
 }
 

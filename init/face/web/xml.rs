@@ -2,19 +2,18 @@
 
 use super::fault::Fault;
 use super::login;
-use std::fmt::Write;
+use std::borrow::Cow;
 
 /// Values within values are no deeper.
 const DEEPEST: usize = 16;
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
     Int(i64),
     Flag(bool),
     Text(String),
-    Double(f64),
     Array(Vec<Value>),
-    Struct(Vec<(String, Value)>),
+    Struct(Vec<(Cow<'static, str>, Value)>),
 }
 
 impl From<&str> for Value {
@@ -29,10 +28,34 @@ impl From<String> for Value {
     }
 }
 
-impl Value {
-    /// A structure of these members.
-    pub fn members<const N: usize>(members: [(&str, Value); N]) -> Value {
-        Value::Struct(members.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+/// A structure that grows by its members.
+#[derive(Default)]
+pub struct Members(Vec<(Cow<'static, str>, Value)>);
+
+impl Members {
+    #[inline(never)]
+    pub fn put(&mut self, name: &'static str, value: Value) -> &mut Members {
+        self.0.push((Cow::Borrowed(name), value));
+        self
+    }
+
+    #[inline(never)]
+    pub fn text(&mut self, name: &'static str, text: &str) -> &mut Members {
+        self.put(name, Value::Text(text.to_string()))
+    }
+
+    #[inline(never)]
+    pub fn number(&mut self, name: &'static str, number: i64) -> &mut Members {
+        self.put(name, Value::Int(number))
+    }
+
+    #[inline(never)]
+    pub fn flag(&mut self, name: &'static str, flag: bool) -> &mut Members {
+        self.put(name, Value::Flag(flag))
+    }
+
+    pub fn end(&mut self) -> Value {
+        Value::Struct(std::mem::take(&mut self.0))
     }
 }
 
@@ -74,7 +97,7 @@ impl<'a> Parser<'a> {
             } else {
                 return Some(());
             };
-            self.rest = self.rest.split_once(end)?.1;
+            self.rest = behind(self.rest, end)?.1;
         }
     }
 
@@ -122,11 +145,11 @@ impl<'a> Parser<'a> {
             self.rest = self.rest.get(part.len()..)?;
             unescape(part, &mut text)?;
             if let Some(rest) = self.rest.strip_prefix("<![CDATA[") {
-                let (part, rest) = rest.split_once("]]>")?;
+                let (part, rest) = behind(rest, "]]>")?;
                 text.push_str(part);
                 self.rest = rest;
             } else if let Some(rest) = self.rest.strip_prefix("<!--") {
-                self.rest = rest.split_once("-->")?.1;
+                self.rest = behind(rest, "-->")?.1;
             } else {
                 return Some(text);
             }
@@ -189,11 +212,17 @@ impl<'a> Parser<'a> {
             self.open("name")?;
             let name = self.text()?;
             self.close("name")?;
-            members.push((name, self.value(depth.checked_add(1)?)?));
+            members.push((Cow::Owned(name), self.value(depth.checked_add(1)?)?));
             self.close("member")?;
         }
         Some(Value::Struct(members))
     }
+}
+
+/// What stands before `end`, and behind it.
+fn behind<'a>(text: &'a str, end: &str) -> Option<(&'a str, &'a str)> {
+    let at = text.as_bytes().windows(end.len()).position(|window| window == end.as_bytes())?;
+    Some((text.get(..at)?, text.get(at.checked_add(end.len())?..)?))
 }
 
 fn scalar(kind: &str, text: &str) -> Option<Value> {
@@ -204,8 +233,8 @@ fn scalar(kind: &str, text: &str) -> Option<Value> {
             "0" => false,
             _ => return None,
         }),
-        "string" | "dateTime.iso8601" => Value::Text(text.to_string()),
-        "double" => Value::Double(text.trim().parse().ok()?),
+        // No method takes one of the last two.
+        "string" | "dateTime.iso8601" | "double" => Value::Text(text.to_string()),
         "base64" => Value::Text(String::from_utf8(login::decoded(text)?).ok()?),
         _ => return None,
     })
@@ -262,18 +291,17 @@ fn write(value: &Value, out: &mut String) {
         Value::Int(number) => {
             // Of four bytes, which clients hold it to.
             let number = (*number).clamp(i64::from(i32::MIN), i64::from(i32::MAX));
-            let _ = write!(out, "<int>{number}</int>");
+            out.push_str("<int>");
+            out.push_str(&number.to_string());
+            out.push_str("</int>");
         }
         Value::Flag(flag) => {
-            let _ = write!(out, "<boolean>{}</boolean>", u8::from(*flag));
+            out.push_str(if *flag { "<boolean>1</boolean>" } else { "<boolean>0</boolean>" });
         }
         Value::Text(text) => {
             out.push_str("<string>");
             escape(text, out);
             out.push_str("</string>");
-        }
-        Value::Double(number) => {
-            let _ = write!(out, "<double>{number}</double>");
         }
         Value::Array(values) => {
             out.push_str("<array><data>\n");
@@ -335,7 +363,7 @@ mod tests {
             Value::from("plain"),
             Value::Flag(true),
             Value::Array(vec![Value::Int(1)]),
-            Value::members([("n", Value::from(""))]),
+            Members::default().text("n", "").end(),
             Value::from("a"),
             Value::from(""),
         ];
@@ -369,11 +397,9 @@ mod tests {
 
     #[test]
     fn an_answer_can_be_read_by_whoever_asked() {
-        let value = Value::members([
-            ("a", Value::Array(vec![Value::Int(1), Value::Flag(false)])),
-            ("b", Value::from("<&>\r\u{1}\n")),
-            ("c", Value::Int(i64::MAX)),
-        ]);
+        let mut members = Members::default();
+        members.put("a", Value::Array(vec![Value::Int(1), Value::Flag(false)]));
+        let value = members.text("b", "<&>\r\u{1}\n").number("c", i64::MAX).end();
         let text = answer(&Ok(value));
         let expected = "<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n<value><struct>\n\
             <member>\n<name>a</name>\n<value><array><data>\n<value><int>1</int></value>\n\
