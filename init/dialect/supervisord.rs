@@ -199,6 +199,9 @@ fn settings(keys: &Keys, common: &mut program::Common) -> Settings {
         keys.flag(key, false);
     }
     keys.maybe("umask", value::octal);
+    for key in ["umask", "directory"].into_iter().filter(|key| keys.has(key)) {
+        keys.odd(key, "changes nothing yet", "set it in each program");
+    }
     let max_size = keys.size("logfile_maxbytes", 50 << 20);
     let keep = keys.count("logfile_backups", 10, 10_000);
     // What goes to cox's own output is said there anyway.

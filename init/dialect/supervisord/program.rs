@@ -382,6 +382,11 @@ fn output(keys: &Keys, names: &OutputKeys, number: u32) -> (Output, LogTo) {
         let named = if keys.has(syslog) { syslog } else { file };
         keys.odd(named, "there is no syslog in a container: it goes to cox's output", "");
     }
+    for (key, is_asked) in [(capture, output.capture > 0), (events, output.events)] {
+        if is_asked {
+            keys.odd(key, "no event tells yet what a program writes", "");
+        }
+    }
     (output, log)
 }
 

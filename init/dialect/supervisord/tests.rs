@@ -322,6 +322,14 @@ fn strangers_are_named_but_change_nothing() {
             "[program:x]\ncommand=x\nredirect_stderr=1\nstderr_logfile=/y",
             "/etc/s.conf:4: [program:x]: stderr_logfile: redirect_stderr is on, so this is ignored; remove one of them",
         ),
+        (
+            "[supervisord]\numask=077",
+            "/etc/s.conf:2: [supervisord]: umask: changes nothing yet; set it in each program",
+        ),
+        (
+            "[program:x]\ncommand=x\nstdout_events_enabled=1",
+            "/etc/s.conf:3: [program:x]: stdout_events_enabled: no event tells yet what a program writes",
+        ),
     ] {
         let config = good(text);
         let said = said(&config.warnings);
